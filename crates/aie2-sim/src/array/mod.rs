@@ -1,0 +1,3 @@
+//! The array around the cores: registers, DMAs, locks, stream switches, memories.
+
+pub mod ports;
