@@ -1,0 +1,263 @@
+//! Directories that appear whole or not at all, and the digests of their files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{PackageError, PackageKind};
+
+/// Size and digest of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the contents, lowercase hexadecimal.
+    pub sha256: String,
+}
+
+/// Files by name.
+pub(crate) type FileTable = BTreeMap<String, FileEntry>;
+
+/// A directory being written: a temporary sibling of the output that takes its place in the end. Dropped
+/// unfinished, it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct NewDirectory {
+    kind: PackageKind,
+    describing_file: &'static str,
+    output: PathBuf,
+    temporary: PathBuf,
+    force: bool,
+    finished: bool,
+}
+
+impl NewDirectory {
+    pub(crate) fn create(
+        output: &Path,
+        force: bool,
+        kind: PackageKind,
+        describing_file: &'static str,
+    ) -> Result<Self, PackageError> {
+        let name = output.file_name().ok_or_else(|| PackageError::OutputPath { path: output.to_owned() })?;
+        let mut temporary_name = std::ffi::OsString::from(".");
+        temporary_name.push(name);
+        temporary_name.push(format!(".partial-{}", std::process::id()));
+        let directory = Self {
+            kind,
+            describing_file,
+            output: output.to_owned(),
+            temporary: output.with_file_name(temporary_name),
+            force,
+            finished: false,
+        };
+        directory.check_output()?;
+        if let Some(parent) = output.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent).map_err(|error| PackageError::io(parent, error))?;
+        }
+        fs::create_dir(&directory.temporary).map_err(|error| PackageError::io(&directory.temporary, error))?;
+        Ok(directory)
+    }
+
+    /// Refuses an output that must not be replaced. Checked again at the end, since writing takes a while.
+    fn check_output(&self) -> Result<(), PackageError> {
+        let path = self.output.clone();
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(PackageError::io(&path, error)),
+        };
+        if !self.force {
+            return Err(PackageError::OutputExists { path });
+        }
+        let ours = metadata.is_dir() && (path.join(self.describing_file).is_file() || is_empty(&path)?);
+        if ours { Ok(()) } else { Err(PackageError::OutputForeign { path, kind: self.kind }) }
+    }
+
+    /// Creates a file. The name was checked.
+    pub(crate) fn create_file(&self, name: &str) -> Result<FileSink, PackageError> {
+        let path = self.temporary.join(name);
+        let file = File::create_new(&path).map_err(|error| PackageError::io(&path, error))?;
+        Ok(FileSink { path, file: Some(file), digest: Sha256::new(), bytes: 0 })
+    }
+
+    pub(crate) fn write_file(&self, name: &str, contents: &[u8]) -> Result<FileEntry, PackageError> {
+        let mut sink = self.create_file(name)?;
+        sink.write(contents)?;
+        sink.finish()
+    }
+
+    /// Puts the directory in the place of the output.
+    pub(crate) fn finish(mut self) -> Result<(), PackageError> {
+        self.check_output()?;
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |error| PackageError::io(&path, error)
+        };
+        let replaces = self.output.symlink_metadata().is_ok();
+        if replaces {
+            // The old directory stays complete under another name until the new one is in place.
+            let old = self.temporary.with_extension(format!("replaced-{}", std::process::id()));
+            fs::rename(&self.output, &old).map_err(io(&self.output))?;
+            if let Err(error) = fs::rename(&self.temporary, &self.output) {
+                fs::rename(&old, &self.output).map_err(io(&old))?;
+                return Err(PackageError::io(&self.output, error));
+            }
+            self.finished = true;
+            fs::remove_dir_all(&old).map_err(io(&old))
+        } else {
+            fs::rename(&self.temporary, &self.output).map_err(io(&self.output))?;
+            self.finished = true;
+            Ok(())
+        }
+    }
+}
+
+impl Drop for NewDirectory {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing can be reported from here; the caller already has the error that ended the writing.
+            let _ = fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
+/// A file being written and digested.
+pub(crate) struct FileSink {
+    path: PathBuf,
+    file: Option<File>,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl FileSink {
+    pub(crate) fn write(&mut self, contents: &[u8]) -> Result<(), PackageError> {
+        if let Some(file) = &mut self.file {
+            file.write_all(contents).map_err(|error| PackageError::io(&self.path, error))?;
+        }
+        self.digest.update(contents);
+        self.bytes += contents.len() as u64;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<FileEntry, PackageError> {
+        if let Some(mut file) = self.file.take() {
+            file.flush().map_err(|error| PackageError::io(&self.path, error))?;
+        }
+        Ok(FileEntry { bytes: self.bytes, sha256: hexadecimal(&self.digest.finalize()) })
+    }
+}
+
+/// Accepts names that mean the same file on every system and cannot leave the directory.
+pub(crate) fn check_name(name: &str) -> Result<(), PackageError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !name.is_empty() && name.bytes().all(plain) && !name.starts_with(['.', '-']) {
+        Ok(())
+    } else {
+        Err(PackageError::FileName { name: name.to_owned() })
+    }
+}
+
+/// Reads the describing file after its version alone was checked.
+pub(crate) fn read_description<T: serde::de::DeserializeOwned>(
+    directory: &Path,
+    kind: PackageKind,
+    file: &'static str,
+) -> Result<T, PackageError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        format_version: u64,
+    }
+    let path = directory.join(file);
+    let contents = match fs::read(&path) {
+        Ok(contents) => contents,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Err(PackageError::NotAPackage { path: directory.to_owned(), kind, file });
+        }
+        Err(error) => return Err(PackageError::io(&path, error)),
+    };
+    let json_error = |source| PackageError::Json { path: path.clone(), source };
+    let versioned: Versioned = serde_json::from_slice(&contents).map_err(json_error)?;
+    if versioned.format_version != u64::from(crate::FORMAT_VERSION) {
+        return Err(PackageError::Version {
+            found: versioned.format_version,
+            supported: crate::FORMAT_VERSION,
+            path: path.clone(),
+        });
+    }
+    serde_json::from_slice(&contents).map_err(json_error)
+}
+
+/// The description as text: two-space indentation and a final newline, the same bytes for the same value.
+pub(crate) fn description_text<T: Serialize>(value: &T) -> Vec<u8> {
+    // PANIC: our own structures have string keys and no non-finite numbers, which is all JSON can refuse.
+    let mut text = serde_json::to_vec_pretty(value).expect("description serialises");
+    text.push(b'\n');
+    text
+}
+
+/// Checks that a listed file is there and has its size; returns its path.
+pub(crate) fn locate(directory: &Path, name: &str, entry: &FileEntry) -> Result<PathBuf, PackageError> {
+    check_name(name)?;
+    let path = directory.join(name);
+    let metadata = match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return Err(PackageError::MissingFile { package: directory.to_owned(), name: name.to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(PackageError::MissingFile { package: directory.to_owned(), name: name.to_owned() });
+        }
+        Err(error) => return Err(PackageError::io(&path, error)),
+    };
+    if metadata.len() != entry.bytes {
+        return Err(PackageError::FileSize {
+            name: name.to_owned(),
+            found_bytes: metadata.len(),
+            listed_bytes: entry.bytes,
+        });
+    }
+    Ok(path)
+}
+
+/// Reads a listed file and checks its size and digest.
+pub(crate) fn read_verified(directory: &Path, name: &str, entry: &FileEntry) -> Result<Vec<u8>, PackageError> {
+    let path = locate(directory, name, entry)?;
+    let contents = fs::read(&path).map_err(|error| PackageError::io(&path, error))?;
+    compare(name, entry, hexadecimal(&Sha256::digest(&contents)))?;
+    Ok(contents)
+}
+
+/// Checks size and digest of a listed file without holding it in memory.
+pub(crate) fn verify(directory: &Path, name: &str, entry: &FileEntry) -> Result<(), PackageError> {
+    let path = locate(directory, name, entry)?;
+    let io = |error| PackageError::io(&path, error);
+    let mut file = File::open(&path).map_err(io)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let bytes = file.read(&mut buffer).map_err(io)?;
+        if bytes == 0 {
+            break;
+        }
+        digest.update(&buffer[..bytes]);
+    }
+    compare(name, entry, hexadecimal(&digest.finalize()))
+}
+
+fn compare(name: &str, entry: &FileEntry, found: String) -> Result<(), PackageError> {
+    if found == entry.sha256 {
+        return Ok(());
+    }
+    Err(PackageError::Digest { name: name.to_owned(), found, listed: entry.sha256.clone() })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_empty(path: &Path) -> Result<bool, PackageError> {
+    let mut entries = fs::read_dir(path).map_err(|error| PackageError::io(path, error))?;
+    Ok(entries.next().is_none())
+}

@@ -1,0 +1,208 @@
+//! Errors of packages and packed models.
+
+use std::path::{Path, PathBuf};
+
+use crate::layout::LayoutError;
+
+/// The two directories this crate reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackageKind {
+    /// Kernels, described by `manifest.json`.
+    Kernels,
+    /// Weights, described by `packed.json`.
+    Weights,
+}
+
+impl std::fmt::Display for PackageKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PackageKind::Kernels => "kernel package",
+            PackageKind::Weights => "packed model",
+        })
+    }
+}
+
+/// Why a package cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The path is not a directory with the describing file.
+    #[error("{} is not a {kind}: it has no {}", path.display(), file)]
+    NotAPackage {
+        /// The directory.
+        path: PathBuf,
+        /// What was expected there.
+        kind: PackageKind,
+        /// The describing file that is missing.
+        file: &'static str,
+    },
+    /// The describing file has another format version.
+    #[error("{} has format version {found}, this bennu reads version {supported}", path.display())]
+    Version {
+        /// The describing file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The version read here.
+        supported: u32,
+    },
+    /// The describing file is not the JSON expected.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The describing file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// A file name that would leave the directory or hide in it.
+    #[error("file name {name:?} is not a plain name of ASCII letters, digits, '.', '_' and '-'")]
+    FileName {
+        /// The name.
+        name: String,
+    },
+    /// Two files with one name.
+    #[error("file {name:?} was already added")]
+    DuplicateFile {
+        /// The name.
+        name: String,
+    },
+    /// A kernel names a file that the package does not list.
+    #[error("kernel {kernel:?} names file {name:?}, which the package does not contain")]
+    UnlistedFile {
+        /// The kernel.
+        kernel: String,
+        /// The file.
+        name: String,
+    },
+    /// A file that the package lists is not there.
+    #[error("{} lacks file {name:?}", package.display())]
+    MissingFile {
+        /// The package.
+        package: PathBuf,
+        /// The file.
+        name: String,
+    },
+    /// A file has another size than listed.
+    #[error("file {name:?} has {found_bytes} bytes, the package lists {listed_bytes}")]
+    FileSize {
+        /// The file.
+        name: String,
+        /// Its size.
+        found_bytes: u64,
+        /// The size listed.
+        listed_bytes: u64,
+    },
+    /// A file has other contents than listed.
+    #[error("file {name:?} has SHA-256 {found}, the package lists {listed}")]
+    Digest {
+        /// The file.
+        name: String,
+        /// Digest of its contents.
+        found: String,
+        /// The digest listed.
+        listed: String,
+    },
+    /// The package has no kernel of this name and sequence length.
+    #[error("no kernel {kernel:?} for sequence length {seq}; the package has {available:?}")]
+    NoKernel {
+        /// Name asked for.
+        kernel: String,
+        /// Sequence length asked for.
+        seq: usize,
+        /// Names and sequence lengths present.
+        available: Vec<(String, usize)>,
+    },
+    /// The packed model has no such layer.
+    #[error("the packed model has no layer {layer} (it has {present} of the model's {layers})")]
+    NoLayer {
+        /// Layer asked for.
+        layer: usize,
+        /// Layers present.
+        present: usize,
+        /// Layers of the model.
+        layers: usize,
+    },
+    /// A layer was written twice.
+    #[error("layer {layer} was already written")]
+    DuplicateLayer {
+        /// The layer.
+        layer: usize,
+    },
+    /// A layer file has another size than the model's layout.
+    #[error("layer {layer} has {found_bytes} bytes, the layout of the model has {layout_bytes}")]
+    LayerSize {
+        /// The layer.
+        layer: usize,
+        /// Bytes of its file.
+        found_bytes: u64,
+        /// Bytes of the panels.
+        layout_bytes: u64,
+    },
+    /// The model's dimensions do not fit the layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The output exists and overwriting was not asked for.
+    #[error("{} exists", path.display())]
+    OutputExists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The output exists and is something else, which is never replaced.
+    #[error("{} exists and is not a {kind}; it is not replaced", path.display())]
+    OutputForeign {
+        /// The output.
+        path: PathBuf,
+        /// What may be replaced.
+        kind: PackageKind,
+    },
+    /// The output path has no last component to write at.
+    #[error("{:?} names no directory to write", path)]
+    OutputPath {
+        /// The output.
+        path: PathBuf,
+    },
+    /// No space is left, or the quota is used up.
+    #[error("no space left to write {}", path.display())]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The file system is read-only.
+    #[error("cannot write {}: the file system is read-only", path.display())]
+    ReadOnly {
+        /// What was being written.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Permission denied.
+    #[error("no permission for {}", path.display())]
+    Permission {
+        /// What was being accessed.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Another failure of the file system.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// What was being accessed.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl PackageError {
+    /// The variant for an I/O error at `path`.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path, source },
+            std::io::ErrorKind::PermissionDenied => Self::Permission { path, source },
+            _ => Self::Io { path, source },
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Where every operand element of the kernels lies in its host buffer.
+//!
+//! All functions are pure; buffers are little-endian.
+
+mod panels;
+mod shape;
+
+pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
+pub use shape::{
+    ARRAY_COLUMNS, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN, RECORD_TAIL_BYTES,
+};
+
+/// Names of the element orders in manifests.
+pub mod names {
+    /// Row-major.
+    pub const ROW_MAJOR: &str = "row_major";
+    /// Panels of [`super::QkvPanels`].
+    pub const QKV_PANELS: &str = "qkv_panels";
+    /// Three row-major matrices q, k, v one after the other.
+    pub const Q_K_V_ROW_MAJOR: &str = "q_k_v_row_major";
+    /// Contents private to the kernel.
+    pub const OPAQUE: &str = "opaque";
+}
+
+/// A dimension of the fused projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dimension {
+    /// Reduction length K: the width of the residual stream.
+    Hidden,
+    /// Rows of the query projection.
+    Query,
+    /// Rows of the key projection.
+    Key,
+    /// Rows of the value projection.
+    Value,
+}
+
+impl std::fmt::Display for Dimension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Dimension::Hidden => "hidden size (K)",
+            Dimension::Query => "query rows (NQ)",
+            Dimension::Key => "key rows (NK)",
+            Dimension::Value => "value rows (NV)",
+        })
+    }
+}
+
+/// Why a shape has no layout, or a buffer is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A dimension breaks the rule of the pass or tile width.
+    #[error("{dimension} is {value}; w8a8_qkv_projection needs a positive multiple of {multiple}")]
+    NotAMultiple {
+        /// The dimension.
+        dimension: Dimension,
+        /// Its value.
+        value: usize,
+        /// The rule.
+        multiple: usize,
+    },
+    /// No token.
+    #[error("the sequence is empty; at least one token is needed")]
+    EmptySequence,
+    /// A buffer would not fit the address space.
+    #[error("the buffer {buffer} does not fit the address space")]
+    TooLarge {
+        /// Which buffer.
+        buffer: &'static str,
+    },
+    /// A slice of another length than the shape calls for.
+    #[error("{what} has {found} elements, the shape calls for {needed}")]
+    Length {
+        /// Which slice.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// Length of the shape.
+        needed: usize,
+    },
+    /// The copies of one scale in a packed buffer differ.
+    #[error("scale of row {n}: copy in lane {lane} at byte {offset:#x} is {found:#06x}, the first is {first:#06x}")]
+    ScaleCopies {
+        /// Output row.
+        n: usize,
+        /// Lane of the copy.
+        lane: usize,
+        /// Its byte offset.
+        offset: usize,
+        /// The copy.
+        found: u16,
+        /// The first copy.
+        first: u16,
+    },
+    /// A byte of a scale unit that must be zero is not.
+    #[error("byte {offset:#x} of the scale unit's padding is {found:#04x}, must be zero")]
+    ScalePadding {
+        /// Byte offset in the buffer.
+        offset: usize,
+        /// The byte.
+        found: u8,
+    },
+}

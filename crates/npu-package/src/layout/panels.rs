@@ -1,0 +1,299 @@
+//! Weight panels of the fused query, key and value projection.
+//!
+//! ```text
+//! y[S][N] = (s_tok[S] * s_ch[N]) * sum_k q8(x)[S][k] * w[N][k]        N = NQ + NK + NV
+//!
+//! buffer   [c: 4][p: N/256][unit: K/64 + 1][4096 bytes]
+//! unit q < K/64:  [cp: 4][kt: 8][s: 2][k_in: 8][n_in: 8] int8     element w[n][k] with
+//!                 n = 256 p + 64 c + 16 cp + 8 s + n_in,  k = 64 q + 8 kt + k_in
+//! unit K/64:      8 rows j = 2 cp + s of 32 bf16: s_ch[256 p + 64 c + 8 j + lane % 8]; the rest zero
+//! ```
+//!
+//! Array column `c` streams its part `[c]` from start to end: a pass `p` after the other, and in a pass a group of
+//! 64 output rows. A scale row of 32 lanes multiplies a 4 x 8 tile of the output.
+
+use super::{Dimension, LayoutError};
+use crate::layout::shape::ARRAY_COLUMNS;
+
+/// Bytes of a unit: one block of the stream from memory tile to core.
+pub const UNIT_BYTES: usize = 4096;
+/// Reduction length of a weight unit.
+pub const UNIT_K: usize = 64;
+/// Output rows of a unit: a group of one column in one pass.
+pub const GROUP_ROWS: usize = UNIT_BYTES / UNIT_K;
+/// Output rows of a pass over all columns.
+pub const PASS_ROWS: usize = ARRAY_COLUMNS * GROUP_ROWS;
+
+/// K and each of NQ, NK, NV are positive multiples of this.
+const DIMENSION_MULTIPLE: usize = 256;
+/// Edge of the int8 tile that a multiply-accumulate takes: 8 (k) x 8 (n).
+const TILE: usize = 8;
+const TILE_BYTES: usize = TILE * TILE;
+const TILES_K: usize = UNIT_K / TILE;
+/// Pairs of tiles along n that share a `cp`.
+const TILES_S: usize = 2;
+/// Lanes of a scale row: the elements of a 4 x 8 output tile.
+const SCALE_LANES: usize = 32;
+const SCALE_ROW_BYTES: usize = SCALE_LANES * 2;
+const SCALE_ROWS: usize = GROUP_ROWS / TILE;
+
+/// The dimensions that fix the layout. Valid by construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QkvPanels {
+    hidden: usize,
+    n_q: usize,
+    n_k: usize,
+    n_v: usize,
+}
+
+/// Weights of one projection: int8 `[n][hidden]` row-major and one bf16 scale (as its bits) per row.
+#[derive(Debug, Clone, Copy)]
+pub struct QkvRows<'a> {
+    /// `[n][hidden]`.
+    pub weights: &'a [i8],
+    /// `[n]`, bf16 bits.
+    pub scales: &'a [u16],
+}
+
+/// The contents of a packed buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpackedQkv {
+    /// `[N][K]` row-major, rows of q, then k, then v.
+    pub weights: Vec<i8>,
+    /// `[N]`, bf16 bits.
+    pub scales: Vec<u16>,
+}
+
+impl QkvPanels {
+    /// The layout of a projection, or the rule its dimensions break.
+    pub fn new(hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, LayoutError> {
+        let dimensions =
+            [(Dimension::Hidden, hidden), (Dimension::Query, n_q), (Dimension::Key, n_k), (Dimension::Value, n_v)];
+        for (dimension, value) in dimensions {
+            if value == 0 || !value.is_multiple_of(DIMENSION_MULTIPLE) {
+                return Err(LayoutError::NotAMultiple { dimension, value, multiple: DIMENSION_MULTIPLE });
+            }
+        }
+        // N * (K + 64) bounds every offset below.
+        let too_large = LayoutError::TooLarge { buffer: "weights" };
+        let rows = n_q.checked_add(n_k).and_then(|rows| rows.checked_add(n_v)).ok_or(too_large.clone())?;
+        hidden.checked_add(UNIT_K).and_then(|row_bytes| row_bytes.checked_mul(rows)).ok_or(too_large)?;
+        Ok(Self { hidden, n_q, n_k, n_v })
+    }
+
+    /// K.
+    pub const fn hidden(&self) -> usize {
+        self.hidden
+    }
+    /// NQ.
+    pub const fn n_q(&self) -> usize {
+        self.n_q
+    }
+    /// NK.
+    pub const fn n_k(&self) -> usize {
+        self.n_k
+    }
+    /// NV.
+    pub const fn n_v(&self) -> usize {
+        self.n_v
+    }
+    /// N = NQ + NK + NV.
+    pub const fn n(&self) -> usize {
+        self.n_q + self.n_k + self.n_v
+    }
+    /// Passes: N / 256.
+    pub const fn passes(&self) -> usize {
+        self.n() / PASS_ROWS
+    }
+    /// Weight units of a group: K / 64.
+    pub const fn weight_units(&self) -> usize {
+        self.hidden / UNIT_K
+    }
+    /// Units of a group, its scale unit included.
+    pub const fn units(&self) -> usize {
+        self.weight_units() + 1
+    }
+    /// Bytes of a group: 64 output rows with their scales.
+    pub const fn group_bytes(&self) -> usize {
+        self.units() * UNIT_BYTES
+    }
+    /// Bytes that one array column streams.
+    pub const fn column_bytes(&self) -> usize {
+        self.passes() * self.group_bytes()
+    }
+    /// Bytes of the whole buffer.
+    pub const fn bytes(&self) -> usize {
+        ARRAY_COLUMNS * self.column_bytes()
+    }
+
+    /// Byte offset of the group of `column` in `pass`. It holds output rows
+    /// [`QkvPanels::group_first_row`]` ..+ 64`.
+    ///
+    /// # Panics
+    /// If there is no such column or pass.
+    pub fn group_offset(&self, column: usize, pass: usize) -> usize {
+        assert!(column < ARRAY_COLUMNS && pass < self.passes(), "no column {column} or pass {pass}");
+        column * self.column_bytes() + pass * self.group_bytes()
+    }
+
+    /// First output row of the group of `column` in `pass`.
+    pub const fn group_first_row(column: usize, pass: usize) -> usize {
+        PASS_ROWS * pass + GROUP_ROWS * column
+    }
+
+    /// Byte offset of `w[n][k]`.
+    ///
+    /// # Panics
+    /// If there is no such element.
+    pub fn weight_offset(&self, n: usize, k: usize) -> usize {
+        assert!(n < self.n() && k < self.hidden, "no element w[{n}][{k}]");
+        let [group, row] = self.locate(n);
+        group + UNIT_BYTES * (k / UNIT_K) + offset_in_unit(row, k % UNIT_K)
+    }
+
+    /// Byte offset of the first of the 4 copies of `s_ch[n]`; the others follow at 16, 32 and 48 bytes.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn scale_offset(&self, n: usize) -> usize {
+        assert!(n < self.n(), "no row {n}");
+        let [group, row] = self.locate(n);
+        group + UNIT_BYTES * self.weight_units() + SCALE_ROW_BYTES * (row / TILE) + 2 * (row % TILE)
+    }
+
+    /// Offset of the group of row `n`, and the row in it.
+    fn locate(&self, n: usize) -> [usize; 2] {
+        let (pass, in_pass) = (n / PASS_ROWS, n % PASS_ROWS);
+        [self.group_offset(in_pass / GROUP_ROWS, pass), in_pass % GROUP_ROWS]
+    }
+
+    /// Packs a group of 64 output rows: `weights` `[64][K]`, `scales` `[64]`, `out` of
+    /// [`QkvPanels::group_bytes`].
+    pub fn pack_group(&self, weights: &[i8], scales: &[u16], out: &mut [u8]) -> Result<(), LayoutError> {
+        check("weights", weights.len(), GROUP_ROWS * self.hidden)?;
+        check("scales", scales.len(), GROUP_ROWS)?;
+        check("output", out.len(), self.group_bytes())?;
+        let (units, scale_unit) = out.split_at_mut(UNIT_BYTES * self.weight_units());
+        for (q, unit) in units.as_chunks_mut::<UNIT_BYTES>().0.iter_mut().enumerate() {
+            for (index, tile) in unit.as_chunks_mut::<TILE_BYTES>().0.iter_mut().enumerate() {
+                let (cp, kt, s) = (index / (TILES_K * TILES_S), index / TILES_S % TILES_K, index % TILES_S);
+                let first = (TILES_S * TILE * cp + TILE * s) * self.hidden + UNIT_K * q + TILE * kt;
+                *tile = transposed_tile(&weights[first..], self.hidden);
+            }
+        }
+        let (rows, padding) = scale_unit.split_at_mut(SCALE_ROWS * SCALE_ROW_BYTES);
+        for (j, row) in rows.as_chunks_mut::<SCALE_ROW_BYTES>().0.iter_mut().enumerate() {
+            for (lane, bits) in row.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                *bits = scales[TILE * j + lane % TILE].to_le_bytes();
+            }
+        }
+        padding.fill(0);
+        Ok(())
+    }
+
+    /// Packs a whole layer into `out` of [`QkvPanels::bytes`].
+    pub fn pack(&self, q: QkvRows<'_>, k: QkvRows<'_>, v: QkvRows<'_>, out: &mut [u8]) -> Result<(), LayoutError> {
+        let lengths = [
+            ("q weights", q.weights.len(), self.n_q * self.hidden),
+            ("k weights", k.weights.len(), self.n_k * self.hidden),
+            ("v weights", v.weights.len(), self.n_v * self.hidden),
+            ("q scales", q.scales.len(), self.n_q),
+            ("k scales", k.scales.len(), self.n_k),
+            ("v scales", v.scales.len(), self.n_v),
+            ("output", out.len(), self.bytes()),
+        ];
+        for (what, found, needed) in lengths {
+            check(what, found, needed)?;
+        }
+        for column in 0..ARRAY_COLUMNS {
+            for pass in 0..self.passes() {
+                // Passes do not straddle projections: each of NQ, NK, NV is a multiple of the pass width.
+                let n = Self::group_first_row(column, pass);
+                let (rows, first) = match n {
+                    n if n < self.n_q => (q, n),
+                    n if n < self.n_q + self.n_k => (k, n - self.n_q),
+                    n => (v, n - self.n_q - self.n_k),
+                };
+                let weights = &rows.weights[first * self.hidden..][..GROUP_ROWS * self.hidden];
+                let scales = &rows.scales[first..][..GROUP_ROWS];
+                let place = self.group_offset(column, pass);
+                self.pack_group(weights, scales, &mut out[place..][..self.group_bytes()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a packed layer back, and checks that scale copies agree and padding is zero.
+    pub fn unpack(&self, packed: &[u8]) -> Result<UnpackedQkv, LayoutError> {
+        check("packed buffer", packed.len(), self.bytes())?;
+        let mut weights = vec![0i8; self.n() * self.hidden];
+        let mut scales = vec![0u16; self.n()];
+        for (n, row) in weights.chunks_exact_mut(self.hidden).enumerate() {
+            for (k, weight) in row.iter_mut().enumerate() {
+                *weight = packed[self.weight_offset(n, k)] as i8;
+            }
+            scales[n] = self.read_scale(packed, n)?;
+        }
+        for column in 0..ARRAY_COLUMNS {
+            for pass in 0..self.passes() {
+                let end = self.group_offset(column, pass) + self.group_bytes();
+                let start = end - UNIT_BYTES + SCALE_ROWS * SCALE_ROW_BYTES;
+                if let Some(index) = packed[start..end].iter().position(|byte| *byte != 0) {
+                    return Err(LayoutError::ScalePadding { offset: start + index, found: packed[start + index] });
+                }
+            }
+        }
+        Ok(UnpackedQkv { weights, scales })
+    }
+
+    fn read_scale(&self, packed: &[u8], n: usize) -> Result<u16, LayoutError> {
+        let at = |copy: usize| {
+            let offset = self.scale_offset(n) + 2 * TILE * copy;
+            (offset, u16::from_le_bytes([packed[offset], packed[offset + 1]]))
+        };
+        let (_, first) = at(0);
+        for copy in 1..SCALE_LANES / TILE {
+            let (offset, found) = at(copy);
+            if found != first {
+                return Err(LayoutError::ScaleCopies { n, lane: n % TILE + TILE * copy, offset, found, first });
+            }
+        }
+        Ok(first)
+    }
+}
+
+/// Byte offset in a weight unit of its element `[row][k]`.
+const fn offset_in_unit(row: usize, k: usize) -> usize {
+    let (cp, s, n_in) = (row / (TILES_S * TILE), row / TILE % TILES_S, row % TILE);
+    let (kt, k_in) = (k / TILE, k % TILE);
+    (((cp * TILES_K + kt) * TILES_S + s) * TILE + k_in) * TILE + n_in
+}
+
+fn check(what: &'static str, found: usize, needed: usize) -> Result<(), LayoutError> {
+    if found == needed { Ok(()) } else { Err(LayoutError::Length { what, found, needed }) }
+}
+
+/// The 8 x 8 bytes at the start of `rows` (rows `stride` apart), transposed: `[k_in][n_in]` from `[n_in][k_in]`.
+///
+/// Rows are handled as words and exchanged in halves, so that a layer packs at memory speed.
+fn transposed_tile(rows: &[i8], stride: usize) -> [u8; TILE_BYTES] {
+    let mut words: [u64; TILE] = std::array::from_fn(|n_in| {
+        let row = &rows[n_in * stride..][..TILE];
+        u64::from_le_bytes(std::array::from_fn(|k_in| row[k_in] as u8))
+    });
+    // Exchanges the off-diagonal blocks of `distance` x `distance` bytes of every 2 x 2 such blocks.
+    for (distance, mask) in [(4, 0x0000_0000_FFFF_FFFF), (2, 0x0000_FFFF_0000_FFFF), (1, 0x00FF_00FF_00FF_00FF)] {
+        let shift = 8 * distance as u32;
+        for low in (0..TILE).filter(|index| index & distance == 0) {
+            let high = low + distance;
+            let exchange = ((words[low] >> shift) ^ words[high]) & mask;
+            words[high] ^= exchange;
+            words[low] ^= exchange << shift;
+        }
+    }
+    let mut tile = [0; TILE_BYTES];
+    for (place, word) in tile.as_chunks_mut::<TILE>().0.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+    tile
+}

@@ -1,0 +1,168 @@
+//! The call of the fused query, key and value projection: blocks of rows and sizes of the host buffers.
+//!
+//! The S rows of `x` are processed in blocks. Every compute row of the array takes `m` rows of a block, so a block
+//! has 4 m rows; the last one may have fewer valid rows, and its last valid row is repeated.
+//!
+//! ```text
+//! blocks = ceil(S / 512)        m = 16 ceil(S / (64 blocks))
+//! row of a block  rho = 32 u + 8 r + i      compute row r < 4, i < 8, u < m/8; row 8 u + i of that compute row
+//! ```
+
+use super::LayoutError;
+use super::panels::QkvPanels;
+
+/// Columns of the array.
+pub const ARRAY_COLUMNS: usize = 4;
+/// Compute rows of the array.
+pub const CORE_ROWS: usize = 4;
+/// Rows of a block at most.
+pub const BLOCK_ROWS_MAX: usize = 512;
+/// Bytes of a record behind its K quantised values.
+pub const RECORD_TAIL_BYTES: usize = 256;
+/// A record's stride is a multiple of this.
+pub const RECORD_ALIGN: usize = 1024;
+/// Scratch bytes behind the records, for each row of a block and each array column.
+pub const PAD_BYTES_PER_ROW: usize = 128;
+
+/// m is a multiple of this: one row tile of a multiply-accumulate block.
+const M_MULTIPLE: usize = 16;
+/// Consecutive rows of a block that go to one compute row.
+const ROW_GROUP: usize = 8;
+const BF16_BYTES: usize = 2;
+
+/// A projection and its sequence length. Valid by construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QkvShape {
+    panels: QkvPanels,
+    seq: usize,
+    blocks: usize,
+    m: usize,
+}
+
+/// One of the three outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Query.
+    Q,
+    /// Key.
+    K,
+    /// Value.
+    V,
+}
+
+impl QkvShape {
+    /// The shape of a call, or the rule it breaks.
+    pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, LayoutError> {
+        Self::with_panels(seq, QkvPanels::new(hidden, n_q, n_k, n_v)?)
+    }
+
+    /// The shape of a call with these weights.
+    pub fn with_panels(seq: usize, panels: QkvPanels) -> Result<Self, LayoutError> {
+        if seq == 0 {
+            return Err(LayoutError::EmptySequence);
+        }
+        let row_bytes = BF16_BYTES * panels.hidden().max(panels.n());
+        let padded_seq = seq.checked_next_multiple_of(BLOCK_ROWS_MAX);
+        padded_seq.and_then(|rows| rows.checked_mul(row_bytes)).ok_or(LayoutError::TooLarge { buffer: "x or qkv" })?;
+        let blocks = seq.div_ceil(BLOCK_ROWS_MAX);
+        let m = M_MULTIPLE * seq.div_ceil(CORE_ROWS * M_MULTIPLE * blocks);
+        Ok(Self { panels, seq, blocks, m })
+    }
+
+    /// Layout of the weights.
+    pub const fn panels(&self) -> &QkvPanels {
+        &self.panels
+    }
+    /// S.
+    pub const fn seq(&self) -> usize {
+        self.seq
+    }
+    /// Blocks of rows.
+    pub const fn blocks(&self) -> usize {
+        self.blocks
+    }
+    /// Rows of a block that one compute row takes; a multiple of 16, at most 128.
+    pub const fn m(&self) -> usize {
+        self.m
+    }
+    /// Rows of a block, valid or not: 4 m.
+    pub const fn block_rows(&self) -> usize {
+        CORE_ROWS * self.m
+    }
+    /// Rows of all blocks, valid or not.
+    pub const fn padded_rows(&self) -> usize {
+        self.blocks * self.block_rows()
+    }
+
+    /// Valid rows of `block`; every block has some.
+    ///
+    /// # Panics
+    /// If there is no such block.
+    pub fn valid_rows(&self, block: usize) -> usize {
+        assert!(block < self.blocks, "no block {block}");
+        (self.seq - block * self.block_rows()).min(self.block_rows())
+    }
+
+    /// Token whose row stands at `rho` of `block`: its own, or the last valid one behind the end.
+    ///
+    /// # Panics
+    /// If there is no such block or row.
+    pub fn token(&self, block: usize, rho: usize) -> usize {
+        assert!(rho < self.block_rows(), "no row {rho} in a block");
+        block * self.block_rows() + rho.min(self.valid_rows(block) - 1)
+    }
+
+    /// Compute row that takes row `rho` of a block, and the row's index there.
+    pub const fn core_row(rho: usize) -> (usize, usize) {
+        let (group, i) = (rho / ROW_GROUP, rho % ROW_GROUP);
+        (group % CORE_ROWS, group / CORE_ROWS * ROW_GROUP + i)
+    }
+
+    /// Bytes of `x`: bf16 `[S][K]` row-major.
+    pub const fn x_bytes(&self) -> usize {
+        BF16_BYTES * self.seq * self.panels.hidden()
+    }
+    /// Bytes of `weights`: panels.
+    pub const fn weights_bytes(&self) -> usize {
+        self.panels.bytes()
+    }
+    /// Bytes of `qkv`: bf16 q `[S][NQ]`, k `[S][NK]`, v `[S][NV]`, each row-major.
+    pub const fn qkv_bytes(&self) -> usize {
+        BF16_BYTES * self.seq * self.panels.n()
+    }
+
+    /// Byte offset and row width in elements of one output in `qkv`.
+    pub const fn output(&self, output: Output) -> (usize, usize) {
+        let (before, width) = match output {
+            Output::Q => (0, self.panels.n_q()),
+            Output::K => (self.panels.n_q(), self.panels.n_k()),
+            Output::V => (self.panels.n_q() + self.panels.n_k(), self.panels.n_v()),
+        };
+        (BF16_BYTES * self.seq * before, width)
+    }
+
+    /// Kp: stride in bytes of a record of one quantised token.
+    pub const fn record_bytes(&self) -> usize {
+        (self.panels.hidden() + RECORD_TAIL_BYTES).next_multiple_of(RECORD_ALIGN)
+    }
+    /// Bytes of the records of one compute row: m Kp.
+    pub const fn region_bytes(&self) -> usize {
+        self.m * self.record_bytes()
+    }
+    /// Byte offset in `scratch` of the records of a compute row.
+    pub const fn region_offset(&self, core_row: usize) -> usize {
+        core_row * self.region_bytes()
+    }
+    /// Byte offset in `scratch` of the area behind the records.
+    pub const fn pad_offset(&self) -> usize {
+        CORE_ROWS * self.region_bytes()
+    }
+    /// Bytes of that area for one array column: 4 m * 128.
+    pub const fn pad_bytes_per_column(&self) -> usize {
+        self.block_rows() * PAD_BYTES_PER_ROW
+    }
+    /// Bytes of `scratch`; every block uses it anew.
+    pub const fn scratch_bytes(&self) -> usize {
+        self.pad_offset() + ARRAY_COLUMNS * self.pad_bytes_per_column()
+    }
+}

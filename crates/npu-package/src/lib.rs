@@ -1,0 +1,26 @@
+//! What bennu's build side hands to its run side, and what both must agree on.
+//!
+//! - [`Manifest`], [`PackageWriter`] and [`Package`]: a directory with the kernels of one model and one sequence length.
+//! - [`layout`]: where every operand element lies in the buffers a kernel takes.
+//! - [`PackedModel`] and [`PackedWriter`]: a directory with the quantised weights in the kernels' layout.
+//!
+//! `docs/package.md` describes the same for programs that do not link this crate.
+#![forbid(unsafe_code)]
+
+mod directory;
+mod error;
+pub mod layout;
+mod manifest;
+mod package;
+mod packed;
+
+pub use directory::FileEntry;
+pub use error::{PackageError, PackageKind};
+pub use manifest::{
+    Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, ModelDims, Producer, Program, Report,
+};
+pub use package::{MANIFEST_FILE, Package, PackageWriter};
+pub use packed::{LayerSink, PACKED_FILE, PackedLayer, PackedManifest, PackedModel, PackedWriter, layer_file_name};
+
+/// Version of `manifest.json` and of `packed.json` that this crate writes and reads.
+pub const FORMAT_VERSION: u32 = 1;

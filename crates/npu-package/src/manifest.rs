@@ -1,0 +1,229 @@
+//! `manifest.json`: what a package contains and how its kernels are called.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::directory::FileEntry;
+
+/// The whole manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`crate::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// What wrote the package.
+    pub producer: Producer,
+    /// Device the kernels run on: `"npu1"`.
+    pub device: String,
+    /// The model the kernels are built for.
+    pub model: ModelDims,
+    /// The kernels.
+    pub kernels: Vec<Kernel>,
+    /// Size and digest of every file but the manifest, by name. [`crate::PackageWriter`] fills it.
+    #[serde(default)]
+    pub digests: BTreeMap<String, FileEntry>,
+}
+
+/// A program and its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Producer {
+    /// Program name.
+    pub name: String,
+    /// Program version.
+    pub version: String,
+}
+
+/// The sizes of a Gemma 3 text model that decide its kernels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelDims {
+    /// Model name.
+    pub name: String,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width of the MLP.
+    pub intermediate: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab: usize,
+}
+
+impl ModelDims {
+    /// The fused query, key and value projection of one layer, or the rule it breaks.
+    pub fn qkv_panels(&self) -> Result<crate::layout::QkvPanels, crate::layout::LayoutError> {
+        let [n_q, n_kv] = [self.heads * self.head_dim, self.kv_heads * self.head_dim];
+        crate::layout::QkvPanels::new(self.hidden, n_q, n_kv, n_kv)
+    }
+}
+
+/// One kernel for one sequence length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// Kernel name.
+    pub kernel: String,
+    /// Sequence length S in tokens.
+    pub seq: usize,
+    /// Number scheme, e.g. `"w8a8"`.
+    pub numerics: String,
+    /// Compute tiles used.
+    pub tiles: usize,
+    /// Columns of the partition.
+    pub columns: usize,
+    /// Host buffers in call order.
+    pub args: Vec<Argument>,
+    /// Names of the files to load.
+    pub files: Files,
+    /// Length of the runtime stream in 32-bit words: the `ninstr` of a call.
+    pub instruction_words: usize,
+    /// Core programs, for disassembly; they are already part of the PDI.
+    pub programs: Vec<Program>,
+    /// What the compiler measured.
+    pub report: Report,
+}
+
+/// A host buffer of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Argument {
+    /// Index of the buffer, 0 = the first one after `ninstr`.
+    pub index: usize,
+    /// Name.
+    pub name: String,
+    /// Who fills it.
+    pub direction: Direction,
+    /// Least size in bytes.
+    pub bytes: u64,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Name of the element order, see `docs/package.md`.
+    pub layout: String,
+}
+
+/// Who fills a host buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The host, before the call.
+    In,
+    /// The kernel.
+    Out,
+    /// The kernel, for itself; contents mean nothing to the host.
+    Scratch,
+}
+
+/// Element type of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// bfloat16.
+    Bf16,
+    /// Signed byte.
+    I8,
+    /// Bytes without one element type.
+    U8,
+    /// 32-bit float.
+    F32,
+    /// 32-bit signed integer.
+    I32,
+}
+
+/// Files of a kernel, by their names in the package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Array configuration.
+    pub pdi: String,
+    /// The same for XRT.
+    pub xclbin: String,
+    /// Runtime stream.
+    pub txn: String,
+}
+
+/// The program of one core.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Column and row of the compute tile.
+    pub tile: [u8; 2],
+    /// Name of the file with the program memory contents.
+    pub file: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Program addresses by symbol.
+    pub symbols: BTreeMap<String, u32>,
+    /// Addresses of bundles that read a register before its last writer has finished, on purpose.
+    pub early_reads: Vec<u32>,
+}
+
+/// What the compiler measured of one kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Largest program of a core, in bytes.
+    pub program_bytes_max: u64,
+    /// Most data memory used in a compute tile, in bytes.
+    pub data_bytes_max: u64,
+    /// Most memory used in a memory tile, in bytes.
+    pub memtile_bytes_max: u64,
+    /// Bundles of all programs.
+    pub bundles: u64,
+    /// Buffer descriptors of the static configuration.
+    pub bds: u64,
+    /// Locks of the static configuration.
+    pub locks: u64,
+    /// Stream switch connections.
+    pub routes: u64,
+    /// Pipelined loops.
+    pub loops: Vec<LoopReport>,
+    /// What limits the kernel's speed by computation.
+    pub bound: Bound,
+}
+
+/// A software-pipelined loop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoopReport {
+    /// Name.
+    pub name: String,
+    /// Initiation interval its author declared, in cycles.
+    pub ii_declared: u32,
+    /// Initiation interval reached, in cycles.
+    pub ii_reached: u32,
+    /// Multiply-accumulates of one iteration.
+    pub vmac_per_ii: u32,
+}
+
+/// The resource that bounds a kernel's run time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The resource, e.g. `"vec"` or `"ddr"`.
+    pub resource: String,
+    /// Cycles it is busy for one call, by calculation.
+    pub cycles: u64,
+}
+
+impl Kernel {
+    /// The argument of a name.
+    pub fn argument(&self, name: &str) -> Option<&Argument> {
+        self.args.iter().find(|argument| argument.name == name)
+    }
+
+    /// Names of every file the kernel refers to.
+    pub fn file_names(&self) -> impl Iterator<Item = &str> {
+        let programs = self.programs.iter().map(|program| program.file.as_str());
+        [self.files.pdi.as_str(), &self.files.xclbin, &self.files.txn].into_iter().chain(programs)
+    }
+}

@@ -1,0 +1,111 @@
+//! Kernel packages: writing and reading.
+
+use std::path::{Path, PathBuf};
+
+use crate::directory::{self, FileTable, NewDirectory};
+use crate::error::{PackageError, PackageKind};
+use crate::manifest::{Kernel, Manifest};
+
+/// The file that describes a package.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// Writes a package. It appears at its place when [`PackageWriter::finish`] succeeds, and not before.
+#[derive(Debug)]
+pub struct PackageWriter {
+    directory: NewDirectory,
+    files: FileTable,
+}
+
+impl PackageWriter {
+    /// Begins a package at `output`. An existing package there is refused unless `force`, which replaces it;
+    /// anything else that exists there is always refused.
+    pub fn create(output: impl AsRef<Path>, force: bool) -> Result<Self, PackageError> {
+        let directory = NewDirectory::create(output.as_ref(), force, PackageKind::Kernels, MANIFEST_FILE)?;
+        Ok(Self { directory, files: FileTable::new() })
+    }
+
+    /// Adds a file.
+    pub fn add_file(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError> {
+        directory::check_name(name)?;
+        if name == MANIFEST_FILE || self.files.contains_key(name) {
+            return Err(PackageError::DuplicateFile { name: name.to_owned() });
+        }
+        let entry = self.directory.write_file(name, contents)?;
+        self.files.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    /// Writes the manifest, with format version and digests filled in, and moves the package to its place.
+    /// Returns the manifest as written.
+    pub fn finish(self, mut manifest: Manifest) -> Result<Manifest, PackageError> {
+        manifest.format_version = crate::FORMAT_VERSION;
+        manifest.digests = self.files;
+        check_references(&manifest)?;
+        self.directory.write_file(MANIFEST_FILE, &directory::description_text(&manifest))?;
+        self.directory.finish()?;
+        Ok(manifest)
+    }
+}
+
+/// A package, opened.
+#[derive(Debug, Clone)]
+pub struct Package {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+impl Package {
+    /// Opens a package: reads its manifest and checks that every listed file is there with its size.
+    /// Contents are checked by [`Package::read_file`] and [`Package::verify`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, PackageError> {
+        let path = path.as_ref().to_owned();
+        let manifest: Manifest = directory::read_description(&path, PackageKind::Kernels, MANIFEST_FILE)?;
+        for (name, entry) in &manifest.digests {
+            directory::locate(&path, name, entry)?;
+        }
+        check_references(&manifest)?;
+        Ok(Self { path, manifest })
+    }
+
+    /// Where the package lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The kernel of a name and sequence length.
+    pub fn kernel(&self, kernel: &str, seq: usize) -> Result<&Kernel, PackageError> {
+        let kernels = &self.manifest.kernels;
+        kernels.iter().find(|candidate| candidate.kernel == kernel && candidate.seq == seq).ok_or_else(|| {
+            let available = kernels.iter().map(|candidate| (candidate.kernel.clone(), candidate.seq)).collect();
+            PackageError::NoKernel { kernel: kernel.to_owned(), seq, available }
+        })
+    }
+
+    /// Contents of a listed file, checked against its digest.
+    pub fn read_file(&self, name: &str) -> Result<Vec<u8>, PackageError> {
+        let missing = || PackageError::MissingFile { package: self.path.clone(), name: name.to_owned() };
+        let entry = self.manifest.digests.get(name).ok_or_else(missing)?;
+        directory::read_verified(&self.path, name, entry)
+    }
+
+    /// Checks the digest of every file.
+    pub fn verify(&self) -> Result<(), PackageError> {
+        self.manifest.digests.iter().try_for_each(|(name, entry)| directory::verify(&self.path, name, entry))
+    }
+}
+
+fn check_references(manifest: &Manifest) -> Result<(), PackageError> {
+    for kernel in &manifest.kernels {
+        for name in kernel.file_names() {
+            if !manifest.digests.contains_key(name) {
+                return Err(PackageError::UnlistedFile { kernel: kernel.kernel.clone(), name: name.to_owned() });
+            }
+        }
+    }
+    Ok(())
+}

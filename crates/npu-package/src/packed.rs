@@ -1,0 +1,181 @@
+//! Packed models: quantised weights in the layout of the kernels, one file per layer.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::directory::{self, FileEntry, FileSink, NewDirectory};
+use crate::error::{PackageError, PackageKind};
+use crate::manifest::{ModelDims, Producer};
+
+/// The file that describes a packed model.
+pub const PACKED_FILE: &str = "packed.json";
+
+/// `packed.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackedManifest {
+    /// [`crate::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// What wrote the directory.
+    pub producer: Producer,
+    /// The model.
+    pub model: ModelDims,
+    /// Number scheme, e.g. `"w8a8"`.
+    pub scheme: String,
+    /// Layers present, ascending. [`PackedWriter`] fills it.
+    #[serde(default)]
+    pub layers: Vec<PackedLayer>,
+}
+
+/// The weights of one layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackedLayer {
+    /// Layer number.
+    pub layer: usize,
+    /// Name of the file with the panels of the fused query, key and value projection.
+    pub qkv: String,
+    /// Size and digest of that file.
+    pub qkv_entry: FileEntry,
+}
+
+/// Name of the file with a layer's fused query, key and value panels.
+pub fn layer_file_name(layer: usize) -> String {
+    format!("layer_{layer:03}.qkv.bin")
+}
+
+/// Writes a packed model. It appears at its place when [`PackedWriter::finish`] succeeds, and not before.
+#[derive(Debug)]
+pub struct PackedWriter {
+    directory: NewDirectory,
+    layers: Vec<PackedLayer>,
+}
+
+impl PackedWriter {
+    /// Begins a packed model at `output`. An existing one is refused unless `force`, which replaces it; anything
+    /// else that exists there is always refused.
+    pub fn create(output: impl AsRef<Path>, force: bool) -> Result<Self, PackageError> {
+        let directory = NewDirectory::create(output.as_ref(), force, PackageKind::Weights, PACKED_FILE)?;
+        Ok(Self { directory, layers: Vec::new() })
+    }
+
+    /// Writes the panels of `layer` through the sink that `write` is given, in file order.
+    pub fn layer<E: From<PackageError>>(
+        &mut self,
+        layer: usize,
+        write: impl FnOnce(&mut LayerSink) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.layers.iter().any(|written| written.layer == layer) {
+            return Err(PackageError::DuplicateLayer { layer }.into());
+        }
+        let qkv = layer_file_name(layer);
+        let mut sink = LayerSink { file: self.directory.create_file(&qkv)? };
+        write(&mut sink)?;
+        let qkv_entry = sink.file.finish()?;
+        self.layers.push(PackedLayer { layer, qkv, qkv_entry });
+        Ok(())
+    }
+
+    /// Writes `packed.json`, with format version and layers filled in, and moves the directory to its place.
+    /// Every layer written must be one of the model and have the size of its panels. Returns the description
+    /// as written.
+    pub fn finish(mut self, mut description: PackedManifest) -> Result<PackedManifest, PackageError> {
+        self.layers.sort_by_key(|layer| layer.layer);
+        description.format_version = crate::FORMAT_VERSION;
+        description.layers = self.layers;
+        check_layers(&description)?;
+        self.directory.write_file(PACKED_FILE, &directory::description_text(&description))?;
+        self.directory.finish()?;
+        Ok(description)
+    }
+}
+
+/// Takes the bytes of one layer.
+pub struct LayerSink {
+    file: FileSink,
+}
+
+impl LayerSink {
+    /// Appends `contents`.
+    pub fn write(&mut self, contents: &[u8]) -> Result<(), PackageError> {
+        self.file.write(contents)
+    }
+}
+
+/// A packed model, opened.
+#[derive(Debug, Clone)]
+pub struct PackedModel {
+    path: PathBuf,
+    description: PackedManifest,
+}
+
+impl PackedModel {
+    /// Opens a packed model: reads its description and checks that every layer is there with the size of the
+    /// model's panels. Contents are checked by [`PackedModel::read_layer`] and [`PackedModel::verify`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, PackageError> {
+        let path = path.as_ref().to_owned();
+        let description: PackedManifest = directory::read_description(&path, PackageKind::Weights, PACKED_FILE)?;
+        check_layers(&description)?;
+        for layer in &description.layers {
+            directory::locate(&path, &layer.qkv, &layer.qkv_entry)?;
+        }
+        Ok(Self { path, description })
+    }
+
+    /// Where the packed model lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The description.
+    pub fn description(&self) -> &PackedManifest {
+        &self.description
+    }
+
+    /// The file of a layer, to be mapped or read by the caller; its contents are not checked.
+    pub fn layer_path(&self, layer: usize) -> Result<PathBuf, PackageError> {
+        let entry = self.entry(layer)?;
+        directory::locate(&self.path, &entry.qkv, &entry.qkv_entry)
+    }
+
+    /// The panels of a layer, checked against their digest.
+    pub fn read_layer(&self, layer: usize) -> Result<Vec<u8>, PackageError> {
+        let entry = self.entry(layer)?;
+        directory::read_verified(&self.path, &entry.qkv, &entry.qkv_entry)
+    }
+
+    /// Checks the digest of every layer.
+    pub fn verify(&self) -> Result<(), PackageError> {
+        let mut layers = self.description.layers.iter();
+        layers.try_for_each(|layer| directory::verify(&self.path, &layer.qkv, &layer.qkv_entry))
+    }
+
+    fn entry(&self, layer: usize) -> Result<&PackedLayer, PackageError> {
+        let layers = &self.description.layers;
+        layers.iter().find(|entry| entry.layer == layer).ok_or(PackageError::NoLayer {
+            layer,
+            present: layers.len(),
+            layers: self.description.model.layers,
+        })
+    }
+}
+
+fn check_layers(description: &PackedManifest) -> Result<(), PackageError> {
+    let layout_bytes = description.model.qkv_panels()?.bytes() as u64;
+    for entry in &description.layers {
+        let layer = entry.layer;
+        if layer >= description.model.layers {
+            return Err(PackageError::NoLayer {
+                layer,
+                present: description.layers.len(),
+                layers: description.model.layers,
+            });
+        }
+        let found_bytes = entry.qkv_entry.bytes;
+        if found_bytes != layout_bytes {
+            return Err(PackageError::LayerSize { layer, found_bytes, layout_bytes });
+        }
+    }
+    Ok(())
+}
