@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use npu_package::PackageError;
+
 use crate::shape::Shape;
 
 /// Result of this crate.
@@ -342,15 +344,9 @@ pub enum Error {
         multiple: usize,
     },
 
-    /// The packed layout itself refused.
-    #[error("{}: packed weights refused", path.display())]
-    Package {
-        /// The file being written or checked.
-        path: PathBuf,
-        /// Cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// The packed model could not be laid out, written or read back.
+    #[error(transparent)]
+    Package(#[from] PackageError),
 
     /// Something is already where the output should go.
     #[error("{}: already exists", path.display())]
@@ -445,6 +441,7 @@ impl Error {
             Error::BadScale { .. } | Error::BadWeight { .. } => {
                 "the checkpoint is damaged or its training diverged: obtain it again"
             }
+            Error::Package(error) => return package_remedy(error),
             Error::Exists { .. } => "choose another destination, or pass --force to replace it",
             Error::OntoItself { .. } | Error::NotADirectory { .. } => "choose another destination",
             Error::ReadOnly { .. } => "choose a destination you may write to",
@@ -458,7 +455,6 @@ impl Error {
             | Error::TwoPrefixes { .. }
             | Error::TensorRule { .. }
             | Error::NotTileable { .. }
-            | Error::Package { .. }
             | Error::Cancelled { .. } => return None,
         })
     }
@@ -482,5 +478,18 @@ impl Error {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path, source },
             _ => Error::Io { doing: "write", path, source },
         }
+    }
+}
+
+/// Remedies for what can go wrong while a packed model is written.
+fn package_remedy(error: &PackageError) -> Option<&'static str> {
+    match error {
+        PackageError::OutputExists { .. } => Some("choose another destination, or pass --force to replace it"),
+        PackageError::OutputForeign { .. } | PackageError::OutputPath { .. } => Some("choose another destination"),
+        PackageError::DiskFull { .. } => Some("free space or choose a destination on another disk"),
+        PackageError::ReadOnly { .. } | PackageError::Permission { .. } => {
+            Some("choose a destination you may write to")
+        }
+        _ => None,
     }
 }

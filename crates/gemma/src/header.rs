@@ -108,7 +108,7 @@ impl Shard {
     }
 
     /// Maps the file. The mapping lives as long as the result.
-    pub fn map(&self) -> Result<MappedShard<'_>> {
+    pub fn map(&self) -> Result<MappedShard> {
         let fail = |source| Error::read("map", &self.path, source);
         let file = File::open(&self.path).map_err(fail)?;
         let bytes = map_file(&file).map_err(fail)?;
@@ -119,22 +119,23 @@ impl Shard {
                 found_bytes: bytes.len() as u64,
             });
         }
-        Ok(MappedShard { shard: self, bytes })
+        Ok(MappedShard { bytes })
     }
 }
 
 /// A shard whose data can be looked at.
 #[derive(Debug)]
-pub struct MappedShard<'a> {
-    shard: &'a Shard,
+pub struct MappedShard {
     bytes: memmap2::Mmap,
 }
 
-impl MappedShard<'_> {
-    /// Data of a tensor of this shard; `None` if it is not in it.
-    pub fn data(&self, tensor: &str) -> Option<&[u8]> {
-        let range = self.shard.tensors.get(tensor)?.range.clone();
-        self.bytes.get(range.start as usize..range.end as usize)
+impl MappedShard {
+    /// Data of a tensor of this shard.
+    ///
+    /// # Panics
+    /// If `tensor` does not come from the header of this shard: its range was checked against the file's length then.
+    pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
+        &self.bytes[tensor.range.start as usize..tensor.range.end as usize]
     }
 }
 

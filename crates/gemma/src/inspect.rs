@@ -109,7 +109,20 @@ pub struct Inspection {
     /// Tensors that bennu does not use.
     pub unused: Vec<Unused>,
     /// Memory of the NPU's tiers for the requested number of tokens.
-    pub npu_memory: NpuMemory,
+    pub npu_memory: MemoryOrRefusal,
+}
+
+/// Memory of the NPU, or the rule of the kernel that this model breaks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum MemoryOrRefusal {
+    /// The kernel takes this model.
+    Memory(NpuMemory),
+    /// It does not.
+    Refused {
+        /// The rule.
+        refused: String,
+    },
 }
 
 /// Kind of a tensor in the tables of the report.
@@ -130,7 +143,7 @@ fn kind(role: Role) -> &'static str {
 }
 
 /// Analyses an opened checkpoint for `seq` tokens; refuses it if its tensors contradict its configuration.
-pub fn inspect(checkpoint: &Checkpoint, seq: u64) -> Result<Inspection> {
+pub fn inspect(checkpoint: &Checkpoint, seq: usize) -> Result<Inspection> {
     let quantisation = check(checkpoint)?;
     let mut amounts: BTreeMap<&'static str, Amount> = BTreeMap::new();
     let mut unused: BTreeMap<String, Unused> = BTreeMap::new();
@@ -170,7 +183,10 @@ pub fn inspect(checkpoint: &Checkpoint, seq: u64) -> Result<Inspection> {
         v_shape: shape(Projection::V)?,
         o_shape: shape(Projection::O)?,
         local_layers: config.layer_kinds.iter().filter(|&&kind| kind == LayerKind::Local).count(),
-        npu_memory: NpuMemory::new(dims, global_layers.len(), seq),
+        npu_memory: match NpuMemory::new(dims, global_layers.len(), seq) {
+            Ok(memory) => MemoryOrRefusal::Memory(memory),
+            Err(rule) => MemoryOrRefusal::Refused { refused: rule.to_string() },
+        },
         global_layers,
         sliding_window: dims.sliding_window,
         rope: Ropes { local: config.rope_local, global: config.rope_global },

@@ -4,15 +4,15 @@
 //! computes 64 of the 256 output columns of a pass:
 //!
 //! ```text
-//! blocks = ceil(S / 512)      m = 16 ceil(S / (64 blocks))
-//! L1  per compute tile   A ring 2 × m×64    B ring 2 × 4096    C ring 2 × 1024
+//! L1  per compute tile   A ring 2 × m×64    B ring 2 × 4096    C ring 2 × 1024    int32 accumulators m×64
 //! L2  per memory tile    A ring 2 × m×256   B ring 8 × 4096    C ring 4 rows × 2 × 1024
-//! DDR                    x bf16 [S][K]      packed weights     q, k, v bf16      quantised x and its scales
+//! DDR                    x bf16 [S][K]      packed weights     q, k, v bf16       scratch of the quantised x
 //! ```
 //!
-//! Only operands are counted: what a core keeps beside them (stack, accumulators, constants) is the compiler's and is
-//! reported by it.
+//! The rings and the accumulators are counted. What a core keeps beside them (scales, stack) is placed by the compiler
+//! in what is left of the tile.
 
+use npu_package::layout::{LayoutError, QkvPanels, QkvShape, UNIT_BYTES};
 use serde::Serialize;
 
 use crate::dims::ModelDims;
@@ -23,14 +23,8 @@ const L2_BYTES_PER_TILE: u64 = 512 << 10;
 // SOURCE: amd/xdna-driver npu1 (Phoenix): 4 usable columns of 4 compute tiles and 1 memory tile.
 const COMPUTE_TILES: u64 = 16;
 const MEMORY_TILES: u64 = 4;
-/// Tokens a block holds at most: 4 core rows of 128.
-const BLOCK_TOKENS: u64 = 512;
-/// Bytes of one unit of packed weights.
-const UNIT_BYTES: u64 = 4096;
-/// Inputs covered by one unit.
-const UNIT_INPUTS: u64 = 64;
-/// Output columns of a pass.
-const PASS_COLUMNS: u64 = 256;
+/// Bytes of one output buffer: 8 rows of 64 bf16.
+const C_BUFFER_BYTES: u64 = 1024;
 
 /// One named part of a tier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,11 +67,11 @@ pub struct HostTier {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NpuMemory {
     /// Tokens.
-    pub seq: u64,
+    pub seq: usize,
     /// Blocks the tokens are processed in.
-    pub blocks: u64,
+    pub blocks: usize,
     /// Tokens per core row in a block, padding included.
-    pub rows_per_core: u64,
+    pub rows_per_core: usize,
     /// Data memory of the compute tiles.
     pub l1: TileTier,
     /// Memory tiles.
@@ -87,20 +81,21 @@ pub struct NpuMemory {
 }
 
 impl NpuMemory {
-    /// Memory for `seq` tokens (at least 1). `global_layers` of the model's layers keep every key.
-    pub fn new(dims: &ModelDims, global_layers: usize, seq: u64) -> Self {
-        let seq = seq.max(1);
-        let [k, n] = [dims.hidden as u64, dims.qkv_rows() as u64];
-        let blocks = seq.div_ceil(BLOCK_TOKENS);
-        let m = 16 * seq.div_ceil(64 * blocks);
+    /// Memory for `seq` tokens; the rule that the model breaks if the kernel cannot take it.
+    pub fn new(dims: &ModelDims, global_layers: usize, seq: usize) -> Result<Self, LayoutError> {
+        let panels = QkvPanels::new(dims.hidden, dims.q_rows(), dims.kv_rows(), dims.kv_rows())?;
+        let shape = QkvShape::with_panels(seq, panels)?;
+        let m = shape.m() as u64;
+        let unit = UNIT_BYTES as u64;
         let part = |name, bytes| Part { name, bytes };
         let l1 = tier(
             COMPUTE_TILES,
             L1_BYTES_PER_TILE,
             vec![
                 part("activations (A), 2 buffers", 2 * m * 64),
-                part("weights (B), 2 buffers", 2 * UNIT_BYTES),
-                part("output (C), 2 buffers", 2 * 1024),
+                part("weights (B), 2 buffers", 2 * unit),
+                part("output (C), 2 buffers", 2 * C_BUFFER_BYTES),
+                part("accumulators, int32", m * 64 * 4),
             ],
         );
         let l2 = tier(
@@ -108,27 +103,26 @@ impl NpuMemory {
             L2_BYTES_PER_TILE,
             vec![
                 part("activations (A), 2 buffers", 2 * m * 256),
-                part("weights (B), 8 buffers", 8 * UNIT_BYTES),
-                part("output (C), 2 buffers for each core row", 4 * 2 * 1024),
+                part("weights (B), 8 buffers", 8 * unit),
+                part("output (C), 2 buffers for each core row", 4 * 2 * C_BUFFER_BYTES),
             ],
         );
-        let weights = 4 * n.div_ceil(PASS_COLUMNS) * (k.div_ceil(UNIT_INPUTS) + 1) * UNIT_BYTES;
+        let weights = shape.weights_bytes() as u64;
         let parts = vec![
-            part("input x, bf16", seq * k * 2),
+            part("input x, bf16", shape.x_bytes() as u64),
             part("packed q, k, v weights and scales", weights),
-            part("output q, k, v, bf16", seq * n * 2),
-            part("quantised x and token scales", seq * (k + 4)),
+            part("output q, k, v, bf16", shape.qkv_bytes() as u64),
+            part("scratch: quantised x and its scales", shape.scratch_bytes() as u64),
         ];
         let kv_bytes_per_token = 2 * dims.kv_rows() as u64 * 2;
-        let local = (dims.layers - global_layers.min(dims.layers)) as u64;
+        let local_keys = (dims.layers - global_layers) as u64 * seq.min(dims.sliding_window) as u64;
         let ddr = HostTier {
             bytes: parts.iter().map(|part| part.bytes).sum(),
             parts,
             all_layers_weights_bytes: weights * dims.layers as u64,
-            kv_cache_bytes: kv_bytes_per_token
-                * (global_layers as u64 * seq + local * seq.min(dims.sliding_window as u64)),
+            kv_cache_bytes: kv_bytes_per_token * (global_layers as u64 * seq as u64 + local_keys),
         };
-        NpuMemory { seq, blocks, rows_per_core: m, l1, l2, ddr }
+        Ok(NpuMemory { seq, blocks: shape.blocks(), rows_per_core: shape.m(), l1, l2, ddr })
     }
 }
 
@@ -141,33 +135,39 @@ fn tier(tiles: u64, capacity_bytes_per_tile: u64, parts: Vec<Part>) -> TileTier 
 mod tests {
     use super::*;
 
+    fn of_27b(seq: usize) -> NpuMemory {
+        NpuMemory::new(&ModelDims::gemma3_27b(), 10, seq).unwrap()
+    }
+
     #[test]
     fn the_27b_at_the_block_limit() {
-        let memory = NpuMemory::new(&ModelDims::gemma3_27b(), 10, 512);
+        let memory = of_27b(512);
         assert_eq!([memory.blocks, memory.rows_per_core], [1, 128]);
-        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 2048);
+        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 2048 + 32_768);
         assert_eq!(memory.l2.bytes_per_tile, 65_536 + 32_768 + 8192);
         // 4 columns x 32 passes x (84 + 1) units of 4096 bytes.
         assert_eq!(memory.ddr.parts[1].bytes, 44_564_480);
     }
 
     #[test]
-    fn kv_cache_of_the_27b() {
-        // SOURCE: shape arithmetic of Gemma 3 27B: 8192 bytes a token and layer, 10 global and 52 local layers, window 1024.
-        let cache = |seq| NpuMemory::new(&ModelDims::gemma3_27b(), 10, seq).ddr.kv_cache_bytes;
-        assert_eq!(cache(1024), (80 + 416) << 20);
-        assert_eq!(cache(8192), (640 + 416) << 20);
+    fn on_chip_memory_never_grows_past_a_block() {
+        for seq in [1, 64, 65, 512, 513, 131_072] {
+            let memory = of_27b(seq);
+            assert!(memory.l1.bytes_per_tile <= of_27b(512).l1.bytes_per_tile, "{seq}");
+            assert!(memory.l1.bytes_per_tile < L1_BYTES_PER_TILE && memory.l2.bytes_per_tile < L2_BYTES_PER_TILE);
+        }
     }
 
     #[test]
-    fn blocks_share_the_tokens_evenly() {
-        let m = |seq| {
-            let memory = NpuMemory::new(&ModelDims::gemma3_27b(), 10, seq);
-            [memory.blocks, memory.rows_per_core]
-        };
-        assert_eq!(m(1), [1, 16]);
-        assert_eq!(m(64), [1, 16]);
-        assert_eq!(m(65), [1, 32]);
-        assert_eq!(m(513), [2, 80]);
+    fn kv_cache_of_the_27b() {
+        // 8192 bytes a token and layer: 2 × 16 heads × 128 × 2 bytes; 10 global and 52 local layers, window 1024.
+        assert_eq!(of_27b(1024).ddr.kv_cache_bytes, (80 + 416) << 20);
+        assert_eq!(of_27b(8192).ddr.kv_cache_bytes, (640 + 416) << 20);
+    }
+
+    #[test]
+    fn the_1b_breaks_the_tile_rule() {
+        let refused = NpuMemory::new(&ModelDims::gemma3_1b(), 4, 1).unwrap_err().to_string();
+        assert!(refused.contains("hidden size (K) is 1152"), "{refused}");
     }
 }

@@ -90,12 +90,6 @@ impl Staging {
         file.finish()
     }
 
-    /// Announces a file that was written under [`Staging::path_for`] by other means.
-    pub(crate) fn path_for(&mut self, name: &str) -> PathBuf {
-        self.names.push(name.to_owned());
-        self.staged_path(name)
-    }
-
     /// Moves everything into place; the file announced last makes the directory valid.
     pub(crate) fn publish(mut self) -> Result<()> {
         let destination = self.destination.clone();

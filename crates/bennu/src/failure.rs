@@ -1,0 +1,80 @@
+//! How a verb fails: a typed error with its chain of causes, a remedy, and one of two exit codes.
+
+use std::error::Error;
+use std::fmt::Write;
+
+/// Done.
+pub const EXIT_DONE: u8 = 0;
+/// The input, the machine or the user's interrupt said no.
+pub const EXIT_REFUSED: u8 = 1;
+/// The command line makes no sense. clap exits with the same code.
+pub const EXIT_USAGE: u8 = 2;
+
+/// The end of a verb that did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    error: Box<dyn Error + Send + Sync>,
+    remedy: Option<String>,
+    exit: u8,
+}
+
+impl Failure {
+    /// The request was understood and refused.
+    pub fn refused(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Failure { error: error.into(), remedy: None, exit: EXIT_REFUSED }
+    }
+
+    /// The arguments contradict each other in a way that only the verb can see.
+    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Failure { error: error.into(), remedy: None, exit: EXIT_USAGE }
+    }
+
+    /// Adds what the user can do about it.
+    pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
+        Failure { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// Exit code of the process.
+    pub fn exit(&self) -> u8 {
+        self.exit
+    }
+
+    /// The lines for stderr: error, causes, remedy.
+    pub fn render(&self) -> String {
+        let mut text = format!("error: {}\n", self.error);
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  caused by: {error}");
+            cause = error.source();
+        }
+        if let Some(remedy) = &self.remedy {
+            let _ = writeln!(text, "  remedy: {remedy}");
+        }
+        text
+    }
+}
+
+impl From<gemma::Error> for Failure {
+    fn from(error: gemma::Error) -> Self {
+        let remedy = error.remedy().map(str::to_owned);
+        Failure { remedy, ..Failure::refused(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::fmt::Error);
+
+    #[test]
+    fn causes_and_remedy_follow_the_error() {
+        let failure = Failure::refused(Outer(std::fmt::Error)).with_remedy("try again");
+        let cause = std::fmt::Error;
+        assert_eq!(failure.render(), format!("error: outer\n  caused by: {cause}\n  remedy: try again\n"));
+        assert_eq!((failure.exit(), Failure::usage("no").exit()), (1, 2));
+    }
+}

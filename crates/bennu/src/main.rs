@@ -1,0 +1,44 @@
+//! `bennu`: the command line. One enum of verbs, one file per verb; data on stdout, diagnosis on stderr.
+#![forbid(unsafe_code)]
+
+mod failure;
+mod format;
+mod progress;
+mod report;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::{EXIT_DONE, Failure};
+use crate::report::print;
+use crate::verbs::Verb;
+
+/// Gemma 3 on the NPU of AMD Phoenix: checkpoints, kernels and their binaries.
+#[derive(Debug, Parser)]
+#[command(name = "bennu", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// Print one JSON document instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 refused, 2 wrong usage. Data goes to stdout, everything else to stderr.
+`bennu VERB --help` shows examples.";
+
+fn main() -> ExitCode {
+    let Cli { verb, json } = Cli::parse();
+    let done = verb.run().and_then(|report| print(report.as_ref(), json));
+    match done {
+        Ok(()) => ExitCode::from(EXIT_DONE),
+        Err(failure) => {
+            eprint!("{}", Failure::render(&failure));
+            ExitCode::from(failure.exit())
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Progress bars and Ctrl-C for verbs that take long.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::failure::Failure;
+
+/// Shorter work needs no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A bar on stderr that appears after a second if stderr is a terminal, and a flag that Ctrl-C raises.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    terminal: bool,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Progress {
+    /// Takes over Ctrl-C and termination for the rest of the process: from here on they ask the work to stop and clean
+    /// up instead of ending the process in the middle of it.
+    pub fn with_interrupt() -> Result<Self, Failure> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let raise = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed)).map_err(Failure::refused)?;
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Ok(Progress { bar, started: Instant::now(), terminal: stderr().is_terminal(), interrupted })
+    }
+}
+
+impl gemma::Watch for Progress {
+    fn plan(&self, total_bytes: u64) {
+        self.bar.set_length(total_bytes);
+        let style = ProgressStyle::with_template(
+            "{wide_bar} {percent:>3} %  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}\n{wide_msg}",
+        );
+        // PANIC: the template is a constant of this file.
+        self.bar.set_style(style.expect("template is valid"));
+    }
+
+    fn at(&self, item: &str) {
+        self.bar.set_message(item.to_owned());
+    }
+
+    fn advance(&self, bytes: u64) {
+        if self.terminal && self.bar.is_hidden() && self.started.elapsed() > PATIENCE {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(bytes);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,32 @@
+//! The verbs. A new one is a file here, a variant of [`Verb`] and an arm of [`Verb::run`].
+
+mod inspect;
+mod pack;
+mod quantize;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::report::Report;
+
+/// What bennu can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Tell what a checkpoint is and what the NPU needs for it
+    Inspect(inspect::Args),
+    /// Convert a BF16, F16 or F32 checkpoint to INT8 with BF16 scales
+    Quantize(quantize::Args),
+    /// Lay out the weights of a quantised checkpoint for the kernels
+    Pack(pack::Args),
+}
+
+impl Verb {
+    /// Does it.
+    pub fn run(self) -> Result<Box<dyn Report>, Failure> {
+        match self {
+            Verb::Inspect(args) => inspect::run(&args),
+            Verb::Quantize(args) => quantize::run(&args),
+            Verb::Pack(args) => pack::run(&args),
+        }
+    }
+}
