@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod array;
+pub mod core;
 pub mod core_fault;
 pub mod deadlock;
 pub mod fault;
 pub mod port;
+pub mod timing;
 
 pub use core_fault::CoreFault;
 pub use fault::{ChannelId, Direction, Fault, PortId, PortSide};

@@ -1,0 +1,485 @@
+//! One AIE2 core: an interpreter of program-memory bytes with the exposed pipeline.
+//!
+//! ```text
+//! program bytes → Bundle (aie2-isa) → micro-operations (lower, once per address)
+//! step: stages of earlier bundles due now (late) → issue stage (exec) → memory writes → landings (state)
+//! ```
+//! Nothing waits for a register; what hardware leaves undefined is a [`CoreFault`], never a plausible value.
+
+mod exec;
+mod late;
+mod lower;
+mod lower_vector;
+mod op;
+mod program;
+pub mod sem;
+mod state;
+mod units;
+
+use crate::core_fault::{CoreFault, CoreFaultKind};
+use crate::fault::Fault;
+use crate::port::{CoreBus, CoreStats, PROGRAM_MEM_BYTES, Step};
+use aie2_isa::Reg;
+use exec::{Flow, Granted, MacCount, MacType};
+use late::{Memory, Trouble};
+use op::Op;
+use program::Program;
+use state::State;
+use units::Units;
+
+/// Bundles between the last write of a loop register and the loop end, in bytes of program.
+// SOURCE: Xilinx/llvm-aie AIEMachineAlignment.cpp, hardware loop lowering: 7 x 16 bytes.
+const LOOP_SETUP_BYTES: u64 = 112;
+/// Delay slots of every branch.
+// SOURCE: Xilinx/llvm-aie AIEBaseInstrInfo.cpp.
+const DELAY_SLOTS: u8 = 5;
+/// Bundles that still issue after `done`.
+// SOURCE: Xilinx/llvm-aie AIE2Schedule.td II_DONE (effect after 6 bundles).
+const DONE_SLOTS: u8 = 5;
+/// Cycle at which a lock instruction takes effect, and the cycle at which the core goes on after an acquire.
+// SOURCE: Xilinx/llvm-aie AIE2Schedule.td, AIEBaseSubtarget.cpp (semaphore latencies).
+const LOCK_CYCLE: u64 = 2;
+const LOCK_RESUME_CYCLE: u64 = 8;
+
+/// Which reads of a register with a write in flight are accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EarlyReads {
+    /// Only in bundles listed by [`Core::allow_early_reads`]; elsewhere the read is a fault.
+    #[default]
+    Listed,
+    /// Everywhere: the old value is read, as on hardware.
+    Anywhere,
+}
+
+/// Multiply-accumulates by operand type.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct MacStats {
+    /// int8 x int4.
+    pub i8_i4: u64,
+    /// int8 x int8.
+    pub i8_i8: u64,
+    /// int16 x int8.
+    pub i16_i8: u64,
+    /// int16 x int16.
+    pub i16_i16: u64,
+    /// int32 x int16.
+    pub i32_i16: u64,
+    /// bf16 x bf16.
+    pub bf16: u64,
+}
+
+/// One core.
+pub struct Core {
+    program: Program,
+    state: State,
+    pc: u32,
+    stats: CoreStats,
+    macs: MacStats,
+    early_reads: EarlyReads,
+    breakpoints: Vec<u32>,
+    granted: Granted,
+    part_words: Vec<late::PartWord>,
+    /// Delay slots still to issue, and where to go after them.
+    delay: u8,
+    target: Option<u32>,
+    link: Option<op::SDst>,
+    done: Option<u8>,
+    halted: bool,
+    /// Bytes of program issued, and their number when a loop register was last written.
+    issued_bytes: u64,
+    loop_written_at: u64,
+    /// Time of the last memory access under way, and time from which memory may be touched after an acquire.
+    memory_until: u64,
+    memory_from: u64,
+}
+
+impl Default for Core {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Core {
+    /// A core in reset: no program, every register unwritten.
+    pub fn new() -> Self {
+        Self {
+            program: Program::new(),
+            state: State::new(),
+            pc: 0,
+            stats: CoreStats::default(),
+            macs: MacStats::default(),
+            early_reads: EarlyReads::default(),
+            breakpoints: Vec::new(),
+            granted: Granted::default(),
+            part_words: Vec::new(),
+            delay: 0,
+            target: None,
+            link: None,
+            done: None,
+            halted: false,
+            issued_bytes: 0,
+            loop_written_at: 0,
+            memory_until: 0,
+            memory_from: 0,
+        }
+    }
+
+    /// Writes program memory at byte `offset`.
+    ///
+    /// # Errors
+    /// If the bytes do not fit into the 16 KiB.
+    pub fn write_program(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CoreFault> {
+        self.program.write(offset, bytes).map_err(|kind| CoreFault { bundle: String::new(), issued: 0, kind })
+    }
+
+    /// Writes a program at address 0.
+    ///
+    /// # Errors
+    /// If it does not fit into the 16 KiB.
+    pub fn load_program(&mut self, bytes: &[u8]) -> Result<(), CoreFault> {
+        self.write_program(0, bytes)
+    }
+
+    /// Reset: program counter 0, registers unwritten, nothing in flight. The program stays.
+    pub fn reset(&mut self) {
+        let program = std::mem::replace(&mut self.program, Program::new());
+        let (early_reads, breakpoints) = (self.early_reads, std::mem::take(&mut self.breakpoints));
+        *self = Self { program, early_reads, breakpoints, ..Self::new() };
+    }
+
+    /// Address of the next bundle.
+    pub fn pc(&self) -> u32 {
+        self.pc
+    }
+
+    /// Starts at another address.
+    pub fn set_pc(&mut self, pc: u32) {
+        self.pc = pc;
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> CoreStats {
+        self.stats
+    }
+
+    /// Multiply-accumulates by operand type.
+    pub fn mac_stats(&self) -> MacStats {
+        self.macs
+    }
+
+    /// Whether `done` has taken effect.
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// What happens at a read of a register with a write in flight.
+    pub fn set_early_reads(&mut self, mode: EarlyReads) {
+        self.early_reads = mode;
+    }
+
+    /// Bundles (by address) that read old values on purpose.
+    pub fn allow_early_reads(&mut self, pcs: impl IntoIterator<Item = u32>) {
+        self.program.set_early_reads(pcs);
+    }
+
+    /// Addresses to watch.
+    pub fn set_breakpoints(&mut self, pcs: &[u32]) {
+        self.breakpoints = pcs.to_vec();
+        self.breakpoints.sort_unstable();
+    }
+
+    /// Whether the next bundle is watched.
+    pub fn at_breakpoint(&self) -> bool {
+        !self.breakpoints.is_empty() && self.breakpoints.binary_search(&self.pc).is_ok()
+    }
+
+    /// Content of a register, little-endian; `None` if any part was never written. Writes in flight are not seen.
+    pub fn register(&self, reg: Reg) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for &atom in reg.atoms() {
+            let unit = units::of_atom(atom);
+            if !self.state.init.contains(unit) {
+                return None;
+            }
+            if unit < units::W {
+                out.extend_from_slice(&self.state.s(unit).to_le_bytes());
+            } else {
+                let bytes = if unit >= units::Q { 16 } else { 32 };
+                out.extend_from_slice(&self.state.piece[usize::from(unit - units::W)].0[..bytes]);
+            }
+        }
+        Some(out)
+    }
+
+    /// Sets a register as if written long ago: 4 bytes per scalar part, 32 per vector piece, 16 per mask. Missing bytes
+    /// are zero.
+    pub fn set_register(&mut self, reg: Reg, bytes: &[u8]) {
+        let mut at = 0;
+        for &atom in reg.atoms() {
+            let unit = units::of_atom(atom);
+            let n = if unit < units::W {
+                4
+            } else if unit >= units::Q {
+                16
+            } else {
+                32
+            };
+            let mut part = [0; 32];
+            let rest = bytes.get(at..).unwrap_or(&[]);
+            let take = rest.len().min(n);
+            part[..take].copy_from_slice(&rest[..take]);
+            self.state.preset(unit, &part);
+            at += n;
+        }
+    }
+
+    fn fault<B: CoreBus + ?Sized>(&self, bus: &B, pc: u32, kind: CoreFaultKind) -> Fault {
+        let fault = CoreFault { bundle: self.program.text(pc), issued: self.stats.bundles, kind };
+        Fault::Core { tile: bus.tile(), pc, fault }
+    }
+
+    fn trouble<B: CoreBus + ?Sized>(&self, bus: &B, pc: u32, trouble: Trouble) -> Fault {
+        match trouble {
+            Trouble::Core(kind) => self.fault(bus, pc, kind),
+            Trouble::Bus(fault) => fault,
+        }
+    }
+
+    /// Issues one bundle, or reports why it cannot issue now.
+    ///
+    /// # Errors
+    /// When the program does something undefined or unmodelled, or the bus refuses an access for good.
+    pub fn step<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<Step, Fault> {
+        if self.halted {
+            return Ok(Step::Halted);
+        }
+        let pc = self.pc;
+        let index = match self.program.lookup(pc) {
+            Ok(i) => i,
+            Err(kind) => return Err(self.fault(bus, pc, kind)),
+        };
+        let d = &self.program.bundles[index as usize];
+        let early_ok = d.early_reads_allowed || self.early_reads == EarlyReads::Anywhere;
+        if let Err(kind) = self.state.check_issue(d, early_ok) {
+            return Err(self.fault(bus, pc, kind));
+        }
+        if d.blocking {
+            match self.state.try_blocking(d, &mut self.granted, bus) {
+                Err(kind) => return Err(self.fault(bus, pc, kind)),
+                Ok(Err(fault)) => return Err(fault),
+                Ok(Ok(Some(reason))) => return Ok(Step::Blocked(reason)),
+                Ok(Ok(None)) => {}
+            }
+        }
+        let granted = std::mem::take(&mut self.granted);
+        if let Err(kind) = self.fences(index) {
+            return Err(self.fault(bus, pc, kind));
+        }
+
+        let mut mem = Memory { part_words: std::mem::take(&mut self.part_words), ..Memory::default() };
+        let (mut flow, mut count) = (Flow::default(), MacCount::default());
+        let bundles = &self.program.bundles;
+        let d = &bundles[index as usize];
+        self.state.announce(d);
+        let ran = self.state.run_late(bundles, bus, &mut mem);
+        if let Err((b, t)) = ran {
+            let at = self.program.bundles[b as usize].pc;
+            return Err(self.trouble(bus, at, t));
+        }
+        for (i, op) in d.ops.iter().enumerate() {
+            if let Err(kind) = self.state.issue(index, i, op, early_ok, &granted, &mut flow, &mut count) {
+                return Err(self.fault(bus, pc, kind));
+            }
+        }
+        let ran = self.state.run_stores(bundles, bus, &mut mem);
+        if let Err((b, t)) = ran {
+            let at = self.program.bundles[b as usize].pc;
+            return Err(self.trouble(bus, at, t));
+        }
+        let d = &self.program.bundles[index as usize];
+        let (len, branch) = (d.len, d.branch);
+        if branch && self.delay == 0 {
+            self.link = d.ops.iter().find_map(|op| if let Op::Branch { link, .. } = op { *link } else { None });
+        }
+        let next = self.advance(index, &flow);
+        let next = match next {
+            Ok(n) => n,
+            Err(kind) => return Err(self.fault(bus, pc, kind)),
+        };
+        self.state.commit();
+        self.pc = next;
+        self.issued_bytes += u64::from(len);
+        self.part_words = mem.part_words;
+        self.count(&count);
+        self.stats.bundles += 1;
+        let bank = mem.banks.stalls();
+        let locks = granted.locks.count_ones() as u8;
+        self.stats.bank_stalls += u64::from(bank);
+        self.stats.lock_ops += u64::from(locks);
+        if flow.done {
+            self.done = Some(DONE_SLOTS + 1);
+        }
+        if let Some(left) = self.done {
+            if left <= 1 {
+                self.drain(bus)?;
+                self.halted = true;
+            }
+            self.done = Some(left - 1);
+        }
+        Ok(Step::Issued { banks: mem.banks.own(), stall_cycles: bank + locks })
+    }
+
+    fn count(&mut self, c: &MacCount) {
+        self.stats.vmacs += c.vmacs;
+        self.stats.macs += c.macs;
+        let counter = match c.by_type {
+            None => return,
+            Some(MacType::Bf16) => &mut self.macs.bf16,
+            Some(MacType::Int(8, 4)) => &mut self.macs.i8_i4,
+            Some(MacType::Int(8, _)) => &mut self.macs.i8_i8,
+            Some(MacType::Int(16, 8)) => &mut self.macs.i16_i8,
+            Some(MacType::Int(16, _)) => &mut self.macs.i16_i16,
+            Some(MacType::Int(..)) => &mut self.macs.i32_i16,
+        };
+        *counter += c.macs;
+    }
+
+    /// Distances between memory accesses and lock instructions.
+    fn fences(&mut self, index: u32) -> Result<(), CoreFaultKind> {
+        let d = &self.program.bundles[index as usize];
+        let now = self.state.now;
+        if d.memory_first != 0 {
+            let first = now + u64::from(d.memory_first);
+            if first <= self.memory_from {
+                let needed = LOCK_RESUME_CYCLE - u64::from(d.memory_first) + 1;
+                let distance = needed - (self.memory_from + 1 - first).min(needed);
+                return Err(CoreFaultKind::LockFence { distance, needed });
+            }
+        }
+        if d.blocking {
+            for op in &d.ops {
+                if let Op::Lock { acquire, .. } = op {
+                    if *acquire {
+                        self.memory_from = now + LOCK_RESUME_CYCLE;
+                    } else if self.memory_until >= now + LOCK_CYCLE {
+                        let short = self.memory_until + 1 - (now + LOCK_CYCLE);
+                        return Err(CoreFaultKind::LockFence { distance: 0, needed: short });
+                    }
+                }
+            }
+        }
+        if d.memory_last != 0 {
+            self.memory_until = self.memory_until.max(now + u64::from(d.memory_last));
+        }
+        Ok(())
+    }
+
+    /// The address of the next bundle: delay slots, branches, the hardware loop.
+    fn advance(&mut self, index: u32, flow: &Flow) -> Result<u32, CoreFaultKind> {
+        let d = &self.program.bundles[index as usize];
+        let (pc, len) = (d.pc, d.len);
+        let mut next = pc + len;
+        let le = self.state.s(units::LE);
+        let at_end = self.state.init.contains(units::LE) && le.wrapping_sub(pc) < len;
+        if self.delay > 0 {
+            if flow.branch {
+                return Err(CoreFaultKind::BranchInDelaySlot);
+            }
+            if at_end {
+                return Err(CoreFaultKind::LoopEndInDelaySlot);
+            }
+            self.delay -= 1;
+            if self.delay == 0 {
+                if let Some(target) = self.target.take() {
+                    next = aligned_target(target)?;
+                }
+            }
+        } else if at_end {
+            if flow.branch {
+                return Err(CoreFaultKind::LoopEndInDelaySlot);
+            }
+            next = self.loop_end(index, le, next)?;
+        }
+        if flow.branch {
+            self.delay = DELAY_SLOTS;
+            self.target = flow.target;
+            if let Some(link) = self.link.take() {
+                let back = self.return_address(pc + len)?;
+                self.state.put(link, u64::from(back));
+            }
+        }
+        let written = Units::one(units::LS).or(Units::one(units::LE)).or(Units::one(units::LC));
+        if self.program.bundles[index as usize].defs.iter().any(|def| !def.all.and(written).is_empty()) {
+            self.loop_written_at = self.issued_bytes + u64::from(len);
+        }
+        Ok(next)
+    }
+
+    fn loop_end(&mut self, index: u32, le: u32, next: u32) -> Result<u32, CoreFaultKind> {
+        let d = &self.program.bundles[index as usize];
+        if le != d.pc || le % 16 != 0 || d.len != 16 {
+            return Err(CoreFaultKind::LoopEnd { le });
+        }
+        let loop_units = [units::LS, units::LE, units::LC];
+        for unit in loop_units {
+            let one = Units::one(unit);
+            if !self.state.init.contains(unit) || self.state.pending(one) {
+                return Err(CoreFaultKind::Uninitialised { register: units::name(unit), cycle: 1 });
+            }
+        }
+        let distance = self.issued_bytes - self.loop_written_at;
+        if distance < LOOP_SETUP_BYTES {
+            return Err(CoreFaultKind::LoopSetup { distance });
+        }
+        if d.part_word_store {
+            return Err(CoreFaultKind::LoopEndPartWordStore);
+        }
+        match self.state.s(units::LC) {
+            0 => Err(CoreFaultKind::LoopCount),
+            1 => {
+                // Sources differ on the count that stays behind (0 or 1), so reading it or looping again needs a new one.
+                self.state.init.remove(units::LC);
+                Ok(next)
+            }
+            n => {
+                self.state.preset(units::LC, &(n - 1).to_le_bytes());
+                aligned_target(self.state.s(units::LS))
+            }
+        }
+    }
+
+    /// Address after five more bundles.
+    fn return_address(&mut self, mut pc: u32) -> Result<u32, CoreFaultKind> {
+        for _ in 0..DELAY_SLOTS {
+            let i = self.program.lookup(pc)?;
+            pc += self.program.bundles[i as usize].len;
+        }
+        Ok(pc)
+    }
+
+    /// Runs what is in flight to its end.
+    fn drain<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<(), Fault> {
+        while self.state.draining() {
+            let mut mem = Memory { part_words: std::mem::take(&mut self.part_words), ..Memory::default() };
+            let bundles = &self.program.bundles;
+            let ran = self.state.run_late(bundles, bus, &mut mem).and_then(|()| self.state.run_stores(bundles, bus, &mut mem));
+            if let Err((b, t)) = ran {
+                let at = self.program.bundles[b as usize].pc;
+                return Err(self.trouble(bus, at, t));
+            }
+            self.state.commit();
+            self.part_words = mem.part_words;
+        }
+        Ok(())
+    }
+}
+
+fn aligned_target(target: u32) -> Result<u32, CoreFaultKind> {
+    if target % 16 != 0 {
+        Err(CoreFaultKind::BranchTarget { target })
+    } else if target as usize >= PROGRAM_MEM_BYTES {
+        Err(CoreFaultKind::ProgramCounter { target })
+    } else {
+        Ok(target)
+    }
+}

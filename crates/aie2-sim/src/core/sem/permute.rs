@@ -1,0 +1,155 @@
+//! Shuffles, shifts, broadcasts, insertions and extractions of 64-byte vectors.
+
+use super::lanes::{get, put};
+
+/// One VSHUFFLE mode: the input seen as rows x columns of `bits`, transposed.
+#[derive(Clone, Copy)]
+struct Mode {
+    bits: u16,
+    rows: u16,
+    cols: u16,
+    high: bool,
+}
+
+const fn t(bits: u16, rows: u16, cols: u16) -> Mode {
+    Mode { bits, rows, cols, high: false }
+}
+
+const fn hi(bits: u16, rows: u16, cols: u16) -> Mode {
+    Mode { bits, rows, cols, high: true }
+}
+
+/// Mode that swaps neighbouring 16-bit lanes, the one that is not a transposition.
+const FLIP: usize = 38;
+
+// SOURCE: Xilinx/llvm-aie aiev2_enums.h (mode names). MEASURED: FIM43-Redeye/xdna-emu, silicon routing of all 48 modes.
+#[rustfmt::skip]
+const MODES: [Mode; 48] = [
+    t(8, 64, 2), hi(8, 64, 2), t(16, 32, 2), hi(16, 32, 2), t(32, 16, 2), hi(32, 16, 2), t(64, 8, 2), hi(64, 8, 2),
+    t(128, 4, 2), hi(128, 4, 2), t(256, 2, 2), hi(256, 2, 2), t(128, 2, 4), hi(128, 2, 4), t(64, 2, 8), hi(64, 2, 8),
+    t(32, 2, 16), hi(32, 2, 16), t(16, 2, 32), hi(16, 2, 32), t(8, 2, 64), hi(8, 2, 64), t(512, 1, 2), hi(512, 1, 2),
+    t(16, 16, 4), hi(16, 16, 4), t(16, 4, 16), hi(16, 4, 16), t(16, 8, 4), t(16, 4, 8), t(32, 8, 4), hi(32, 8, 4),
+    t(32, 4, 8), hi(32, 4, 8), t(32, 4, 4), t(8, 8, 8), t(8, 16, 4), t(8, 4, 16), t(16, 1, 2), t(16, 4, 4),
+    t(16, 4, 2), t(16, 2, 4), t(16, 8, 2), t(16, 2, 8), t(16, 16, 2), t(16, 2, 16), t(8, 8, 4), t(8, 4, 8),
+];
+
+/// For every output byte the input byte it takes, 0..63 from s1, 64..127 from s2; `None` for a mode above 47.
+pub fn shuffle_route(mode: u32) -> Option<[u8; 64]> {
+    let index = usize::try_from(mode).ok().filter(|&m| m < MODES.len())?;
+    let m = MODES[index];
+    let mut route = [0; 64];
+    if index == FLIP {
+        for (i, r) in route.iter_mut().enumerate() {
+            *r = (i ^ 2) as u8;
+        }
+        return Some(route);
+    }
+    let (w, rows, cols) = (usize::from(m.bits / 8), usize::from(m.rows), usize::from(m.cols));
+    let block = w * rows * cols;
+    for (i, r) in route.iter_mut().enumerate() {
+        let o = if m.high { i + 64 } else { i };
+        let (base, inside) = (o / block * block, o % block);
+        let (element, byte) = (inside / w, inside % w);
+        // Output element (c, r) of the transpose is input element (r, c).
+        let (col, row) = (element / rows, element % rows);
+        *r = (base + (row * cols + col) * w + byte) as u8;
+    }
+    Some(route)
+}
+
+/// Which sources a mode reads: (s1, s2).
+pub fn shuffle_reads(mode: u32) -> Option<(bool, bool)> {
+    shuffle_route(mode).map(|r| (r.iter().any(|&b| b < 64), r.iter().any(|&b| b >= 64)))
+}
+
+/// Applies a route to s1 and s2.
+pub fn shuffle(route: &[u8; 64], s1: &[u8; 64], s2: &[u8; 64]) -> [u8; 64] {
+    route.map(|b| if b < 64 { s1[usize::from(b)] } else { s2[usize::from(b) - 64] })
+}
+
+/// `{s2:s1}` shifted right by `bytes` (0..=64), low 64 bytes.
+pub fn shift(s1: &[u8; 64], s2: &[u8; 64], bytes: usize) -> [u8; 64] {
+    std::array::from_fn(|i| if i + bytes < 64 { s1[i + bytes] } else { s2[i + bytes - 64] })
+}
+
+/// Every lane of `bits` holds the low bits of `value`.
+pub fn broadcast(value: u64, bits: u32) -> [u8; 64] {
+    let mut out = [0; 64];
+    for i in 0..512 / bits as usize {
+        put(&mut out, i, bits, value as i64);
+    }
+    out
+}
+
+/// Lane `index` (modulo the lane count) of `bits`, extended.
+pub fn extract(v: &[u8; 64], index: u32, bits: u32, signed: bool) -> i64 {
+    get(v, index as usize % (512 / bits as usize), bits, signed)
+}
+
+/// `v` with lane `index` (modulo the lane count) replaced.
+pub fn insert(v: &[u8; 64], index: u32, bits: u32, value: u64) -> [u8; 64] {
+    let mut out = *v;
+    put(&mut out, index as usize % (512 / bits as usize), bits, value as i64);
+    out
+}
+
+/// Lanes move up by one, `value` enters at lane 0.
+pub fn push_low(v: &[u8; 64], bits: u32, value: u64) -> [u8; 64] {
+    let n = bits as usize / 8;
+    let mut out = [0; 64];
+    out[n..].copy_from_slice(&v[..64 - n]);
+    put(&mut out, 0, bits, value as i64);
+    out
+}
+
+/// Lanes move down by one, `value` enters at the top lane.
+pub fn push_high(v: &[u8; 64], bits: u32, value: u64) -> [u8; 64] {
+    let n = bits as usize / 8;
+    let mut out = [0; 64];
+    out[..64 - n].copy_from_slice(&v[n..]);
+    put(&mut out, 512 / bits as usize - 1, bits, value as i64);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_routes_within_its_sources() {
+        for mode in 0..48 {
+            let route = shuffle_route(mode).expect("modes 0..47 exist");
+            assert!(route.iter().all(|&b| b < 128), "mode {mode}");
+        }
+        assert_eq!(shuffle_route(48), None);
+        assert_eq!(shuffle_reads(29), Some((true, false)));
+        assert_eq!(shuffle_reads(23), Some((false, true)));
+        assert_eq!(shuffle_reads(3), Some((true, true)));
+    }
+
+    #[test]
+    fn byte_transpose_of_an_int8_tile() {
+        let route = shuffle_route(35).expect("mode 35");
+        for r in 0..8 {
+            for c in 0..8 {
+                assert_eq!(usize::from(route[c * 8 + r]), r * 8 + c);
+            }
+        }
+    }
+
+    #[test]
+    fn shift_joins_two_vectors() {
+        let (a, b): ([u8; 64], [u8; 64]) = (std::array::from_fn(|i| i as u8), std::array::from_fn(|i| 100 + i as u8));
+        assert_eq!(shift(&a, &b, 0), a);
+        assert_eq!(shift(&a, &b, 64), b);
+        assert_eq!((shift(&a, &b, 5)[0], shift(&a, &b, 5)[59]), (5, 100));
+    }
+
+    #[test]
+    fn pushes_move_lanes() {
+        let v: [u8; 64] = std::array::from_fn(|i| i as u8);
+        assert_eq!(push_low(&v, 16, 0xabcd)[..4], [0xcd, 0xab, 0, 1]);
+        assert_eq!(push_high(&v, 16, 0xabcd)[60..], [62, 63, 0xcd, 0xab]);
+        assert_eq!(extract(&insert(&v, 3, 32, 0xffff_fff0), 3, 32, true), -16);
+    }
+}
