@@ -139,8 +139,11 @@ impl Bundle {
 
     /// Encodes in the smallest legal format.
     pub fn encode(&self) -> EncodedBundle {
-        let format = Format::smallest(self.slot_set(), 0).expect("the 16-byte formats have every slot");
-        self.encode_into(format)
+        self.encode_into(self.smallest_format())
+    }
+
+    fn smallest_format(&self) -> &'static Format {
+        Format::smallest(self.slot_set(), 0).expect("the 16-byte formats have every slot")
     }
 
     /// Encodes in the smallest legal format of at least this length, for alignment. The result may be longer than asked.
@@ -207,7 +210,9 @@ impl fmt::Display for Bundle {
         if self.is_empty() {
             return f.write_str("nop");
         }
-        for (i, insn) in self.iter().enumerate() {
+        // The order of llvm-aie's listings: that of the smallest format.
+        let order = self.smallest_format().slots.iter();
+        for (i, insn) in order.filter_map(|&(slot, _, _)| self.get(slot)).enumerate() {
             let separator = if i == 0 { "" } else { "; " };
             write!(f, "{separator}{insn}")?;
         }

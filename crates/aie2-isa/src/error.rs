@@ -7,7 +7,6 @@ use thiserror::Error;
 
 /// Refusals of this crate. Each variant names what was asked, the limit and the place.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum IsaError {
     /// An instruction was built with too few or too many operands.
     #[error("{op}: {given} operands given, {expected} expected")]
@@ -28,6 +27,18 @@ pub enum IsaError {
         operand: &'static str,
         /// The value given.
         given: Value,
+    },
+    /// The text shows a register twice that must be the same, and it is not.
+    #[error("{op}: operand `{operand}` must be {must_be}, not {given}")]
+    Tied {
+        /// Row name.
+        op: &'static str,
+        /// Operand name in the row.
+        operand: &'static str,
+        /// The value given.
+        given: Value,
+        /// The value of the operand it is tied to.
+        must_be: Value,
     },
     /// The register is not in the operand's class.
     #[error("{op}: operand `{operand}` takes registers of class {class}, not {reg}")]

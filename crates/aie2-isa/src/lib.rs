@@ -14,6 +14,19 @@
 //! - at most one row fits any slot word (mask and value, bits of unknown meaning zero, every register number known to its class);
 //! - the machine has no register interlocks: [`Timing`] decides correctness, not only speed.
 //!
+//! ```
+//! use aie2_isa::{Bundle, Insn, Slot, raw_latency};
+//! let bundle = Bundle::parse("vlda wl0, [p0], #32; vmac cm5, cm6, x4, x5, r9")?;
+//! let encoded = bundle.encode();
+//! assert_eq!(encoded.format().name, "I64_LDA_VEC");
+//! assert_eq!(Bundle::decode(&encoded)?.0, bundle);
+//!
+//! let load = bundle.get(Slot::Lda).unwrap().timing();
+//! let mac = Insn::parse("vmac cm0, cm0, x0, x1, r9")?.timing();
+//! assert_eq!(raw_latency(&load.defs()[0], &mac.uses()[1]), 7); // wl0 -> x0
+//! # Ok::<(), aie2_isa::IsaError>(())
+//! ```
+//!
 //! SOURCE: Xilinx/llvm-aie, `llvm/lib/Target/AIE/aie2/*.td` (encodings, registers, formats, schedule).
 #![forbid(unsafe_code)]
 

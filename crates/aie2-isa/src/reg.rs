@@ -120,20 +120,13 @@ pub(crate) struct RegRow {
     atoms: &'static [Atom],
 }
 
-/// Room for the longest composite (`d0_3d`).
-const MAX_ATOMS: usize = 8;
-
-/// Every atom number as an atom, so that a row's list can be borrowed for ever.
-pub(crate) const fn reg<const N: usize>(
-    name: &'static str,
-    asm: &'static str,
-    bits: u16,
-    atoms: &'static [Atom; N],
-) -> RegRow {
-    assert!(N >= 1 && N <= MAX_ATOMS);
+/// One row of the register table.
+pub(crate) const fn reg(name: &'static str, asm: &'static str, bits: u16, atoms: &'static [Atom]) -> RegRow {
+    assert!(!atoms.is_empty());
     RegRow { name, asm, bits, atoms }
 }
 
+/// Atom `n`, for the register table.
 pub(crate) const fn a(n: u16) -> Atom {
     Atom(n)
 }
@@ -192,17 +185,17 @@ impl Reg {
         bmh: 195, 1, 9;
         /// `cm<index>`, 0..9.
         cm: 204, 1, 9;
-        /// `l<index>` = r(2*index + 17) : r(2*index + 16), 0..8.
+        /// `l<index>` = `r(2*index + 17)`:`r(2*index + 16)`, 0..8.
         l: 213, 1, 8;
         /// `d<index>` = {m, dn, dj, dc}, 0..8.
         d: 221, 1, 8;
-        /// The pair (d<index>, d<index + 4>) of the 3D forms, 0..4; printed `d<index>`.
+        /// The pair of `d<index>` and `d<index + 4>` of the 3D forms, 0..4; printed `d<index>`.
         d_3d: 229, 1, 4;
-        /// `qx<index>` = x<index> with its mask q<index>, 0..4.
+        /// `qx<index>` = `x<index>` with its mask `q<index>`, 0..4.
         qx: 249, 1, 4;
     }
 
-    /// `y<index>` = x(2*index + 1) : x(2*index), 2..6.
+    /// `y<index>` = `x(2*index + 1)`:`x(2*index)`, 2..6.
     ///
     /// # Panics
     /// If there is no such register.

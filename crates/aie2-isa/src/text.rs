@@ -74,8 +74,10 @@ fn number(token: &str) -> Option<i64> {
 /// Outcome of one row against one text.
 enum Fit {
     Yes(Insn),
-    /// Shape fits, an operand does not: the reason.
-    Almost(IsaError),
+    /// All registers fit, an immediate or a tie does not: the reason.
+    WrongValue(IsaError),
+    /// The shape fits, a register does not: the reason.
+    WrongRegister(IsaError),
     No,
 }
 
@@ -120,7 +122,7 @@ fn fit(op: OpId, words: &[&str]) -> Fit {
         }
     }
     if let Some(error) = refusal {
-        return Fit::Almost(error);
+        return Fit::WrongRegister(error);
     }
     let given: Vec<Value> = row
         .operands
@@ -131,16 +133,17 @@ fn fit(op: OpId, words: &[&str]) -> Fit {
         .collect();
     let insn = match Insn::new(op, &given) {
         Ok(insn) => insn,
-        Err(error) => return Fit::Almost(error),
+        Err(error) => return Fit::WrongValue(error),
     };
     // A tied copy that the syntax shows must be the register it is tied to.
     let disagreement = (0..row.operands.len()).find(|&i| values[i].is_some_and(|v| v != insn.operand(i)));
     match disagreement {
         None => Fit::Yes(insn),
-        Some(i) => Fit::Almost(IsaError::OperandKind {
+        Some(i) => Fit::WrongValue(IsaError::Tied {
             op: row.name,
             operand: row.operands[i].name,
-            given: values[i].expect("found"),
+            given: values[i].expect("found above"),
+            must_be: insn.operand(i),
         }),
     }
 }
@@ -157,17 +160,20 @@ fn parse(text: &str, slot: Option<Slot>) -> Result<Insn, IsaError> {
         return Err(IsaError::UnknownMnemonic { mnemonic: mnemonic.to_owned() });
     }
     let words = tokens(rest);
-    let mut refusals = Vec::new();
+    let (mut wrong_values, mut wrong_registers) = (Vec::new(), Vec::new());
     for &op in rows.iter().filter(in_slot) {
         match fit(op, &words) {
             Fit::Yes(insn) => return Ok(insn),
-            Fit::Almost(error) => refusals.push(error),
+            Fit::WrongValue(error) => wrong_values.push(error),
+            Fit::WrongRegister(error) => wrong_registers.push(error),
             Fit::No => {}
         }
     }
-    match <[IsaError; 1]>::try_from(refusals) {
-        Ok([only]) => Err(only),
-        Err(_) => Err(IsaError::NoSuchForm { text: text.to_owned() }),
+    // The reason is worth telling if one form stands out.
+    match (wrong_values.len(), wrong_registers.len()) {
+        (1, _) => Err(wrong_values.remove(0)),
+        (0, 1) => Err(wrong_registers.remove(0)),
+        _ => Err(IsaError::NoSuchForm { text: text.to_owned() }),
     }
 }
 

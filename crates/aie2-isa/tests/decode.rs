@@ -66,7 +66,7 @@ fn common_word(a: &Row, b: &Row, fixed: fn(&Row) -> u64, with_classes: bool) -> 
 fn pairs() -> impl Iterator<Item = (&'static Row, &'static Row)> {
     let rows: Vec<&'static Row> = OpId::all().map(OpId::row).collect();
     let all = rows.clone().into_iter().enumerate();
-    all.flat_map(move |(i, a)| rows[i + 1..].to_vec().into_iter().map(move |b| (a, b)))
+    all.flat_map(move |(i, a)| rows[i + 1..].iter().map(|&b| (a, b)).collect::<Vec<_>>())
         .filter(|(a, b)| a.slot == b.slot)
 }
 
