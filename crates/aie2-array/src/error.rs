@@ -178,7 +178,15 @@ pub enum Error {
         /// Bytes of data.
         bytes: usize,
     },
-    /// The program is too long, or the tile already has one.
+    /// Initial data over other initial data.
+    #[error("{tile}: initial data at {offset:#x} overlaps other initial data")]
+    DataTwice {
+        /// The tile.
+        tile: Tile,
+        /// Where.
+        offset: u32,
+    },
+    /// The program is too long.
     #[error("{tile}: program of {bytes} bytes, program memory has {limit}")]
     ProgramTooLong {
         /// The tile.
@@ -271,8 +279,8 @@ pub enum Error {
         /// Reader parts per slot.
         reader: usize,
     },
-    /// With equal numbers of parts, a reader part reads words its writer part does not write.
-    #[error("{tile}: ring `{ring}`: reader part {part} reads word {word}, which writer part {part} does not write")]
+    /// With equal numbers of parts, a reader part reads a word that not exactly its writer part writes.
+    #[error("{tile}: ring `{ring}`: reader part {part} reads word {word}; writer part {part} alone must write it")]
     RingPartMismatch {
         /// The tile.
         tile: Tile,
@@ -367,6 +375,14 @@ pub enum Error {
         tile: Tile,
         /// Slave port index.
         slave: u8,
+        /// Master port index.
+        master: u8,
+    },
+    /// A master port has two slaves.
+    #[error("{tile}: master {master} is fed twice")]
+    MasterTwice {
+        /// The tile.
+        tile: Tile,
         /// Master port index.
         master: u8,
     },

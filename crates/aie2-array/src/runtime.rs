@@ -226,6 +226,18 @@ impl Runtime {
         Ok(())
     }
 
+    /// Waits for every token that is outstanding, in order of column and channel.
+    pub fn wait_all(&mut self) -> Result<(), Error> {
+        let tokens = |queue: &VecDeque<Task>| queue.iter().filter(|task| task.token).count();
+        let outstanding: Vec<_> = self.queues.iter().map(|(&key, queue)| (key, tokens(queue))).collect();
+        for ((col, channel), tokens) in outstanding {
+            for _ in 0..tokens {
+                self.wait(col, channel)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tasks of a channel that may still run.
     pub fn in_flight(&self, col: u8, channel: impl Into<Channel>) -> usize {
         self.queues.get(&(col, channel.into())).map_or(0, VecDeque::len)

@@ -131,7 +131,8 @@ pub struct Design {
     columns: u8,
     rings: Vec<Ring>,
     memories: BTreeMap<Tile, Memory>,
-    locks: BTreeMap<Tile, Vec<(String, u8)>>,
+    /// Initial values; rings set those of their own locks.
+    locks: BTreeMap<Tile, Vec<u8>>,
     bds: BTreeMap<Tile, BTreeSet<u8>>,
     chains: BTreeMap<(Tile, Channel), Chain>,
     flows: Vec<Flow>,
@@ -189,14 +190,20 @@ impl Design {
         }
     }
 
-    fn take_lock(&mut self, tile: Tile, what: &str, initial: u8) -> Result<u8, Error> {
+    fn locks_free(&self, tile: Tile, what: &str, wanted: usize) -> Result<(), Error> {
         let limit = tile.kind().dma().locks;
-        let locks = self.locks.entry(tile).or_default();
-        if locks.len() >= usize::from(limit) {
+        let taken = self.locks.get(&tile).map_or(0, Vec::len);
+        if taken + wanted > usize::from(limit) {
             return Err(Error::OutOfLocks { tile, what: what.into(), limit });
         }
-        locks.push((what.into(), initial));
-        Ok((locks.len() - 1) as u8)
+        Ok(())
+    }
+
+    /// Takes the next lock; [`Design::locks_free`] has been asked.
+    fn take_lock(&mut self, tile: Tile, initial: u8) -> u8 {
+        let locks = self.locks.entry(tile).or_default();
+        locks.push(initial);
+        (locks.len() - 1) as u8
     }
 
     /// A ring of `slots` buffers of `slot_bytes` in the memory of a compute or mem tile, with its two locks.
@@ -220,10 +227,11 @@ impl Design {
             let bytes = u64::from(slot_bytes);
             return Err(Error::Misaligned { tile, buffer: name.into(), what: "slot", bytes, align_bytes: align });
         }
+        self.locks_free(tile, name, 2)?;
         let memory = self.memories.entry(tile).or_insert_with(|| Memory::new(tile));
         let offsets = memory.place_slots(name, slots, slot_bytes, place)?;
-        let prod = self.take_lock(tile, &format!("{name} prod"), 0)?;
-        let cons = self.take_lock(tile, &format!("{name} cons"), 0)?;
+        let prod = self.take_lock(tile, 0);
+        let cons = self.take_lock(tile, 0);
         self.rings.push(Ring {
             tile,
             name: name.into(),
@@ -311,10 +319,12 @@ impl Design {
                 }
             }
         }
+        let side = RingSide { parts: parts.len(), words: Some(parts.to_vec()) };
+        let sided = rings.iter().map(|&id| self.with_side(id, usage, side.clone())).collect::<Result<Vec<_>, _>>()?;
         let asked = slots * rings.len() * parts.len();
         let ids = self.take_bds(tile, channel, &first_name, asked)?;
-        for &id in rings {
-            self.set_side(id, usage, RingSide { parts: parts.len(), words: Some(parts.to_vec()) })?;
+        for (id, ring) in rings.iter().zip(sided) {
+            self.rings[id.0] = ring;
         }
         let order = (0..slots)
             .flat_map(|slot| rings.iter().flat_map(move |ring| (0..parts.len()).map(move |part| (slot, ring.0, part))));
@@ -336,9 +346,9 @@ impl Design {
         Ok(free[..asked].to_vec())
     }
 
-    /// Gives a ring one of its two sides and checks that both go together.
-    fn set_side(&mut self, id: RingId, usage: RingUse, side: RingSide) -> Result<(), Error> {
-        let ring = self.rings.get_mut(id.0).ok_or(Error::NoSuchRing { index: id.0 })?;
+    /// The ring with one more side, if both sides go together. The design itself does not change yet.
+    fn with_side(&self, id: RingId, usage: RingUse, side: RingSide) -> Result<Ring, Error> {
+        let mut ring = self.get(id)?.clone();
         let (tile, name) = (ring.tile, ring.name.clone());
         let place = match usage {
             RingUse::Fill => &mut ring.writer,
@@ -365,7 +375,7 @@ impl Design {
         if asked > u64::from(LOCK_MAX) {
             return Err(Error::LockValue { tile, what: name, asked, limit: LOCK_MAX });
         }
-        Ok(())
+        Ok(ring)
     }
 
     /// The tile's own core fills the ring, a slot at a time. A DMA that drains it in several parts is declared before.
@@ -394,8 +404,7 @@ impl Design {
         self.is_core(core, "a core side of a ring")?;
         let memory = self.get(id)?.tile;
         let window = core_window(core, memory).ok_or(Error::NoWindow { core, memory })?;
-        self.set_side(id, usage, RingSide { parts: 1, words: None })?;
-        let ring = &mut self.rings[id.0];
+        let mut ring = self.with_side(id, usage, RingSide { parts: 1, words: None })?;
         let unit = ring.unit();
         ring.unit_given = Some(unit);
         let (acquired, released) = match usage {
@@ -403,11 +412,13 @@ impl Design {
             RingUse::Drain => (ring.cons, ring.prod),
         };
         let value = unit as i8;
-        Ok(CoreRing {
+        let core_ring = CoreRing {
             slot_addresses: ring.slots.iter().map(|offset| window.memory_base + offset).collect(),
             acquire: LockUse { id: window.lock_base + acquired, value: -value },
             release: LockUse { id: window.lock_base + released, value },
-        })
+        };
+        self.rings[id.0] = ring;
+        Ok(core_ring)
     }
 
     /// Plain memory of a tile. Returns its core address on compute tiles (`& 0xFFFF` is the byte offset in the tile), its
@@ -429,7 +440,8 @@ impl Design {
             let asked = u64::from(initial);
             return Err(Error::LockValue { tile, what: name.into(), asked, limit: LOCK_MAX });
         }
-        let register = self.take_lock(tile, name, initial)?;
+        self.locks_free(tile, name, 1)?;
+        let register = self.take_lock(tile, initial);
         let core_id = core_window(tile, tile).map_or(0, |window| window.lock_base) + register;
         Ok(DesignLock { register, core_id })
     }
@@ -446,7 +458,15 @@ impl Design {
         if !self.memories.get(&tile).is_some_and(|m| m.contains(offset, bytes.len())) {
             return Err(Error::DataOutsideBuffers { tile, offset, bytes: bytes.len() });
         }
-        self.data.insert((tile, offset), words_of(bytes));
+        let words = words_of(bytes);
+        let end = |offset: u32, words: &Vec<u32>| offset + words.len() as u32 * DMA_ALIGN_BYTES;
+        let overlaps = |(&(other, at), there): (&(Tile, u32), &Vec<u32>)| {
+            other == tile && at < end(offset, &words) && offset < end(at, there)
+        };
+        if self.data.iter().any(overlaps) {
+            return Err(Error::DataTwice { tile, offset });
+        }
+        self.data.insert((tile, offset), words);
         Ok(())
     }
 
@@ -459,9 +479,10 @@ impl Design {
         if program.is_empty() {
             return Err(Error::EmptyBuffer { tile, buffer: "program".into() });
         }
-        if self.programs.insert(tile, words_of(program)).is_some() {
+        if self.programs.contains_key(&tile) {
             return Err(Error::ProgramTwice { tile });
         }
+        self.programs.insert(tile, words_of(program));
         Ok(())
     }
 
@@ -524,16 +545,23 @@ fn align_bytes(tile: Tile) -> u32 {
     }
 }
 
-/// With as many reader parts as writer parts, reader part i runs after writer part i only: it may read nothing else, and
-/// its words are overwritten by nobody else.
+/// With as many reader parts as writer parts, reader part i is certain of writer part i only: it reads nothing else, and
+/// no other part overwrites what it reads.
 fn check_parts(tile: Tile, ring: &str, writes: &[Pattern], reads: &[Pattern]) -> Result<(), Error> {
-    for (part, (write, read)) in writes.iter().zip(reads).enumerate() {
-        let written: BTreeSet<u32> = write.words(0).flatten().collect();
-        if let Some(word) = read.words(0).flatten().find(|word| !written.contains(word)) {
+    let written: Vec<BTreeSet<u32>> = writes.iter().map(all_words).collect();
+    for (part, read) in reads.iter().enumerate() {
+        let fits = |word: &u32| written.iter().enumerate().all(|(i, words)| words.contains(word) == (i == part));
+        if let Some(word) = all_words(read).into_iter().find(|word| !fits(word)) {
             return Err(Error::RingPartMismatch { tile, ring: ring.into(), part, word });
         }
     }
     Ok(())
+}
+
+/// Every word a pattern touches in any of its executions.
+fn all_words(pattern: &Pattern) -> BTreeSet<u32> {
+    let executions = pattern.iteration().map_or(1, |it| u32::from(it.count));
+    (0..executions).flat_map(|run| pattern.words(run).flatten()).collect()
 }
 
 /// Little-endian words, the last one filled up with zeros.

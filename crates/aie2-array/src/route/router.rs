@@ -39,6 +39,22 @@ pub struct Routes {
     pub connections: Vec<Connection>,
 }
 
+impl Routes {
+    /// Checks that every connection exists in its switch and that no master has two slaves.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut masters = BTreeSet::new();
+        for &Connection { tile, master, slave } in &self.connections {
+            if !is_legal(tile.kind(), slave, master) {
+                return Err(Error::IllegalConnection { tile, slave, master });
+            }
+            if !masters.insert((tile, master)) {
+                return Err(Error::MasterTwice { tile, master });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Routes all flows in a partition of `columns` columns.
 ///
 /// `token_columns` are the columns whose shim carries tokens: there the control slave and master South 0 are taken.

@@ -76,12 +76,10 @@ fn gemm() -> Vec<Flow> {
 #[test]
 fn gemm_on_sixteen_cores() {
     let routes = routed(&gemm());
-    // The four down lanes between row 2 and the mem tile are all used, no lane leaves its column sideways but A's.
-    let down = |c: &&Connection| {
-        c.tile.row.0 == 2
-            && super::super::master_port(TileKind::Core, c.master).is_some_and(|p| p.bundle == Bundle::South)
-    };
-    assert_eq!(routes.connections.iter().filter(down).count(), 16);
+    // Links and sinks of the shortest trees: A of column c climbs c + 1 rows, then 3 columns, 4 sinks; B 4 rows, 4 sinks;
+    // C of row r descends r + 1 rows, 1 sink; the result and both inputs one row, 1 sink each.
+    let shortest: usize = (0..4).map(|c| (c + 1 + 3 + 4) + (4 + 4) + (1 + 2 + 3 + 4 + 4) + 3 * 2).sum();
+    assert_eq!(routes.connections.len(), shortest);
 }
 
 #[test]
@@ -113,13 +111,25 @@ fn the_mem_row_has_no_way_sideways() {
 }
 
 #[test]
+fn a_connection_the_crossbar_lacks_takes_a_detour() {
+    // DMA 0 of a mem tile reaches DMA 1 of the same tile only over a neighbour.
+    assert!(!is_legal(TileKind::Mem, 0, 1));
+    let routes = routed(&[flow(Tile::mem(0).mm2s(0), [Tile::mem(0).s2mm(1)])]);
+    assert!(routes.connections.len() > 1);
+    let direct = routed(&[flow(Tile::mem(0).mm2s(0), [Tile::mem(0).s2mm(0)])]);
+    assert_eq!(direct.connections, [Connection { tile: Tile::mem(0), master: 0, slave: 0 }]);
+}
+
+#[test]
 fn an_illegal_crossbar_connection_is_refused() {
-    // Within one core tile a DMA reaches only its own index.
-    let refused = route(&[flow(Tile::mem(0).mm2s(0), [Tile::mem(0).s2mm(1)])], 1, &BTreeSet::new());
-    // The detour over another tile is legal, so a route exists.
-    verify(&[flow(Tile::mem(0).mm2s(0), [Tile::mem(0).s2mm(1)])], 1, &BTreeSet::new(), &refused.expect("detour"));
-    let direct = super::super::is_legal(TileKind::Mem, 0, 1);
-    assert!(!direct);
+    // South 1 to North 2 through a mem tile changes the lane.
+    let tile = Tile::mem(2);
+    let lane_change = Routes { connections: vec![Connection { tile, slave: 8, master: 13 }] };
+    assert_eq!(lane_change.check(), Err(Error::IllegalConnection { tile, slave: 8, master: 13 }));
+    let straight = Connection { tile, slave: 8, master: 12 };
+    assert_eq!(Routes { connections: vec![straight] }.check(), Ok(()));
+    let twice = Routes { connections: vec![straight, Connection { slave: 0, ..straight }] };
+    assert_eq!(twice.check(), Err(Error::MasterTwice { tile, master: 12 }));
 }
 
 #[test]
