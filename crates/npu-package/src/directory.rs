@@ -43,45 +43,19 @@ impl NewDirectory {
         describing_file: &'static str,
     ) -> Result<Self, PackageError> {
         let name = output.file_name().ok_or_else(|| PackageError::OutputPath { path: output.to_owned() })?;
-        let mut temporary_name = std::ffi::OsString::from(".");
-        temporary_name.push(name);
-        temporary_name.push(format!(".partial-{}", std::process::id()));
-        let directory = Self {
-            kind,
-            describing_file,
-            output: output.to_owned(),
-            temporary: output.with_file_name(temporary_name),
-            force,
-            finished: false,
-        };
-        directory.check_output()?;
+        check_output(output, force, kind, describing_file)?;
         if let Some(parent) = output.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(|error| PackageError::io(parent, error))?;
         }
-        fs::create_dir(&directory.temporary).map_err(|error| PackageError::io(&directory.temporary, error))?;
-        Ok(directory)
-    }
-
-    /// Refuses an output that must not be replaced. Checked again at the end, since writing takes a while.
-    fn check_output(&self) -> Result<(), PackageError> {
-        let path = self.output.clone();
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(PackageError::io(&path, error)),
-        };
-        if !self.force {
-            return Err(PackageError::OutputExists { path });
-        }
-        let ours = metadata.is_dir() && (path.join(self.describing_file).is_file() || is_empty(&path)?);
-        if ours { Ok(()) } else { Err(PackageError::OutputForeign { path, kind: self.kind }) }
+        let temporary = create_sibling(output, name)?;
+        Ok(Self { kind, describing_file, output: output.to_owned(), temporary, force, finished: false })
     }
 
     /// Creates a file. The name was checked.
     pub(crate) fn create_file(&self, name: &str) -> Result<FileSink, PackageError> {
         let path = self.temporary.join(name);
         let file = File::create_new(&path).map_err(|error| PackageError::io(&path, error))?;
-        Ok(FileSink { path, file: Some(file), digest: Sha256::new(), bytes: 0 })
+        Ok(FileSink { path, file, digest: Sha256::new(), bytes: 0, finished: false })
     }
 
     pub(crate) fn write_file(&self, name: &str, contents: &[u8]) -> Result<FileEntry, PackageError> {
@@ -92,7 +66,8 @@ impl NewDirectory {
 
     /// Puts the directory in the place of the output.
     pub(crate) fn finish(mut self) -> Result<(), PackageError> {
-        self.check_output()?;
+        // Checked again: writing takes a while, and the output may have appeared since.
+        check_output(&self.output, self.force, self.kind, self.describing_file)?;
         let io = |path: &Path| {
             let path = path.to_owned();
             move |error| PackageError::io(&path, error)
@@ -100,20 +75,59 @@ impl NewDirectory {
         let replaces = self.output.symlink_metadata().is_ok();
         if replaces {
             // The old directory stays complete under another name until the new one is in place.
-            let old = self.temporary.with_extension(format!("replaced-{}", std::process::id()));
+            let name = self.output.file_name().unwrap_or_default();
+            let aside = create_sibling(&self.output, name)?;
+            let old = aside.join(name);
             fs::rename(&self.output, &old).map_err(io(&self.output))?;
             if let Err(error) = fs::rename(&self.temporary, &self.output) {
                 fs::rename(&old, &self.output).map_err(io(&old))?;
+                fs::remove_dir(&aside).map_err(io(&aside))?;
                 return Err(PackageError::io(&self.output, error));
             }
             self.finished = true;
-            fs::remove_dir_all(&old).map_err(io(&old))
+            fs::remove_dir_all(&aside).map_err(io(&aside))
         } else {
             fs::rename(&self.temporary, &self.output).map_err(io(&self.output))?;
             self.finished = true;
             Ok(())
         }
     }
+}
+
+/// Refuses an output that must not be replaced.
+fn check_output(
+    output: &Path,
+    force: bool,
+    kind: PackageKind,
+    describing_file: &'static str,
+) -> Result<(), PackageError> {
+    let path = output.to_owned();
+    let metadata = match fs::symlink_metadata(output) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(PackageError::io(output, error)),
+    };
+    if !force {
+        return Err(PackageError::OutputExists { path });
+    }
+    let ours = metadata.is_dir() && (output.join(describing_file).is_file() || is_empty(output)?);
+    if ours { Ok(()) } else { Err(PackageError::OutputForeign { path, kind }) }
+}
+
+/// Creates a directory beside `output`, under a name that no other writer and no leftover has.
+fn create_sibling(output: &Path, name: &std::ffi::OsStr) -> Result<PathBuf, PackageError> {
+    for attempt in 0u32.. {
+        let mut sibling = std::ffi::OsString::from(".");
+        sibling.push(name);
+        sibling.push(format!(".partial-{}-{attempt}", std::process::id()));
+        let sibling = output.with_file_name(sibling);
+        match fs::create_dir(&sibling) {
+            Ok(()) => return Ok(sibling),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(PackageError::io(&sibling, error)),
+        }
+    }
+    unreachable!("four thousand million leftovers beside the output")
 }
 
 impl Drop for NewDirectory {
@@ -125,29 +139,37 @@ impl Drop for NewDirectory {
     }
 }
 
-/// A file being written and digested.
+/// A file being written and digested. Dropped unfinished, it is removed.
 pub(crate) struct FileSink {
     path: PathBuf,
-    file: Option<File>,
+    file: File,
     digest: Sha256,
     bytes: u64,
+    finished: bool,
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        if !self.finished {
+            // As for the directory: the caller already has the error.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl FileSink {
     pub(crate) fn write(&mut self, contents: &[u8]) -> Result<(), PackageError> {
-        if let Some(file) = &mut self.file {
-            file.write_all(contents).map_err(|error| PackageError::io(&self.path, error))?;
-        }
+        self.file.write_all(contents).map_err(|error| PackageError::io(&self.path, error))?;
         self.digest.update(contents);
         self.bytes += contents.len() as u64;
         Ok(())
     }
 
     pub(crate) fn finish(mut self) -> Result<FileEntry, PackageError> {
-        if let Some(mut file) = self.file.take() {
-            file.flush().map_err(|error| PackageError::io(&self.path, error))?;
-        }
-        Ok(FileEntry { bytes: self.bytes, sha256: hexadecimal(&self.digest.finalize()) })
+        // A full disk may show only now, when the data leaves the page cache.
+        self.file.sync_all().map_err(|error| PackageError::io(&self.path, error))?;
+        self.finished = true;
+        Ok(FileEntry { bytes: self.bytes, sha256: hexadecimal(&self.digest.finalize_reset()) })
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use npu_container::pdi::PdiError;
+use npu_container::txn::TxnError;
+use npu_container::xclbin::XclbinError;
+
 use crate::layout::LayoutError;
 
 /// The two directories this crate reads and writes.
@@ -73,6 +77,16 @@ pub enum PackageError {
         /// The file.
         name: String,
     },
+    /// The arguments of a kernel are not numbered in call order.
+    #[error("kernel {kernel:?} lists argument {index} at position {position}")]
+    ArgumentIndex {
+        /// The kernel.
+        kernel: String,
+        /// Position in the list.
+        position: usize,
+        /// Index found there.
+        index: usize,
+    },
     /// A file that the package lists is not there.
     #[error("{} lacks file {name:?}", package.display())]
     MissingFile {
@@ -100,6 +114,48 @@ pub enum PackageError {
         found: String,
         /// The digest listed.
         listed: String,
+    },
+    /// A file listed as a kernel's PDI is not one.
+    #[error("PDI {name:?}: {source}")]
+    Pdi {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        source: PdiError,
+    },
+    /// A file listed as a kernel's runtime stream is not one.
+    #[error("runtime stream {name:?}: {source}")]
+    Txn {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        source: TxnError,
+    },
+    /// A file listed as a kernel's xclbin is not one.
+    #[error("xclbin {name:?}: {source}")]
+    Xclbin {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        source: XclbinError,
+    },
+    /// An xclbin carries another PDI than the one beside it.
+    #[error("xclbin {name:?} does not carry the kernel's PDI {pdi:?}")]
+    XclbinPdi {
+        /// The xclbin.
+        name: String,
+        /// The PDI file.
+        pdi: String,
+    },
+    /// A runtime stream has another length than listed.
+    #[error("runtime stream {name:?} has {found_bytes} bytes, the kernel lists {listed_words} words")]
+    InstructionWords {
+        /// The file.
+        name: String,
+        /// Its size.
+        found_bytes: usize,
+        /// Words listed.
+        listed_words: usize,
     },
     /// The package has no kernel of this name and sequence length.
     #[error("no kernel {kernel:?} for sequence length {seq}; the package has {available:?}")]
@@ -204,5 +260,22 @@ impl PackageError {
             std::io::ErrorKind::PermissionDenied => Self::Permission { path, source },
             _ => Self::Io { path, source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn failures_of_the_file_system_keep_their_meaning_and_place() {
+        let at = Path::new("/somewhere/package");
+        let map = |kind: ErrorKind| PackageError::io(at, kind.into());
+        assert!(matches!(map(ErrorKind::StorageFull), PackageError::DiskFull { path, .. } if path == at));
+        assert!(matches!(map(ErrorKind::QuotaExceeded), PackageError::DiskFull { path, .. } if path == at));
+        assert!(matches!(map(ErrorKind::ReadOnlyFilesystem), PackageError::ReadOnly { path, .. } if path == at));
+        assert!(matches!(map(ErrorKind::PermissionDenied), PackageError::Permission { path, .. } if path == at));
+        assert!(matches!(map(ErrorKind::BrokenPipe), PackageError::Io { path, .. } if path == at));
     }
 }

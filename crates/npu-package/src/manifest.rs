@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::FileEntry;
+use crate::layout::{LayoutError, QkvPanels};
 
 /// The whole manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,9 +60,10 @@ pub struct ModelDims {
 
 impl ModelDims {
     /// The fused query, key and value projection of one layer, or the rule it breaks.
-    pub fn qkv_panels(&self) -> Result<crate::layout::QkvPanels, crate::layout::LayoutError> {
-        let [n_q, n_kv] = [self.heads * self.head_dim, self.kv_heads * self.head_dim];
-        crate::layout::QkvPanels::new(self.hidden, n_q, n_kv, n_kv)
+    pub fn qkv_panels(&self) -> Result<QkvPanels, LayoutError> {
+        let rows = |heads: usize| heads.checked_mul(self.head_dim).ok_or(LayoutError::TooLarge { buffer: "weights" });
+        let [n_q, n_kv] = [rows(self.heads)?, rows(self.kv_heads)?];
+        QkvPanels::new(self.hidden, n_q, n_kv, n_kv)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::directory::{self, FileTable, NewDirectory};
 use crate::error::{PackageError, PackageKind};
-use crate::manifest::{Kernel, Manifest};
+use crate::manifest::{Files, Kernel, Manifest};
 
 /// The file that describes a package.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -40,7 +40,7 @@ impl PackageWriter {
     pub fn finish(self, mut manifest: Manifest) -> Result<Manifest, PackageError> {
         manifest.format_version = crate::FORMAT_VERSION;
         manifest.digests = self.files;
-        check_references(&manifest)?;
+        check_kernels(&manifest)?;
         self.directory.write_file(MANIFEST_FILE, &directory::description_text(&manifest))?;
         self.directory.finish()?;
         Ok(manifest)
@@ -63,7 +63,7 @@ impl Package {
         for (name, entry) in &manifest.digests {
             directory::locate(&path, name, entry)?;
         }
-        check_references(&manifest)?;
+        check_kernels(&manifest)?;
         Ok(Self { path, manifest })
     }
 
@@ -93,14 +93,47 @@ impl Package {
         directory::read_verified(&self.path, name, entry)
     }
 
-    /// Checks the digest of every file.
+    /// Checks the digest of every file, and that the files of every kernel are what they are listed as.
     pub fn verify(&self) -> Result<(), PackageError> {
-        self.manifest.digests.iter().try_for_each(|(name, entry)| directory::verify(&self.path, name, entry))
+        for (name, entry) in &self.manifest.digests {
+            directory::verify(&self.path, name, entry)?;
+        }
+        self.manifest.kernels.iter().try_for_each(|kernel| self.verify_kernel(kernel))
+    }
+
+    fn verify_kernel(&self, kernel: &Kernel) -> Result<(), PackageError> {
+        let name = |name: &String| name.clone();
+        let Files { pdi, xclbin, txn } = &kernel.files;
+
+        let pdi_bytes = self.read_file(pdi)?;
+        npu_container::pdi::read(&pdi_bytes).map_err(|source| PackageError::Pdi { name: name(pdi), source })?;
+
+        let txn_bytes = self.read_file(txn)?;
+        npu_container::txn::read(&txn_bytes).map_err(|source| PackageError::Txn { name: name(txn), source })?;
+        if txn_bytes.len() != 4 * kernel.instruction_words {
+            return Err(PackageError::InstructionWords {
+                name: name(txn),
+                found_bytes: txn_bytes.len(),
+                listed_words: kernel.instruction_words,
+            });
+        }
+
+        let container = npu_container::xclbin::read(&self.read_file(xclbin)?)
+            .map_err(|source| PackageError::Xclbin { name: name(xclbin), source })?;
+        if !container.partition.pdis.iter().any(|image| image.image == pdi_bytes) {
+            return Err(PackageError::XclbinPdi { name: name(xclbin), pdi: name(pdi) });
+        }
+        Ok(())
     }
 }
 
-fn check_references(manifest: &Manifest) -> Result<(), PackageError> {
+fn check_kernels(manifest: &Manifest) -> Result<(), PackageError> {
     for kernel in &manifest.kernels {
+        if let Some((position, argument)) = kernel.args.iter().enumerate().find(|(at, argument)| argument.index != *at)
+        {
+            let (kernel, index) = (kernel.kernel.clone(), argument.index);
+            return Err(PackageError::ArgumentIndex { kernel, position, index });
+        }
         for name in kernel.file_names() {
             if !manifest.digests.contains_key(name) {
                 return Err(PackageError::UnlistedFile { kernel: kernel.kernel.clone(), name: name.to_owned() });

@@ -1,0 +1,261 @@
+//! Operand layouts against their definition, written as the loops of the definition.
+
+use npu_package::layout::{
+    ARRAY_COLUMNS, Dimension, LayoutError, Output, QkvPanels, QkvRows, QkvShape, UNIT_BYTES, UnpackedQkv,
+};
+use proptest::prelude::*;
+
+/// Weights and scales in which every element can be told from its neighbours.
+fn sample(panels: &QkvPanels) -> UnpackedQkv {
+    let hidden = panels.hidden();
+    let weight = |index: usize| (index as u32).wrapping_mul(0x9E37_79B1).rotate_right(11) as i8;
+    UnpackedQkv {
+        weights: (0..panels.n() * hidden).map(weight).collect(),
+        scales: (0..panels.n()).map(|n| 0x3C00 + n as u16).collect(),
+    }
+}
+
+fn pack(panels: &QkvPanels, contents: &UnpackedQkv) -> Vec<u8> {
+    let mut out = vec![0xAA; panels.bytes()];
+    let rows = |start: usize, end: usize| QkvRows {
+        weights: &contents.weights[start * panels.hidden()..end * panels.hidden()],
+        scales: &contents.scales[start..end],
+    };
+    let (k, v) = (panels.n_q(), panels.n_q() + panels.n_k());
+    panels.pack(rows(0, k), rows(k, v), rows(v, panels.n()), &mut out).unwrap();
+    out
+}
+
+/// `[c:4][p:N/256][unit: K/64 + 1][4096 bytes]`, the units as the array's programs read them.
+fn by_definition(panels: &QkvPanels, contents: &UnpackedQkv) -> Vec<u8> {
+    let mut out = Vec::with_capacity(panels.bytes());
+    for c in 0..4 {
+        for p in 0..panels.n() / 256 {
+            for q in 0..panels.hidden() / 64 {
+                for cp in 0..4 {
+                    for kt in 0..8 {
+                        for s in 0..2 {
+                            for k_in in 0..8 {
+                                for n_in in 0..8 {
+                                    let n = 256 * p + 64 * c + 16 * cp + 8 * s + n_in;
+                                    let k = 64 * q + 8 * kt + k_in;
+                                    out.push(contents.weights[n * panels.hidden() + k] as u8);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            let scale_unit = out.len();
+            for j in 0..8 {
+                for lane in 0..32 {
+                    out.extend(contents.scales[256 * p + 64 * c + 8 * j + lane % 8].to_le_bytes());
+                }
+            }
+            out.resize(scale_unit + 4096, 0);
+        }
+    }
+    out
+}
+
+#[test]
+fn packing_follows_the_definition() {
+    for [hidden, n_q, n_k, n_v] in [[256, 256, 256, 256], [512, 768, 256, 512], [768, 512, 512, 256]] {
+        let panels = QkvPanels::new(hidden, n_q, n_k, n_v).unwrap();
+        let contents = sample(&panels);
+        let packed = pack(&panels, &contents);
+        assert!(packed == by_definition(&panels, &contents), "{panels:?}");
+        assert_eq!(panels.unpack(&packed), Ok(contents));
+    }
+}
+
+#[test]
+fn offsets_name_the_packed_elements() {
+    let panels = QkvPanels::new(512, 512, 256, 256).unwrap();
+    let contents = sample(&panels);
+    let packed = by_definition(&panels, &contents);
+    for n in 0..panels.n() {
+        for k in 0..panels.hidden() {
+            assert_eq!(packed[panels.weight_offset(n, k)] as i8, contents.weights[n * 512 + k], "w[{n}][{k}]");
+        }
+        for copy in 0..4 {
+            let at = panels.scale_offset(n) + 16 * copy;
+            assert_eq!(u16::from_le_bytes([packed[at], packed[at + 1]]), contents.scales[n], "s_ch[{n}] copy {copy}");
+        }
+    }
+}
+
+#[test]
+fn a_layer_of_the_27b_takes_44_megabytes() {
+    let panels = QkvPanels::new(5376, 4096, 2048, 2048).unwrap();
+    assert_eq!((panels.passes(), panels.weight_units(), panels.units()), (32, 84, 85));
+    assert_eq!(panels.bytes(), 4 * 32 * 85 * UNIT_BYTES);
+    assert_eq!(panels.bytes(), 44_564_480);
+    assert_eq!(panels.column_bytes(), 11_141_120);
+    assert_eq!(panels.group_offset(3, 31) + panels.group_bytes(), panels.bytes());
+    assert_eq!(QkvPanels::group_first_row(3, 31) + 64, panels.n());
+}
+
+#[test]
+fn groups_pack_alone_as_in_the_whole() {
+    let panels = QkvPanels::new(256, 256, 256, 256).unwrap();
+    let contents = sample(&panels);
+    let whole = pack(&panels, &contents);
+    for column in 0..ARRAY_COLUMNS {
+        for pass in 0..panels.passes() {
+            let first = QkvPanels::group_first_row(column, pass);
+            let mut group = vec![0; panels.group_bytes()];
+            panels
+                .pack_group(&contents.weights[first * 256..][..64 * 256], &contents.scales[first..][..64], &mut group)
+                .unwrap();
+            assert!(group == whole[panels.group_offset(column, pass)..][..panels.group_bytes()]);
+        }
+    }
+}
+
+#[test]
+fn dimensions_that_do_not_divide_are_refused_by_name() {
+    let refusal = |dimension, value| Err(LayoutError::NotAMultiple { dimension, value, multiple: 256 });
+    // Gemma 3 270M and 1B: hidden sizes 640 and 1152.
+    assert_eq!(QkvPanels::new(640, 1024, 256, 256), refusal(Dimension::Hidden, 640));
+    assert_eq!(QkvPanels::new(1152, 1024, 256, 256), refusal(Dimension::Hidden, 1152));
+    assert_eq!(QkvPanels::new(256, 128, 256, 256), refusal(Dimension::Query, 128));
+    assert_eq!(QkvPanels::new(256, 256, 0, 256), refusal(Dimension::Key, 0));
+    assert_eq!(QkvPanels::new(256, 256, 256, 300), refusal(Dimension::Value, 300));
+    let message = QkvPanels::new(640, 1024, 256, 256).unwrap_err().to_string();
+    assert_eq!(message, "hidden size (K) is 640; w8a8_qkv_projection needs a positive multiple of 256");
+    let huge = usize::MAX - 255;
+    assert_eq!(QkvPanels::new(huge, 256, 256, 256), Err(LayoutError::TooLarge { buffer: "weights" }));
+    assert_eq!(QkvPanels::new(256, huge, 256, 256), Err(LayoutError::TooLarge { buffer: "weights" }));
+}
+
+#[test]
+fn slices_of_another_shape_are_refused() {
+    let panels = QkvPanels::new(256, 256, 256, 256).unwrap();
+    let (weights, scales) = (vec![0i8; 256 * 256], vec![0u16; 256]);
+    let good = QkvRows { weights: &weights, scales: &scales };
+    let mut out = vec![0; panels.bytes()];
+    let short = QkvRows { weights: &weights[1..], scales: &scales };
+    let length = |what, found, needed| Err(LayoutError::Length { what, found, needed });
+    assert_eq!(panels.pack(good, short, good, &mut out), length("k weights", 65535, 65536));
+    let short = QkvRows { weights: &weights, scales: &scales[1..] };
+    assert_eq!(panels.pack(good, good, short, &mut out), length("v scales", 255, 256));
+    let (found, needed) = (out.len() - 1, out.len());
+    assert_eq!(panels.pack(good, good, good, &mut out[1..]), length("output", found, needed));
+    assert_eq!(panels.unpack(&out[1..]), Err(LayoutError::Length { what: "packed buffer", found, needed }));
+    let mut group = vec![0; panels.group_bytes()];
+    assert_eq!(panels.pack_group(&weights, &scales[..64], &mut group), length("weights", 65536, 64 * 256));
+}
+
+#[test]
+fn damaged_scale_units_are_refused() {
+    let panels = QkvPanels::new(256, 256, 256, 256).unwrap();
+    let packed = pack(&panels, &sample(&panels));
+    let mut damaged = packed.clone();
+    let offset = panels.scale_offset(300) + 32;
+    damaged[offset] ^= 1;
+    let first = 0x3C00 + 300;
+    assert_eq!(
+        panels.unpack(&damaged),
+        Err(LayoutError::ScaleCopies { n: 300, lane: 300 % 8 + 16, offset, found: first ^ 1, first })
+    );
+    let mut damaged = packed;
+    let offset = panels.group_offset(2, 1) + panels.group_bytes() - 1;
+    damaged[offset] = 9;
+    assert_eq!(panels.unpack(&damaged), Err(LayoutError::ScalePadding { offset, found: 9 }));
+}
+
+#[test]
+fn shapes_of_the_27b_projection() {
+    // seq, blocks, m, valid rows of the last block
+    for (seq, blocks, m, last) in [
+        (1, 1, 16, 1),
+        (64, 1, 16, 64),
+        (65, 1, 32, 65),
+        (512, 1, 128, 512),
+        (513, 2, 80, 193),
+        (1000, 2, 128, 488),
+        (1024, 2, 128, 512),
+        (2048, 4, 128, 512),
+        (2049, 5, 112, 257),
+    ] {
+        let shape = QkvShape::new(seq, 5376, 4096, 2048, 2048).unwrap();
+        assert_eq!((shape.blocks(), shape.m(), shape.valid_rows(blocks - 1)), (blocks, m, last), "S = {seq}");
+        assert_eq!(shape.record_bytes(), 6144);
+        assert_eq!(shape.region_bytes(), m * 6144);
+        assert_eq!(shape.scratch_bytes(), 4 * m * 6144 + 4 * (4 * m * 128));
+        assert_eq!(shape.x_bytes(), seq * 5376 * 2);
+        assert_eq!(shape.qkv_bytes(), seq * 8192 * 2);
+        assert_eq!(shape.weights_bytes(), 44_564_480);
+        assert_eq!(shape.output(Output::Q), (0, 4096));
+        assert_eq!(shape.output(Output::K), (seq * 8192, 2048));
+        assert_eq!(shape.output(Output::V), (seq * 12288, 2048));
+    }
+    assert_eq!(QkvShape::new(0, 5376, 4096, 2048, 2048), Err(LayoutError::EmptySequence));
+    let too_large = Err(LayoutError::TooLarge { buffer: "x or qkv" });
+    assert_eq!(QkvShape::new(usize::MAX / 4, 5376, 4096, 2048, 2048), too_large);
+    assert_eq!(QkvShape::new(usize::MAX, 5376, 4096, 2048, 2048), too_large);
+}
+
+#[test]
+fn records_hold_values_and_tail_at_an_aligned_stride() {
+    // K, Kp: the tail of 256 bytes fills 3840 up to a multiple of 1024 and pushes the others over one.
+    for (hidden, record) in [(256, 1024), (768, 1024), (1024, 2048), (2560, 3072), (3840, 4096), (5376, 6144)] {
+        assert_eq!(QkvShape::new(1, hidden, 256, 256, 256).unwrap().record_bytes(), record, "K = {hidden}");
+    }
+}
+
+#[test]
+fn rows_of_a_block_interleave_the_compute_rows() {
+    // rho = 32 u + 8 r + i
+    for (rho, expected) in
+        [(0, (0, 0)), (7, (0, 7)), (8, (1, 0)), (31, (3, 7)), (32, (0, 8)), (45, (1, 13)), (511, (3, 127))]
+    {
+        assert_eq!(QkvShape::core_row(rho), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_token_stands_in_one_row(seq in 1usize..20_000) {
+        let shape = QkvShape::new(seq, 256, 256, 256, 256).unwrap();
+        prop_assert!(shape.block_rows() <= 512);
+        prop_assert_eq!(shape.m() % 16, 0);
+        let mut next = 0;
+        for block in 0..shape.blocks() {
+            let valid = shape.valid_rows(block);
+            prop_assert!(valid > 0 && (block + 1 == shape.blocks() || valid == shape.block_rows()));
+            prop_assert_eq!(shape.token(block, 0), next);
+            prop_assert_eq!(shape.token(block, valid - 1), next + valid - 1);
+            prop_assert_eq!(shape.token(block, shape.block_rows() - 1), next + valid - 1);
+            next += valid;
+        }
+        prop_assert_eq!(next, seq);
+        let mut taken = vec![false; shape.block_rows()];
+        for rho in 0..shape.block_rows() {
+            let (row, local) = QkvShape::core_row(rho);
+            prop_assert!(local < shape.m());
+            prop_assert!(!std::mem::replace(&mut taken[row * shape.m() + local], true));
+        }
+    }
+
+    #[test]
+    fn random_layers_survive_packing(
+        [k, q, kk, v] in [1usize..3, 1usize..3, 1usize..3, 1usize..3],
+        seed: u64,
+    ) {
+        let panels = QkvPanels::new(256 * k, 256 * q, 256 * kk, 256 * v).unwrap();
+        let mut state = seed | 1;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let contents = UnpackedQkv {
+            weights: (0..panels.n() * panels.hidden()).map(|_| random() as i8).collect(),
+            scales: (0..panels.n()).map(|_| random() as u16).collect(),
+        };
+        prop_assert_eq!(panels.unpack(&pack(&panels, &contents)), Ok(contents));
+    }
+}
