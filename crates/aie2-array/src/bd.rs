@@ -52,7 +52,7 @@ impl Pattern {
     /// The same pattern `words` further into the buffer.
     #[must_use]
     pub fn offset(mut self, words: u32) -> Self {
-        self.offset_words += words;
+        self.offset_words = self.offset_words.saturating_add(words);
         self
     }
 
@@ -105,15 +105,16 @@ impl Pattern {
     }
 
     /// The words of execution `run` in stream order; `None` is an inserted zero.
-    pub fn words(&self, run: u32) -> impl Iterator<Item = Option<u32>> + '_ {
-        let moved = self.iteration.map_or(0, |it| (run % u32::from(it.count).max(1)) * it.step_words);
+    pub fn words(&self, run: u32) -> impl Iterator<Item = Option<u64>> + '_ {
+        let moved =
+            self.iteration.map_or(0, |it| u64::from(run % u32::from(it.count).max(1)) * u64::from(it.step_words));
         (0..self.length_words()).map(move |mut n| {
-            let mut address = self.offset_words + moved;
+            let mut address = u64::from(self.offset_words) + moved;
             for (k, dim) in self.dims.iter().enumerate() {
                 let extent = u64::from(dim.wrap) + self.padding(k);
                 let position = (n % extent).checked_sub(self.before(k)).filter(|&p| p < u64::from(dim.wrap));
                 n /= extent;
-                address += position? as u32 * dim.step_words;
+                address += position? * u64::from(dim.step_words);
             }
             Some(address)
         })

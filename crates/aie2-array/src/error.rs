@@ -106,7 +106,7 @@ pub enum Error {
         /// The bank asked for, if one was.
         bank: Option<u8>,
         /// Bytes asked for.
-        bytes: u32,
+        bytes: u64,
         /// Largest run of free bytes there.
         free_bytes: u32,
     },
@@ -289,7 +289,7 @@ pub enum Error {
         /// The part.
         part: usize,
         /// The word of the slot.
-        word: u32,
+        word: u64,
     },
     /// Lock values of a core side were given out before the other side had its number of parts.
     #[error("{tile}: ring `{ring}`: declare the DMA side before asking for the core side's locks")]

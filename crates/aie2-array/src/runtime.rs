@@ -324,7 +324,7 @@ fn bd_ops(tile: Tile, channel: Channel, bd: &ShimBd, id: u8, next: Option<u8>) -
         common: BdCommon { next, acquire: None, release: None, iteration: shape.iteration },
     };
     let offset = shim_bd_offset(id);
-    let offset_bytes = bd.offset_bytes + u64::from(DMA_ALIGN_BYTES) * u64::from(shape.offset_words);
+    let offset_bytes = bd.offset_bytes.saturating_add(u64::from(DMA_ALIGN_BYTES) * u64::from(shape.offset_words));
     let patch = Op::ddr_patch(tile.address(offset + BD_ADDRESS_OFFSET), arg, offset_bytes);
     let patch = patch.map_err(|_| {
         let folded = if arg < txn::FIRMWARE_TRANSLATED_ARGUMENTS { 0 } else { u64::from(txn::DDR_APERTURE) };

@@ -3,7 +3,7 @@ use crate::device::{Mm2s, S2mm};
 use proptest::prelude::*;
 
 fn words(pattern: &Pattern) -> Vec<u32> {
-    pattern.words(0).map(|w| w.expect("no padding")).collect()
+    pattern.words(0).map(|w| w.expect("no padding") as u32).collect()
 }
 
 /// Word addresses of a row-major `m` x `k` matrix visited tile by tile (`r` x `s`), tiles in row order, `eb` bytes per
@@ -197,6 +197,6 @@ proptest! {
     ) {
         let pattern = Pattern::new(&dims).iterate(it.0, it.1);
         let largest = (0..runs).flat_map(|run| pattern.words(run).flatten().collect::<Vec<_>>()).max();
-        prop_assert_eq!(pattern.end_words(runs), u64::from(largest.unwrap_or(0)) + 1);
+        prop_assert_eq!(pattern.end_words(runs), largest.unwrap_or(0) + 1);
     }
 }

@@ -68,14 +68,14 @@ impl Memory {
         slot_bytes: u32,
         place: Place,
     ) -> Result<Vec<u32>, Error> {
-        let too_long = || Error::MemoryFull {
+        let asked = slots as u64 * u64::from(slot_bytes);
+        let bytes = u32::try_from(asked).map_err(|_| Error::MemoryFull {
             tile: self.tile,
             buffer: name.into(),
             bank: None,
-            bytes: u32::MAX,
+            bytes: asked,
             free_bytes: self.size(),
-        };
-        let bytes = u32::try_from(slots).ok().and_then(|n| n.checked_mul(slot_bytes)).ok_or_else(too_long)?;
+        })?;
         let base = match place {
             Place::Anywhere => self.first_fit(name, bytes, 0, self.size(), None)?,
             Place::Bank(bank) => {
@@ -91,9 +91,11 @@ impl Memory {
                     let (ring, places) = (name.into(), offsets.len());
                     return Err(Error::SlotPlaces { tile: self.tile, ring, slots, places });
                 }
+                let mut with_slots = self.clone();
                 for &offset in &offsets {
-                    self.insert(name, offset, slot_bytes)?;
+                    with_slots.insert(name, offset, slot_bytes)?;
                 }
+                *self = with_slots;
                 return Ok(offsets);
             }
         };
@@ -119,6 +121,7 @@ impl Memory {
                 break;
             }
         }
+        let bytes = u64::from(bytes);
         Err(Error::MemoryFull { tile: self.tile, buffer: name.into(), bank, bytes, free_bytes: largest })
     }
 

@@ -548,9 +548,9 @@ fn align_bytes(tile: Tile) -> u32 {
 /// With as many reader parts as writer parts, reader part i is certain of writer part i only: it reads nothing else, and
 /// no other part overwrites what it reads.
 fn check_parts(tile: Tile, ring: &str, writes: &[Pattern], reads: &[Pattern]) -> Result<(), Error> {
-    let written: Vec<BTreeSet<u32>> = writes.iter().map(all_words).collect();
+    let written: Vec<BTreeSet<u64>> = writes.iter().map(all_words).collect();
     for (part, read) in reads.iter().enumerate() {
-        let fits = |word: &u32| written.iter().enumerate().all(|(i, words)| words.contains(word) == (i == part));
+        let fits = |word: &u64| written.iter().enumerate().all(|(i, words)| words.contains(word) == (i == part));
         if let Some(word) = all_words(read).into_iter().find(|word| !fits(word)) {
             return Err(Error::RingPartMismatch { tile, ring: ring.into(), part, word });
         }
@@ -559,7 +559,7 @@ fn check_parts(tile: Tile, ring: &str, writes: &[Pattern], reads: &[Pattern]) ->
 }
 
 /// Every word a pattern touches in any of its executions.
-fn all_words(pattern: &Pattern) -> BTreeSet<u32> {
+fn all_words(pattern: &Pattern) -> BTreeSet<u64> {
     let executions = pattern.iteration().map_or(1, |it| u32::from(it.count));
     (0..executions).flat_map(|run| pattern.words(run).flatten()).collect()
 }
