@@ -62,6 +62,13 @@ pub enum Waiter {
         /// Words waiting.
         words: usize,
     },
+    /// A core runs, but nothing it does reaches anyone.
+    CoreSpins {
+        /// Tile.
+        tile: TileLoc,
+        /// Program counter.
+        pc: u32,
+    },
     /// A core is blocked.
     Core {
         /// Tile.
@@ -100,6 +107,9 @@ impl fmt::Display for Waiter {
             }
             Self::DmaNoBd { channel, words } => {
                 write!(f, "{channel}: {words} words arrived, no BD queued")
+            }
+            Self::CoreSpins { tile, pc } => {
+                write!(f, "{tile}: runs at pc {pc:#x} without touching a lock or stream")
             }
             Self::Core { tile, pc, reason, lock_value } => {
                 write!(f, "{tile}: pc {pc:#x} waits for {reason}")?;

@@ -193,6 +193,15 @@ pub enum Fault {
         value: i32,
     },
 
+    /// An acquire with value 0: sources disagree about its meaning.
+    #[error("{tile}: acquire of lock {lock} with value 0, whose meaning is unconfirmed")]
+    AcquireZero {
+        /// Tile of the lock.
+        tile: TileLoc,
+        /// Lock of that tile.
+        lock: u8,
+    },
+
     // ---- DMA ------------------------------------------------------------------------------------------------------
     /// A start or next BD number that does not exist in this tile.
     #[error("{channel}: BD {bd} does not exist")]
@@ -400,10 +409,10 @@ pub enum Fault {
     // ---- controller -----------------------------------------------------------------------------------------------
     /// The PDI cannot be read.
     #[error("PDI: {0}")]
-    Pdi(String),
+    Pdi(#[from] npu_container::pdi::PdiError),
     /// The instruction stream cannot be read.
     #[error("instruction stream: {0}")]
-    Stream(String),
+    Stream(#[from] npu_container::txn::TxnError),
     /// An operation the controller model does not execute.
     #[error("operation {index}: {what} is not modelled on npu1")]
     UnmodelledOp {

@@ -1,0 +1,653 @@
+//! DMA channels, one array cycle at a time.
+//!
+//! A channel has a memory side and a port side with a buffer between them. An S2MM channel lets words from its flow into
+//! the ingress buffer (one per cycle) and writes a run (the words of one 16-byte line) with one memory access; an MM2S
+//! channel reads runs into its egress buffer and sends one word per cycle. After the last word of a BD the channel goes on
+//! to the next one at once; the end of the BD (release, token) follows after its own latency.
+
+use super::bd::{self, Bd, Walker};
+use super::channel::{Current, Egress, End, Phase, Task};
+use super::fabric::{Event, Fabric, MEM_TILE_BYTES, dir_ix};
+use super::index::{self, LockIx};
+use super::lock::Acquire;
+use super::ports::TileKind;
+use super::route::Word;
+use crate::fault::{ChannelId, Direction, Fault};
+use crate::port::{COLUMNS, CORE_MEM_BYTES, MEM_ROW, TileLoc, physical_banks};
+
+/// Nothing to do until someone wakes the channel.
+const PARKED: u64 = u64::MAX;
+/// Waits longer than this leave the cycle loop.
+const SLEEP: u64 = 12;
+/// Ends an MM2S channel may have outstanding before it fetches the next BD (one BD ahead).
+const MM2S_ENDS: usize = 2;
+/// Mem tile channels 0..3 reach the neighbours.
+// SOURCE: AM020 ch. 5; Xilinx/mlir-aie MemTileDMAOp verifier.
+const NEIGHBOUR_CHANNELS: u8 = 4;
+/// Largest DDR credit, in bytes: bounds the burst after a pause.
+const DDR_BURST_BYTES: u64 = 512;
+
+enum Access {
+    Done,
+    Retry,
+}
+
+/// Whether a channel may use a BD number.
+fn check_bd_number(channel: ChannelId, kind: TileKind, bd: u8) -> Result<(), Fault> {
+    if bd >= bd::count(kind) {
+        return Err(Fault::BdNumber { channel, bd });
+    }
+    // SOURCE: Xilinx/mlir-aie AIETargetModel isBdChannelAccessible: even channels 0..23, odd channels 24..47.
+    if kind == TileKind::Mem && (channel.index % 2 == 0) != (bd < 24) {
+        return Err(Fault::BdParity { channel, bd });
+    }
+    Ok(())
+}
+
+impl Fabric {
+    /// The decoded BD of a tile.
+    pub fn decode_bd(&self, tile: TileLoc, bd: u8) -> Bd {
+        Bd::decode(TileKind::of_row(tile.row), &self.bds[index::tile(tile)].words[usize::from(bd)])
+    }
+
+    /// Queue push: start of a task.
+    pub fn push_task(&mut self, dir: Direction, c: usize, start: u8, runs: u16, token: bool) -> Result<(), Fault> {
+        let depth = self.timing.task_queue_depth as usize;
+        let ch = &self.channels[dir_ix(dir)][c];
+        let (id, kind, tile) = (ch.id, ch.kind, ch.tile);
+        check_bd_number(id, kind, start)?;
+        if ch.reset {
+            return Err(Fault::PushInReset { channel: id, bd: start });
+        }
+        if ch.queue.len() >= depth {
+            return Err(Fault::QueueOverflow { channel: id, bd: start, depth });
+        }
+        let mut bds = 0u64;
+        let mut at = start;
+        while bds >> at & 1 == 0 {
+            bds |= 1 << at;
+            match self.decode_bd(id.tile, at).next {
+                Some(next) if next < bd::count(kind) => at = next,
+                Some(_) | None => break,
+            }
+        }
+        for (b, users) in self.bds[tile].users.iter_mut().enumerate() {
+            *users += (bds >> b & 1) as u16;
+        }
+        let now = self.now;
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        if ch.queue.is_empty() {
+            ch.busy_since = Some(now);
+            ch.not_before = now + self.timing.channel_start + self.timing.bd_fetch_cold;
+        }
+        ch.queue.push_back(Task { start, runs_left: runs, token, bds, pushed_at: now });
+        self.progress += 1;
+        self.wake(dir, c);
+        Ok(())
+    }
+
+    /// Channel reset.
+    pub fn reset_channel(&mut self, dir: Direction, c: usize, reset: bool) -> Result<(), Fault> {
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        ch.reset = reset;
+        if !reset {
+            return Ok(());
+        }
+        let tile = ch.tile;
+        let mut used = [0u16; 64];
+        for task in &ch.queue {
+            for (b, n) in used.iter_mut().enumerate() {
+                *n += (task.bds >> b & 1) as u16;
+            }
+        }
+        ch.clear();
+        for (users, n) in self.bds[tile].users.iter_mut().zip(used) {
+            *users -= n;
+        }
+        if dir == Direction::S2mm
+            && let Some(tap) = self.flows.taps[c]
+        {
+            let flow = &self.flows.flows[tap.flow];
+            let words = flow.pushed - flow.receivers[tap.receiver].consumed;
+            if words > 0 {
+                return Err(Fault::ReconfiguredInFlight { port: super::route::source_port(tap.flow), words });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lock a BD names, as a lock of the partition.
+    fn bd_lock(&self, channel: ChannelId, bd: u8, lock: u8) -> Result<LockIx, Fault> {
+        let tile = channel.tile;
+        if tile.row != MEM_ROW {
+            return Ok(index::lock(tile, lock));
+        }
+        let fault = |why| Err(Fault::DmaLock { channel, bd, lock, why });
+        // SOURCE: Xilinx/mlir-aie getMemTileLockLocalBaseIndex: 0-63 west, 64-127 own, 128-191 east.
+        let col = match lock / 64 {
+            0 => tile.col.checked_sub(1),
+            1 => Some(tile.col),
+            2 => Some(tile.col + 1).filter(|&c| c < COLUMNS),
+            _ => return fault("ids end at 191"),
+        };
+        if lock / 64 != 1 && channel.index >= NEIGHBOUR_CHANNELS {
+            return fault("channels 4 and 5 reach own locks (64..127) only");
+        }
+        match col {
+            Some(col) => Ok(index::lock(TileLoc::new(col, MEM_ROW), lock % 64)),
+            None => fault("the partition has no mem tile on that side (own locks are 64..127)"),
+        }
+    }
+
+    /// Loads a BD into a channel.
+    fn load_bd(&mut self, dir: Direction, c: usize, bd: u8) -> Result<(), Fault> {
+        let d = dir_ix(dir);
+        let (channel, kind, tile) = {
+            let ch = &self.channels[d][c];
+            (ch.id, ch.kind, ch.tile)
+        };
+        check_bd_number(channel, kind, bd)?;
+        let b = self.decode_bd(channel.tile, bd);
+        let feature = |feature| Err(Fault::BdFeature { channel, bd, feature });
+        if !b.valid {
+            return Err(Fault::BdInvalid { channel, bd });
+        }
+        if b.length == 0 {
+            return Err(Fault::BdEmpty { channel, bd });
+        }
+        if b.compression {
+            return feature("compression");
+        }
+        if b.base % 4 != 0 {
+            return feature("an address that is not word aligned");
+        }
+        if dir == Direction::S2mm && b.padded() {
+            return feature("zero padding on S2MM");
+        }
+        if dir == Direction::S2mm && b.packet.is_some() {
+            return feature("a packet header on S2MM");
+        }
+        if b.packet.is_some_and(|p| p.out_of_order != 0) {
+            return feature("an out-of-order id (its place in the header is unconfirmed)");
+        }
+        if !b.padding_is_legal() {
+            return feature("padding behind a dimension without wrap");
+        }
+        if let Some((lock, 0)) = b.acquire {
+            return Err(Fault::AcquireZero { tile: channel.tile, lock });
+        }
+        let lock = |l: Option<(u8, i8)>| -> Result<Option<(LockIx, i8)>, Fault> {
+            l.map(|(id, v)| Ok((self.bd_lock(channel, bd, id)?, v))).transpose()
+        };
+        let (acquire, release) = (lock(b.acquire)?, lock(b.release)?);
+        let iteration = self.bds[tile].iteration[usize::from(bd)];
+        self.bds[tile].iteration[usize::from(bd)] = if iteration + 1 >= b.iterations { 0 } else { iteration + 1 };
+        let header = b.packet.map(|p| packet_header(p.id, p.kind, channel.tile));
+        let ch = &mut self.channels[d][c];
+        ch.current = Some(Current {
+            bd,
+            walker: Walker::new(&b, iteration),
+            acquire,
+            release,
+            next: b.next,
+            tlast: !b.tlast_suppress,
+            header,
+        });
+        ch.phase = Phase::Lock(false);
+        Ok(())
+    }
+
+    /// Loads the first BD of the next task, if any. Returns whether it did.
+    fn next_task(&mut self, dir: Direction, c: usize) -> Result<bool, Fault> {
+        let d = dir_ix(dir);
+        let ch = &self.channels[d][c];
+        let Some(task) = ch.queue.get(ch.fetching).copied() else {
+            return Ok(false);
+        };
+        self.load_bd(dir, c, task.start)?;
+        let t = &self.timing;
+        let ch = &mut self.channels[d][c];
+        if ch.kind == TileKind::Shim && dir == Direction::Mm2s {
+            let mut extra = t.shim_mm2s_first_extra;
+            for _ in 0..ch.tasks_started.min(32) {
+                extra = extra * t.shim_mm2s_extra_decay_permille / 1000;
+            }
+            // The BD of a queued task is fetched while the task before it runs.
+            let fetched = (task.pushed_at + t.channel_start + t.bd_fetch_cold).max(ch.previous_move_at);
+            ch.not_before = ch.not_before.max(fetched + t.shim_mm2s_task + extra);
+        }
+        ch.tasks_started += 1;
+        self.progress += 1;
+        Ok(true)
+    }
+
+    /// After the last word of a BD: chain, next run, next task or idle.
+    fn after_bd(&mut self, dir: Direction, c: usize) -> Result<bool, Fault> {
+        let d = dir_ix(dir);
+        let ch = &mut self.channels[d][c];
+        let Some(current) = ch.current.take() else { return Ok(false) };
+        ch.phase = Phase::Idle;
+        let at = ch.fetching;
+        let (next, task_end) = match current.next {
+            Some(next) => (Some(next), false),
+            None => {
+                let task = &mut ch.queue[at];
+                task.runs_left -= 1;
+                if task.runs_left > 0 { (Some(task.start), false) } else { (None, true) }
+            }
+        };
+        ch.ends.push_back(End { release: current.release, task_end });
+        if task_end {
+            ch.fetching += 1;
+        }
+        match next {
+            Some(next) => self.load_bd(dir, c, next)?,
+            None => {
+                self.next_task(dir, c)?;
+            }
+        }
+        Ok(task_end)
+    }
+
+    /// The end of a BD: release, token, room in the queue.
+    pub fn bd_end(&mut self, dir: Direction, c: usize, epoch: u32) -> Result<(), Fault> {
+        let d = dir_ix(dir);
+        let now = self.now;
+        let ch = &mut self.channels[d][c];
+        if ch.epoch != epoch {
+            return Ok(());
+        }
+        let Some(end) = ch.ends.pop_front() else { return Ok(()) };
+        let id = ch.id;
+        self.progress += 1;
+        if end.task_end
+            && let Some(task) = ch.queue.pop_front()
+        {
+            ch.fetching -= 1;
+            if ch.queue.is_empty()
+                && let Some(since) = ch.busy_since.take()
+            {
+                ch.busy_cycles += now - since;
+            }
+            let (tile, controller) = (ch.tile, ch.controller);
+            for (b, users) in self.bds[tile].users.iter_mut().enumerate() {
+                *users -= (task.bds >> b & 1) as u16;
+            }
+            if task.token {
+                self.network.token_route(id.tile, controller).map_err(|why| Fault::TokenRoute { channel: id, why })?;
+                self.schedule(now + self.timing.token_latency, Event::Token(dir, c));
+            }
+        }
+        if let Some((lock, value)) = end.release {
+            self.release(lock, value)?;
+        }
+        self.wake(dir, c);
+        Ok(())
+    }
+
+    fn schedule_end(&mut self, dir: Direction, c: usize, at: u64) {
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        let at = at.max(ch.last_end_at);
+        ch.last_end_at = at;
+        let epoch = ch.epoch;
+        self.schedule(at, Event::BdEnd(dir, c, epoch));
+    }
+
+    /// Tries the lock of the present BD. `Ok(None)`: granted; otherwise the next cycle to try.
+    fn try_lock(&mut self, dir: Direction, c: usize) -> Option<u64> {
+        let now = self.now;
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        let acquire = ch.current.as_ref().and_then(|cur| cur.acquire);
+        if let Some((lock, value)) = acquire {
+            let l = &mut self.locks[lock];
+            match l.acquire(value, now) {
+                Acquire::Granted => {
+                    self.lock_changed(lock);
+                }
+                Acquire::Busy => return Some(now + 1),
+                Acquire::Wait => {
+                    match dir {
+                        Direction::S2mm => l.s2mm |= 1 << c,
+                        Direction::Mm2s => l.mm2s |= 1 << c,
+                    }
+                    ch.phase = Phase::Lock(true);
+                    return Some(PARKED);
+                }
+            }
+        }
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        ch.previous_move_at = now;
+        ch.phase = Phase::Move;
+        None
+    }
+
+    /// One cycle of all active channels: receivers first, so that a sender sees the room they made; inside a direction
+    /// the order rotates so that nobody is favoured.
+    pub fn step_channels(&mut self) -> Result<(), Fault> {
+        for dir in [Direction::S2mm, Direction::Mm2s] {
+            let d = dir_ix(dir);
+            let turn = (self.now % 64) as u32;
+            let mut mask = self.active[d].rotate_right(turn);
+            while mask != 0 {
+                let c = (mask.trailing_zeros() + turn) as usize % 64;
+                mask &= mask - 1;
+                if self.skip[d][c] > self.now {
+                    continue;
+                }
+                let next = match dir {
+                    Direction::S2mm => self.step_s2mm(c)?,
+                    Direction::Mm2s => self.step_mm2s(c)?,
+                };
+                self.skip[d][c] = next;
+                if next == PARKED {
+                    self.active[d] &= !(1 << c);
+                } else if next > self.now + SLEEP {
+                    self.active[d] &= !(1 << c);
+                    self.schedule(next, Event::Wake(dir, c));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_s2mm(&mut self, c: usize) -> Result<u64, Fault> {
+        const DIR: Direction = Direction::S2mm;
+        let now = self.now;
+        if self.channels[0][c].not_before > now {
+            return Ok(self.channels[0][c].not_before);
+        }
+        if self.channels[0][c].phase == Phase::Idle && !self.next_task(DIR, c)? {
+            return Ok(PARKED);
+        }
+        if let Phase::Lock(_) = self.channels[0][c].phase
+            && let Some(next) = self.try_lock(DIR, c)
+        {
+            return Ok(next);
+        }
+        let Some(tap) = self.flows.taps[c] else { return Ok(PARKED) };
+        let flow = &mut self.flows.flows[tap.flow];
+        let here = flow.arrive(tap.receiver, now);
+        let Some(current) = self.channels[0][c].current.as_ref() else { return Ok(PARKED) };
+        let Some(run) = current.walker.peek() else { return Ok(PARKED) };
+        let n = u64::from(run.words);
+        if here < n {
+            if flow.all_entered(tap.receiver) {
+                flow.starved |= 1 << c;
+                return Ok(PARKED);
+            }
+            if flow.is_held(tap.receiver) {
+                flow.held |= 1 << c;
+                return Ok(PARKED);
+            }
+            let arrival = flow.next_arrival(tap.receiver).unwrap_or(0);
+            return Ok(arrival.max(now + 1));
+        }
+        let mut words = [Word::default(); 4];
+        for (i, w) in words.iter_mut().take(run.words as usize).enumerate() {
+            *w = flow.look(tap.receiver, i as u64);
+        }
+        let addr = run.addr.unwrap_or(0);
+        match self.access(DIR, c, addr, &mut words[..run.words as usize])? {
+            Access::Done => {}
+            Access::Retry => return Ok(now + 1),
+        }
+        self.consume(tap.flow, tap.receiver, n);
+        let ch = &mut self.channels[0][c];
+        ch.words += n;
+        let kind = ch.kind;
+        let first_task = ch.tasks_started <= 1;
+        let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
+        current.walker.advance(run.words);
+        if current.walker.left() > 0 {
+            return Ok(now + 1);
+        }
+        let task_end = self.after_bd(DIR, c)?;
+        let t = &self.timing;
+        let delay = match (kind, task_end) {
+            (TileKind::Shim, true) if first_task => t.shim_s2mm_first,
+            (TileKind::Shim, true) => t.shim_s2mm_task,
+            (TileKind::Shim | TileKind::Mem | TileKind::Core, _) => t.s2mm_end_to_release,
+        };
+        let bubble = t.bd_bubble;
+        self.schedule_end(DIR, c, now + delay);
+        let ch = &mut self.channels[0][c];
+        ch.not_before = ch.not_before.max(now + 1 + bubble);
+        Ok(now + 1)
+    }
+
+    fn step_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+        let fetch = self.fetch_mm2s(c)?;
+        let port = self.port_mm2s(c)?;
+        Ok(fetch.min(port))
+    }
+
+    /// Memory side of an MM2S channel. Returns the next cycle to look.
+    fn fetch_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+        const DIR: Direction = Direction::Mm2s;
+        let now = self.now;
+        let ch = &self.channels[1][c];
+        if ch.not_before > now {
+            return Ok(ch.not_before);
+        }
+        if ch.ends.len() >= MM2S_ENDS {
+            return Ok(PARKED);
+        }
+        let cold = ch.phase == Phase::Idle;
+        if cold && !self.next_task(DIR, c)? {
+            return Ok(PARKED);
+        }
+        if self.channels[1][c].not_before > now {
+            return Ok(self.channels[1][c].not_before);
+        }
+        if let Phase::Lock(waited) = self.channels[1][c].phase {
+            if let Some(next) = self.try_lock(DIR, c) {
+                return Ok(next);
+            }
+            if (waited || cold) && self.channels[1][c].kind != TileKind::Shim {
+                let at = now + self.timing.mm2s_grant_to_word;
+                self.channels[1][c].not_before = at;
+                return Ok(at);
+            }
+        }
+        let capacity = self.timing.mm2s_egress_words as usize;
+        let ch = &mut self.channels[1][c];
+        let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
+        if let Some(header) = current.header {
+            if ch.egress.len() >= capacity {
+                return Ok(PARKED);
+            }
+            current.header = None;
+            let word = Word { data: header, valid: 0xf, last: false };
+            ch.egress.push_back(Egress { word, bd_end: false });
+            return Ok(now + 1);
+        }
+        let Some(run) = current.walker.peek() else { return Ok(PARKED) };
+        let (n, tlast) = (run.words as usize, current.tlast);
+        if ch.egress.len() + n > capacity {
+            return Ok(PARKED);
+        }
+        let mut words = [Word { data: 0, valid: 0xf, last: false }; 4];
+        if let Some(addr) = run.addr {
+            match self.access(DIR, c, addr, &mut words[..n])? {
+                Access::Done => {}
+                Access::Retry => return Ok(now + 1),
+            }
+        }
+        let ch = &mut self.channels[1][c];
+        ch.words += n as u64;
+        let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
+        current.walker.advance(run.words);
+        let end = current.walker.left() == 0;
+        for (i, w) in words[..n].iter().enumerate() {
+            let bd_end = end && i + 1 == n;
+            let word = Word { last: bd_end && tlast, ..*w };
+            ch.egress.push_back(Egress { word, bd_end });
+        }
+        if end {
+            self.after_bd(DIR, c)?;
+        }
+        Ok(now + 1)
+    }
+
+    /// Port side of an MM2S channel. Returns the next cycle to look.
+    fn port_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+        const DIR: Direction = Direction::Mm2s;
+        let now = self.now;
+        let ch = &mut self.channels[1][c];
+        let Some(&Egress { word, bd_end }) = ch.egress.front() else { return Ok(PARKED) };
+        if ch.port_not_before > now {
+            return Ok(ch.port_not_before);
+        }
+        let flow = &mut self.flows.flows[c];
+        if !flow.is_connected() {
+            return Err(self.flows.unconnected(c, None));
+        }
+        if !flow.has_room() {
+            flow.source_waits = true;
+            return Ok(PARKED);
+        }
+        flow.push(word, now);
+        ch.egress.pop_front();
+        let starved = std::mem::take(&mut flow.starved);
+        self.progress += 1;
+        if starved != 0 {
+            self.wake_sinks(starved);
+        }
+        if bd_end {
+            self.channels[1][c].port_not_before = now + 1 + self.timing.bd_bubble;
+            self.schedule_end(DIR, c, now + self.timing.mm2s_end_to_release);
+        }
+        // The memory side may have waited for this room.
+        Ok(now + 1)
+    }
+
+    /// One memory access of a channel: reads into or writes from `words`.
+    fn access(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+        match self.channels[dir_ix(dir)][c].kind {
+            TileKind::Core => self.access_core(dir, c, addr, words),
+            TileKind::Mem => self.access_mem(dir, c, addr, words),
+            TileKind::Shim => self.access_ddr(dir, c, addr, words),
+        }
+    }
+
+    fn dma_address_fault(&self, dir: Direction, c: usize, addr: u64, why: &'static str) -> Fault {
+        let ch = &self.channels[dir_ix(dir)][c];
+        let (bd, word) = ch.current.as_ref().map_or((0, 0), |cur| (cur.bd, cur.walker.done()));
+        Fault::DmaAddress { channel: ch.id, bd, word, addr, why }
+    }
+
+    /// Takes memory banks for this cycle against other DMA channels of the tile.
+    #[inline]
+    fn take_banks(&mut self, tile: usize, banks: u16) -> bool {
+        let (stamp, mask) = &mut self.dma_banks[tile];
+        if *stamp != self.now + 1 {
+            (*stamp, *mask) = (self.now + 1, 0);
+        }
+        if *mask & banks != 0 {
+            return false;
+        }
+        *mask |= banks;
+        true
+    }
+
+    fn access_core(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+        if addr + 4 * words.len() as u64 > CORE_MEM_BYTES as u64 {
+            return Err(self.dma_address_fault(dir, c, addr, "beyond the 64 KiB of the tile"));
+        }
+        let patience = self.timing.dma_bank_patience;
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        let (tile, core) = (ch.tile, index::core(ch.id.tile));
+        let bank = physical_banks(addr as u32, 4);
+        let urgent = ch.losses >= patience;
+        let core_uses_it = self.core_banks[core].at(self.now) & bank != 0;
+        if core_uses_it && !urgent {
+            ch.losses += 1;
+            return Ok(Access::Retry);
+        }
+        if !self.take_banks(tile, bank.into()) {
+            return Ok(Access::Retry);
+        }
+        if core_uses_it {
+            self.core_penalty[core] += 1;
+        }
+        self.channels[dir_ix(dir)][c].losses = 0;
+        transfer(&mut self.core_mem[core], dir, addr as usize, words);
+        Ok(Access::Done)
+    }
+
+    fn access_mem(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+        let id = self.channels[dir_ix(dir)][c].id;
+        // SOURCE: Xilinx/mlir-aie getMemLocalBaseAddress: west at 0, own at 0x80000, east at 0x100000.
+        let window = addr / MEM_TILE_BYTES as u64;
+        if window != 1 && id.index >= NEIGHBOUR_CHANNELS {
+            let why = "channels 4 and 5 reach own memory (0x80000..0xfffff) only";
+            return Err(self.dma_address_fault(dir, c, addr, why));
+        }
+        let col = match window {
+            0 => id.tile.col.checked_sub(1),
+            1 => Some(id.tile.col),
+            2 => Some(id.tile.col + 1).filter(|&col| col < COLUMNS),
+            _ => return Err(self.dma_address_fault(dir, c, addr, "the address space ends at 0x17ffff")),
+        };
+        let Some(col) = col else {
+            let why = "the partition has no mem tile on that side (own memory starts at 0x80000)";
+            return Err(self.dma_address_fault(dir, c, addr, why));
+        };
+        let offset = addr as usize % MEM_TILE_BYTES;
+        // SOURCE: AM020 ch. 5: 16 banks of 128 bit, interleaved every 16 bytes.
+        let bank = 1u16 << (offset >> 4 & 15);
+        if !self.take_banks(index::tile(TileLoc::new(col, MEM_ROW)), bank) {
+            return Ok(Access::Retry);
+        }
+        transfer(&mut self.mem_tiles[usize::from(col)], dir, offset, words);
+        Ok(Access::Done)
+    }
+
+    fn access_ddr(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+        let now = self.now;
+        let bytes = 4 * words.len() as u64;
+        let rate = match dir {
+            Direction::S2mm => self.timing.shim_s2mm_millicycles_per_word,
+            Direction::Mm2s => self.timing.shim_mm2s_millicycles_per_word,
+        };
+        let ch = &self.channels[dir_ix(dir)][c];
+        if ch.ddr_next_milli > now * 1000 {
+            return Ok(Access::Retry);
+        }
+        let (id, (bd, word)) = (ch.id, ch.current.as_ref().map_or((0, 0), |cur| (cur.bd, cur.walker.done())));
+        if let Some(budget) = self.ddr_budget.as_mut() {
+            budget.credit = (budget.credit + (now - budget.at) * budget.rate).min(DDR_BURST_BYTES * 1000);
+            budget.at = now;
+            if budget.credit < bytes * 1000 {
+                return Ok(Access::Retry);
+            }
+            budget.credit -= bytes * 1000;
+        }
+        let (memory, offset) = self.ddr.access(id, bd, word, addr, bytes, dir == Direction::S2mm)?;
+        transfer(memory, dir, offset, words);
+        // Up to one line of lost time is caught up, so that the mean rate holds.
+        let slack = words.len() as u64 * rate;
+        let ch = &mut self.channels[dir_ix(dir)][c];
+        ch.ddr_next_milli = ch.ddr_next_milli.max((now * 1000).saturating_sub(slack)) + words.len() as u64 * rate;
+        Ok(Access::Done)
+    }
+}
+
+fn transfer(memory: &mut super::memory::Memory, dir: Direction, at: usize, words: &mut [Word]) {
+    for (i, w) in words.iter_mut().enumerate() {
+        match dir {
+            Direction::S2mm => memory.set_word(at + 4 * i, w.data, w.valid),
+            Direction::Mm2s => (w.data, w.valid) = memory.word(at + 4 * i),
+        }
+    }
+}
+
+/// Header word of a stream packet.
+// SOURCE: AM020 ch. 2 table 2: id 4:0, type 14:12, source row 20:16, source column 27:21, odd parity 31.
+pub fn packet_header(id: u8, kind: u8, tile: TileLoc) -> u32 {
+    let word = u32::from(id & 0x1f)
+        | u32::from(kind & 7) << 12
+        | u32::from(tile.row & 0x1f) << 16
+        | u32::from(tile.col & 0x7f) << 21;
+    if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }
+}

@@ -1,0 +1,433 @@
+//! A Phoenix partition of four columns with its DDR and its controller.
+//!
+//! ```no_run
+//! # use aie2_sim::{Config, Machine, Fault};
+//! # fn demo(pdi: &[u8], txn: &[u8], data: &[u8]) -> Result<(), Fault> {
+//! let mut machine = Machine::new(Config::default());
+//! machine.load_pdi(pdi)?;
+//! let input = machine.alloc("input", data.len());
+//! let output = machine.alloc("output", data.len());
+//! machine.write_buffer(input, 0, data)?;
+//! let report = machine.run(txn, &[input, output])?;
+//! println!("{} cycles, {:?}", report.cycles, machine.read_buffer(output)?.len());
+//! # Ok(()) }
+//! ```
+
+use crate::array::bus::TileBus;
+use crate::array::ddr::{BufferId, Ddr};
+use crate::array::fabric::{CoreRegs, Fabric, RUN_AHEAD};
+use crate::array::index::{self, CoreIx};
+use crate::array::memory::Memory;
+use crate::array::ports::TileKind;
+use crate::core::Core;
+use crate::fault::Fault;
+use crate::port::{BlockReason, CoreBus, CoreStats, FIRST_CORE_ROW, MEM_ROW, Step, TileLoc};
+use crate::report::Stalls;
+use crate::timing::Timing;
+use npu_container::{cdo, pdi};
+
+/// Limits and parameters of a machine.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Timing table.
+    pub timing: Timing,
+    /// DDR bandwidth shared by all shim channels, in 1/1000 bytes per array cycle; `None`: no cap beyond the ports.
+    pub ddr_millibytes_per_cycle: Option<u64>,
+    /// A run longer than this many array cycles is a fault.
+    pub cycle_limit: u64,
+    /// So many array cycles without a word, lock or token moving are a deadlock even if a core still runs.
+    pub stall_limit: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timing: Timing::default(),
+            ddr_millibytes_per_cycle: None,
+            cycle_limit: 4_000_000_000,
+            stall_limit: 10_000_000,
+        }
+    }
+}
+
+/// What the machine needs from a core.
+pub trait CoreModel {
+    /// A core after power-up.
+    fn new() -> Self;
+    /// Core reset: program counter 0, pipeline empty.
+    fn reset(&mut self);
+    /// Program memory changed.
+    fn write_program(&mut self, tile: TileLoc, offset: usize, data: &[u8]) -> Result<(), Fault>;
+    /// One bundle. See [`CoreBus`] for what a refusal means.
+    fn step<B: CoreBus>(&mut self, bus: &mut B) -> Result<Step, Fault>;
+    /// Address of the next bundle.
+    fn pc(&self) -> u32;
+    /// Counters since power-up.
+    fn stats(&self) -> CoreStats;
+}
+
+impl CoreModel for Core {
+    fn new() -> Self {
+        Self::new()
+    }
+    fn reset(&mut self) {
+        self.reset();
+    }
+    fn write_program(&mut self, tile: TileLoc, offset: usize, data: &[u8]) -> Result<(), Fault> {
+        self.write_program(offset, data).map_err(|fault| Fault::Core { tile, pc: offset as u32, fault })
+    }
+    fn step<B: CoreBus>(&mut self, bus: &mut B) -> Result<Step, Fault> {
+        self.step(bus)
+    }
+    fn pc(&self) -> u32 {
+        self.pc()
+    }
+    fn stats(&self) -> CoreStats {
+        self.stats()
+    }
+}
+
+/// State of a core slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CoreState {
+    /// Disabled or in reset.
+    Off,
+    /// Runs.
+    Running,
+    /// Blocked since a cycle.
+    Blocked(BlockReason, u64),
+    /// Executed `done`.
+    Halted,
+}
+
+pub(crate) struct CoreSlot<C> {
+    pub core: C,
+    pub state: CoreState,
+    /// Local time: the cycle of the next bundle.
+    pub time: u64,
+    pub stalls: Stalls,
+    breakpoints: Vec<u32>,
+    hook: Option<Box<dyn FnMut(&mut TileView<'_>)>>,
+    /// The bundle at the present pc was already shown to the hook.
+    shown: bool,
+}
+
+/// A look at one compute tile at a breakpoint, before the bundle at `pc` executes.
+pub struct TileView<'a> {
+    /// The tile.
+    pub tile: TileLoc,
+    /// Program counter.
+    pub pc: u32,
+    /// Array cycle of the core.
+    pub cycle: u64,
+    fabric: &'a mut Fabric,
+}
+
+fn range_check(tile: TileLoc, memory: &Memory, offset: usize, len: usize) -> Result<(), Fault> {
+    match offset.checked_add(len) {
+        Some(end) if end <= memory.len() => Ok(()),
+        end => Err(Fault::HostRange {
+            name: tile.to_string(),
+            offset,
+            end: end.unwrap_or(usize::MAX),
+            bytes: memory.len(),
+        }),
+    }
+}
+
+fn read_memory(tile: TileLoc, memory: &Memory, offset: usize, len: usize) -> Result<Vec<u8>, Fault> {
+    range_check(tile, memory, offset, len)?;
+    if let Some(first) = memory.first_unwritten(offset, len) {
+        return Err(Fault::HostUninitialised {
+            name: tile.to_string(),
+            offset: first,
+            missing: memory.unwritten_in(offset, len),
+        });
+    }
+    Ok(memory.bytes()[offset..offset + len].to_vec())
+}
+
+impl TileView<'_> {
+    /// Data memory of the tile by byte offset; every byte must have been written.
+    pub fn read(&self, offset: usize, len: usize) -> Result<Vec<u8>, Fault> {
+        read_memory(self.tile, &self.fabric.core_mem[index::core(self.tile)], offset, len)
+    }
+
+    /// Changes data memory.
+    pub fn write(&mut self, offset: usize, data: &[u8]) -> Result<(), Fault> {
+        let memory = &mut self.fabric.core_mem[index::core(self.tile)];
+        range_check(self.tile, memory, offset, data.len())?;
+        memory.write(offset, data);
+        Ok(())
+    }
+
+    /// Value of a lock of the tile.
+    pub fn lock(&self, lock: u8) -> Option<u8> {
+        (lock < index::locks_in_row(self.tile.row)).then(|| self.fabric.locks[index::lock(self.tile, lock)].value)
+    }
+}
+
+pub(crate) type OpHook = Box<dyn FnMut(&mut Ddr)>;
+
+/// The Phoenix partition.
+pub type Machine = MachineOf<Core>;
+
+/// A partition of four columns with cores of type `C`.
+pub struct MachineOf<C> {
+    pub(crate) config: Config,
+    pub(crate) fabric: Fabric,
+    pub(crate) cores: Vec<CoreSlot<C>>,
+    /// Cores in state `Running`.
+    pub(crate) running: u16,
+    /// A command was dispatched: cores may run.
+    pub(crate) dispatched: bool,
+    pub(crate) op_hooks: Vec<(usize, OpHook)>,
+    pub(crate) push_at: [[Option<u64>; index::CHANNELS]; 2],
+}
+
+impl<C: CoreModel> MachineOf<C> {
+    /// A partition after a column reset.
+    pub fn new(config: Config) -> Self {
+        Self {
+            fabric: Fabric::new(config.timing.clone(), config.ddr_millibytes_per_cycle),
+            cores: (0..index::CORES)
+                .map(|_| CoreSlot {
+                    core: C::new(),
+                    state: CoreState::Off,
+                    time: 0,
+                    stalls: Stalls::default(),
+                    breakpoints: Vec::new(),
+                    hook: None,
+                    shown: false,
+                })
+                .collect(),
+            config,
+            running: 0,
+            dispatched: false,
+            op_hooks: Vec::new(),
+            push_at: [[None; index::CHANNELS]; 2],
+        }
+    }
+
+    /// Executes the commands of a PDI, as the firmware does when a context is created. No array time passes.
+    pub fn load_pdi(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        for command in pdi::read(bytes)?.commands {
+            let f = &mut self.fabric;
+            match command {
+                cdo::Command::Write { addr, value } => f.write_register(addr.into(), value)?,
+                cdo::Command::MaskWrite { addr, mask, value } => f.mask_write(addr.into(), mask, value)?,
+                cdo::Command::DmaWrite { addr, data } => f.write_block(addr.into(), &data)?,
+                cdo::Command::Write64 { addr, value } => f.write_register(addr, value)?,
+                cdo::Command::MaskWrite64 { addr, mask, value } => f.mask_write(addr, mask, value)?,
+                cdo::Command::Nop { .. } => {}
+            }
+        }
+        self.fabric.settle_network()?;
+        self.sync_cores()
+    }
+
+    /// Adds a host buffer; no byte of it is written.
+    pub fn alloc(&mut self, name: &str, bytes: usize) -> BufferId {
+        self.fabric.ddr.alloc(name, bytes)
+    }
+
+    /// Host write into a buffer.
+    pub fn write_buffer(&mut self, buffer: BufferId, offset: usize, data: &[u8]) -> Result<(), Fault> {
+        self.fabric.ddr.write(buffer, offset, data)
+    }
+
+    /// Host read of a whole buffer; faults on bytes nobody wrote.
+    pub fn read_buffer(&self, buffer: BufferId) -> Result<Vec<u8>, Fault> {
+        let len = self.fabric.ddr.len(buffer)?;
+        self.fabric.ddr.read(buffer, 0, len)
+    }
+
+    /// Host read of a part of a buffer; faults on bytes nobody wrote.
+    pub fn read_buffer_range(&self, buffer: BufferId, offset: usize, len: usize) -> Result<Vec<u8>, Fault> {
+        self.fabric.ddr.read(buffer, offset, len)
+    }
+
+    /// Host read of a whole buffer with, for every byte, whether it was written.
+    pub fn read_buffer_masked(&self, buffer: BufferId) -> Result<(Vec<u8>, Vec<bool>), Fault> {
+        self.fabric.ddr.read_masked(buffer)
+    }
+
+    /// Calls `hook` each time the core of (`col`, `row`) is about to execute the bundle at one of `pcs`.
+    /// Replaces the tile's earlier breakpoints.
+    pub fn on_breakpoint(
+        &mut self,
+        col: u8,
+        row: u8,
+        pcs: &[u32],
+        hook: impl FnMut(&mut TileView<'_>) + 'static,
+    ) -> Result<(), Fault> {
+        let slot = &mut self.cores[compute_tile(TileLoc::new(col, row))?];
+        slot.breakpoints = pcs.to_vec();
+        slot.hook = Some(Box::new(hook));
+        Ok(())
+    }
+
+    /// Calls `hook` in every later run after operation `op` (index in the stream) has taken effect.
+    pub fn after_op(&mut self, op: usize, hook: impl FnMut(&mut Ddr) + 'static) {
+        self.op_hooks.push((op, Box::new(hook)));
+    }
+
+    /// Removes all breakpoints and operation hooks.
+    pub fn clear_hooks(&mut self) {
+        self.op_hooks.clear();
+        for slot in &mut self.cores {
+            slot.breakpoints.clear();
+            slot.hook = None;
+        }
+    }
+
+    /// Data memory of a compute or mem tile by byte offset; every byte must have been written.
+    pub fn read_tile(&self, col: u8, row: u8, offset: usize, len: usize) -> Result<Vec<u8>, Fault> {
+        let tile = TileLoc::new(col, row);
+        if row == MEM_ROW && col < crate::port::COLUMNS {
+            return read_memory(tile, &self.fabric.mem_tiles[usize::from(col)], offset, len);
+        }
+        read_memory(tile, &self.fabric.core_mem[compute_tile(tile)?], offset, len)
+    }
+
+    /// Value of a lock.
+    pub fn lock(&self, col: u8, row: u8, lock: u8) -> Result<u8, Fault> {
+        let tile = TileLoc::new(col, row);
+        if col >= crate::port::COLUMNS || row >= crate::port::ROWS || lock >= index::locks_in_row(row) {
+            return Err(Fault::NoSuchTile { tile });
+        }
+        Ok(self.fabric.locks[index::lock(tile, lock)].value)
+    }
+
+    /// The core of a compute tile, for its own settings.
+    pub fn core_mut(&mut self, col: u8, row: u8) -> Result<&mut C, Fault> {
+        let i = compute_tile(TileLoc::new(col, row))?;
+        Ok(&mut self.cores[i].core)
+    }
+
+    /// Array cycles since power-up.
+    pub fn cycle(&self) -> u64 {
+        self.fabric.now
+    }
+
+    /// Takes over changes of core registers and program memory.
+    pub(crate) fn sync_cores(&mut self) -> Result<(), Fault> {
+        let mut dirty = std::mem::take(&mut self.fabric.core_dirty);
+        while dirty != 0 {
+            let i = dirty.trailing_zeros() as usize;
+            dirty &= dirty - 1;
+            let now = self.fabric.now;
+            let regs = &mut self.fabric.cores[i];
+            let slot = &mut self.cores[i];
+            write_program(i, regs, &mut slot.core)?;
+            if std::mem::take(&mut regs.was_reset) || regs.reset {
+                slot.core.reset();
+                slot.shown = false;
+                slot.state = CoreState::Off;
+            }
+            regs.was_reset = regs.reset;
+            let on = regs.enable && !regs.reset && self.dispatched;
+            match slot.state {
+                CoreState::Off | CoreState::Halted if on => {
+                    slot.state = CoreState::Running;
+                    slot.time = now + 1;
+                    self.running |= 1 << i;
+                }
+                _ if !on => {
+                    slot.state = CoreState::Off;
+                    self.running &= !(1 << i);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A blocked core looks again.
+    pub(crate) fn wake_core(&mut self, i: CoreIx) {
+        let now = self.fabric.now;
+        let slot = &mut self.cores[i];
+        if let CoreState::Blocked(reason, since) = slot.state {
+            let lost = now.saturating_sub(since);
+            match reason {
+                BlockReason::Lock { .. } => slot.stalls.lock += lost,
+                BlockReason::StreamRead | BlockReason::StreamWrite => slot.stalls.stream += lost,
+                BlockReason::CascadeRead | BlockReason::CascadeWrite => slot.stalls.cascade += lost,
+            }
+            slot.state = CoreState::Running;
+            slot.time = now.max(since);
+            self.running |= 1 << i;
+        }
+    }
+
+    /// Steps one core from its local time up to [`RUN_AHEAD`] cycles ahead of array time, or to the next request that
+    /// others can see.
+    pub(crate) fn run_core(&mut self, i: CoreIx) -> Result<(), Fault> {
+        let slot = &mut self.cores[i];
+        let penalty = std::mem::take(&mut self.fabric.core_penalty[i]);
+        slot.time += penalty;
+        slot.stalls.dma_bank += penalty;
+        let horizon = self.fabric.now + RUN_AHEAD;
+        let mut bus = TileBus::new(&mut self.fabric, i);
+        while slot.time < horizon {
+            if let Some(hook) = slot.hook.as_mut().filter(|_| !slot.shown)
+                && slot.breakpoints.contains(&slot.core.pc())
+            {
+                slot.shown = true;
+                hook(&mut TileView {
+                    tile: index::core_tile(i),
+                    pc: slot.core.pc(),
+                    cycle: slot.time,
+                    fabric: bus.fabric(),
+                });
+            }
+            bus.time = slot.time;
+            match slot.core.step(&mut bus)? {
+                Step::Issued { banks, stall_cycles } => {
+                    let idle = u64::from(stall_cycles);
+                    bus.fabric().core_banks[i].record(slot.time, banks, idle);
+                    slot.stalls.own += idle;
+                    slot.time += 1 + idle;
+                    slot.shown = false;
+                }
+                Step::Blocked(_) if bus.deferred => break,
+                Step::Blocked(reason) => {
+                    slot.state = CoreState::Blocked(reason, slot.time);
+                    self.running &= !(1 << i);
+                    break;
+                }
+                Step::Halted => {
+                    slot.state = CoreState::Halted;
+                    bus.fabric().cores[i].done = true;
+                    self.running &= !(1 << i);
+                    break;
+                }
+            }
+        }
+        self.fabric.cores[i].pc = slot.core.pc();
+        Ok(())
+    }
+}
+
+fn compute_tile(tile: TileLoc) -> Result<CoreIx, Fault> {
+    let exists = tile.col < crate::port::COLUMNS && (FIRST_CORE_ROW..crate::port::ROWS).contains(&tile.row);
+    if exists && TileKind::of_row(tile.row) == TileKind::Core {
+        Ok(index::core(tile))
+    } else {
+        Err(Fault::NoSuchTile { tile })
+    }
+}
+
+/// Passes program words written since the last look to the core, in contiguous pieces.
+fn write_program<C: CoreModel>(i: CoreIx, regs: &mut CoreRegs, core: &mut C) -> Result<(), Fault> {
+    let writes = std::mem::take(&mut regs.program_writes);
+    let mut at = 0;
+    while at < writes.len() {
+        let first = writes[at].0;
+        let run = writes[at..].iter().zip((first..).step_by(4)).take_while(|((o, _), want)| o == want).count();
+        let bytes: Vec<u8> = writes[at..at + run].iter().flat_map(|(_, w)| w.to_le_bytes()).collect();
+        core.write_program(index::core_tile(i), first as usize, &bytes)?;
+        at += run;
+    }
+    Ok(())
+}
