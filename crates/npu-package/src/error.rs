@@ -77,6 +77,14 @@ pub enum PackageError {
         /// The file.
         name: String,
     },
+    /// Two kernels with one name and sequence length.
+    #[error("kernel {kernel:?} for sequence length {seq} is listed twice")]
+    DuplicateKernel {
+        /// The kernel.
+        kernel: String,
+        /// Its sequence length.
+        seq: usize,
+    },
     /// The arguments of a kernel are not numbered in call order.
     #[error("kernel {kernel:?} lists argument {index} at position {position}")]
     ArgumentIndex {

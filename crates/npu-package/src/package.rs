@@ -128,7 +128,11 @@ impl Package {
 }
 
 fn check_kernels(manifest: &Manifest) -> Result<(), PackageError> {
-    for kernel in &manifest.kernels {
+    for (index, kernel) in manifest.kernels.iter().enumerate() {
+        let same = |other: &Kernel| other.kernel == kernel.kernel && other.seq == kernel.seq;
+        if manifest.kernels[..index].iter().any(same) {
+            return Err(PackageError::DuplicateKernel { kernel: kernel.kernel.clone(), seq: kernel.seq });
+        }
         if let Some((position, argument)) = kernel.args.iter().enumerate().find(|(at, argument)| argument.index != *at)
         {
             let (kernel, index) = (kernel.kernel.clone(), argument.index);

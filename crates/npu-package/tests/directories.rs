@@ -255,6 +255,12 @@ fn kernels_must_name_files_and_arguments_that_exist() {
     wrong.kernels[0].args[0].index = 1;
     let writer = PackageWriter::create(&path, false).unwrap();
     assert_error!(writer.finish(wrong), PackageError::ArgumentIndex { position: 0, index: 1, .. });
+    let (_other, package) = package();
+    let file = package.join(MANIFEST_FILE);
+    let mut twice: Manifest = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    twice.kernels.push(kernel());
+    fs::write(&file, serde_json::to_vec(&twice).unwrap()).unwrap();
+    assert_error!(Package::open(&package), PackageError::DuplicateKernel { seq: 8, .. });
 }
 
 #[test]
