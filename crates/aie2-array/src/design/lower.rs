@@ -6,14 +6,15 @@
 //! 2  per compute tile:  core reset pulse
 //!    locks:             all of every used tile to 0, then the initial values
 //!    buffers:           initial contents
-//!    per tile:          BDs, then the queue push of every channel
+//!    all tiles:         BDs, then one queue push for every channel
 //!    per tile:          switch connections, token route
 //!    per shim:          mux, demux
 //!    per compute tile:  cascade directions
 //! 3  per compute tile:  core enable
 //! ```
-// SOURCE: Xilinx/mlir-aie lib/Targets/AIETargetCDODirect.cpp, lib/Targets/AIERT.cpp (order of phases). Mem tile channels
-// are reset as compute tile channels are; Xilinx/aie-rt driver/src/dma/xaie_dma.c XAie_DmaChannelResetAll treats both alike.
+// SOURCE: Xilinx/mlir-aie lib/Targets/AIETargetCDODirect.cpp, lib/Targets/AIERT.cpp (order of phases; they reset compute
+// tile channels only). Xilinx/aie-rt driver/src/dma/xaie_dma.c XAie_DmaChannelReset takes mem tiles the same way and
+// refuses shim tiles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
