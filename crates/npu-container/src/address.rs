@@ -3,7 +3,8 @@
 //! `address = column << 25 | row << 20 | offset`. Column 0 is the first column of the partition, whatever
 //! the physical column; row 0 is the shim, row 1 the memory tiles, rows 2 to 5 the compute tiles.
 
-// SOURCE: Xilinx/aie-rt driver/src/global/xaiemlgbl_reginit.c (row shift 20, column shift 25).
+// SOURCE: Xilinx/mlir-aie lib/Targets/AIETargetCDODirect.cpp and include/aie/Runtime/TxnEncoding.h; the addresses of AMD's
+// released PDIs (Xilinx/VTD validate_npu.xclbin) decode to their tiles this way.
 const ROW_SHIFT: u32 = 20;
 const COLUMN_SHIFT: u32 = 25;
 
