@@ -1,4 +1,4 @@
-//! How a verb fails: a typed error with its chain of causes, a remedy, and one of two exit codes.
+//! How a verb fails: a typed error with its chain of causes, a remedy, and an exit code.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -7,8 +7,7 @@ use std::fmt::Write;
 pub const EXIT_DONE: u8 = 0;
 /// The input, the machine or the user's interrupt said no.
 pub const EXIT_REFUSED: u8 = 1;
-/// The command line makes no sense. clap exits with the same code.
-pub const EXIT_USAGE: u8 = 2;
+// 2 means that the command line makes no sense; clap says so before a verb runs.
 
 /// The end of a verb that did not do what it was asked.
 #[derive(Debug)]
@@ -22,11 +21,6 @@ impl Failure {
     /// The request was understood and refused.
     pub fn refused(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Failure { error: error.into(), remedy: None, exit: EXIT_REFUSED }
-    }
-
-    /// The arguments contradict each other in a way that only the verb can see.
-    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Failure { error: error.into(), remedy: None, exit: EXIT_USAGE }
     }
 
     /// Adds what the user can do about it.
@@ -75,6 +69,6 @@ mod tests {
         let failure = Failure::refused(Outer(std::fmt::Error)).with_remedy("try again");
         let cause = std::fmt::Error;
         assert_eq!(failure.render(), format!("error: outer\n  caused by: {cause}\n  remedy: try again\n"));
-        assert_eq!((failure.exit(), Failure::usage("no").exit()), (1, 2));
+        assert_eq!(failure.exit(), EXIT_REFUSED);
     }
 }

@@ -1,6 +1,7 @@
 //! `bennu`: the command line. One enum of verbs, one file per verb; data on stdout, diagnosis on stderr.
 #![forbid(unsafe_code)]
 
+mod disasm;
 mod failure;
 mod format;
 mod progress;

@@ -1,5 +1,7 @@
 //! The verbs. A new one is a file here, a variant of [`Verb`] and an arm of [`Verb::run`].
 
+mod compile;
+mod disasm;
 mod inspect;
 mod pack;
 mod quantize;
@@ -18,6 +20,10 @@ pub enum Verb {
     Quantize(quantize::Args),
     /// Lay out the weights of a quantised checkpoint for the kernels
     Pack(pack::Args),
+    /// Compile the kernels of a model to an NPU package
+    Compile(compile::Args),
+    /// Show a PDI, CDO, xclbin, TXN stream or core program as text
+    Disasm(disasm::Args),
 }
 
 impl Verb {
@@ -27,6 +33,8 @@ impl Verb {
             Verb::Inspect(args) => inspect::run(&args),
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
+            Verb::Compile(args) => compile::run(&args),
+            Verb::Disasm(args) => disasm::run(&args),
         }
     }
 }

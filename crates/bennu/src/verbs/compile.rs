@@ -1,0 +1,306 @@
+//! `bennu compile`: the kernels of a model as an NPU package.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use aie2_kernels::w8a8::{self, QkvProjection};
+use aie2_kernels::{Compiled, KernelError};
+use clap::ValueEnum;
+use gemma::{Checkpoint, ModelDims, Watch};
+use npu_container::xclbin;
+use npu_package::{
+    Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Producer,
+    Program,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::failure::Failure;
+use crate::format::{Columns, binary_bytes, grouped};
+use crate::progress::Progress;
+use crate::report::Report;
+
+/// The preset that needs no checkpoint.
+const PRESET: &str = "gemma3-27b";
+/// Device name in manifests.
+const DEVICE: &str = "npu1";
+/// Instance name in xclbins: XRT knows the kernel as `name:instance`.
+const INSTANCE: &str = "bennu";
+/// int8 multiply-accumulates of a compute tile per cycle.
+// SOURCE: AM020 ch. 4: 256 8-bit multiplications per cycle.
+const MACS_PER_CYCLE: u64 = 256;
+
+/// Arguments of `compile`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Model: `gemma3-27b`, or a checkpoint whose dimensions are used
+    #[arg(long, value_name = "NAME|DIR", default_value = PRESET)]
+    model: String,
+
+    /// Sequence lengths in tokens, a kernel each
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [1, 64, 512])]
+    seq: Vec<usize>,
+
+    /// Number scheme
+    #[arg(long, value_enum, default_value_t = Numerics::W8a8)]
+    numerics: Numerics,
+
+    /// Directory to write
+    #[arg(long, value_name = "DIR", default_value = "gemma3-27b-npu")]
+    out: PathBuf,
+
+    /// Replace a package that is already there
+    #[arg(long)]
+    force: bool,
+}
+
+/// How weights and activations are represented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Numerics {
+    /// INT8 weights, activations quantised to INT8 per token on the NPU
+    W8a8,
+}
+
+impl Numerics {
+    fn name(self) -> &'static str {
+        match self {
+            Numerics::W8a8 => "w8a8",
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bennu compile
+  bennu compile --seq 1,512 --out prefill --force
+  bennu compile --model gemma-3-27b-it-int8 --out gemma-npu --json
+
+Writes manifest.json and, per kernel, the configuration (.pdi), the same for XRT (.xclbin), the runtime stream (.txn)
+and the core programs (.core.bin). The same arguments give the same bytes. No weights are read: see `bennu pack`.";
+
+struct Done {
+    package: PathBuf,
+    wall_s: f64,
+    manifest: Manifest,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
+    let start = Instant::now();
+    let progress = Progress::with_interrupt()?;
+    let dims = dims(&args.model)?;
+    let (n_q, n_kv) = (dims.q_rows(), dims.kv_rows());
+    let mut writer = PackageWriter::create(&args.out, args.force).map_err(package)?;
+    let mut kernels = Vec::new();
+    let mut lengths = args.seq.clone();
+    lengths.sort_unstable();
+    lengths.dedup();
+    for seq in lengths {
+        if progress.cancelled() {
+            return Err(Failure::refused(Interrupted));
+        }
+        let projection = QkvProjection::new(seq, dims.hidden, n_q, n_kv, n_kv).map_err(kernel)?;
+        let compiled = projection.compile().map_err(kernel)?;
+        kernels.push(write_kernel(&mut writer, &compiled, &projection, args.numerics)?);
+    }
+    let manifest = Manifest {
+        format_version: npu_package::FORMAT_VERSION,
+        producer: Producer { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() },
+        device: DEVICE.into(),
+        model: gemma::package_dims(&dims),
+        kernels,
+        digests: Default::default(),
+    };
+    let manifest = writer.finish(manifest).map_err(package)?;
+    Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest }))
+}
+
+fn dims(model: &str) -> Result<ModelDims, Failure> {
+    if model == PRESET {
+        return Ok(ModelDims::gemma3_27b());
+    }
+    Ok(Checkpoint::open(model.as_ref())?.config.dims)
+}
+
+fn kernel(error: KernelError) -> Failure {
+    Failure::refused(error)
+}
+
+/// The same words and remedies as every other verb that writes directories.
+fn package(error: PackageError) -> Failure {
+    gemma::Error::from(error).into()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; nothing was written")]
+struct Interrupted;
+
+fn write_kernel(
+    writer: &mut PackageWriter,
+    compiled: &Compiled,
+    projection: &QkvProjection,
+    numerics: Numerics,
+) -> Result<Kernel, Failure> {
+    let shape = projection.shape();
+    let stem = format!("{}_s{}", compiled.kernel, shape.seq());
+    let files =
+        Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
+    let container = xclbin::Builder::new(
+        compiled.kernel,
+        INSTANCE,
+        &compiled.pdi,
+        u16::from(compiled.columns),
+        compiled.operands.len(),
+        uuid(&compiled.pdi),
+    );
+    writer.add_file(&files.pdi, &compiled.pdi).map_err(package)?;
+    writer.add_file(&files.xclbin, &container.write().map_err(Failure::refused)?).map_err(package)?;
+    writer.add_file(&files.txn, &compiled.txn).map_err(package)?;
+    let mut programs = Vec::new();
+    let mut written: Vec<(&[u8], String)> = Vec::new();
+    for (&(col, row), core) in &compiled.cores {
+        // Cores with the same program share one file.
+        let file = match written.iter().find(|(bytes, _)| *bytes == core.bytes) {
+            Some((_, file)) => file.clone(),
+            None => {
+                let file = format!("{stem}.{}.core.bin", written.len());
+                writer.add_file(&file, &core.bytes).map_err(package)?;
+                written.push((&core.bytes, file.clone()));
+                file
+            }
+        };
+        programs.push(Program {
+            tile: [col, row],
+            file,
+            bytes: core.bytes.len() as u64,
+            symbols: core.symbols.clone(),
+            early_reads: core.early_reads.clone(),
+        });
+    }
+    let panels = shape.panels();
+    let macs = (shape.padded_rows() * panels.n() * panels.hidden()) as u64;
+    let usage = compiled.usage;
+    let loops = compiled.cores.values().next().map_or(&[][..], |core| &core.loops);
+    Ok(Kernel {
+        kernel: compiled.kernel.into(),
+        seq: shape.seq(),
+        numerics: numerics.name().into(),
+        tiles: usage.tiles,
+        columns: usize::from(compiled.columns),
+        args: compiled.operands.iter().enumerate().map(argument).collect(),
+        files,
+        instruction_words: compiled.txn.len() / 4,
+        programs,
+        report: npu_package::Report {
+            program_bytes_max: u64::from(usage.program_bytes_max),
+            data_bytes_max: u64::from(usage.data_bytes_max),
+            memtile_bytes_max: u64::from(usage.memtile_bytes_max),
+            bundles: compiled.cores.values().map(|core| core.bundles as u64).sum(),
+            bds: usage.bds as u64,
+            locks: usage.locks as u64,
+            routes: usage.routes as u64,
+            loops: loops
+                .iter()
+                .map(|l| LoopReport {
+                    name: l.name.clone(),
+                    ii_declared: l.ii_declared,
+                    ii_reached: l.ii_reached,
+                    vmac_per_ii: l.vmac_per_ii,
+                })
+                .collect(),
+            bound: bound(shape, macs, usage.tiles as u64),
+        },
+    })
+}
+
+/// Identity of a container: the same configuration has the same.
+fn uuid(pdi: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(pdi);
+    std::array::from_fn(|i| digest[i])
+}
+
+/// The larger of multiplying and of streaming the weights, both without any overhead.
+fn bound(shape: &npu_package::layout::QkvShape, macs: u64, tiles: u64) -> Bound {
+    // SOURCE: AM020 ch. 2: a stream carries one 32-bit word per cycle.
+    const STREAM_BYTES_PER_CYCLE: u64 = 4;
+    let compute = macs / (MACS_PER_CYCLE * tiles);
+    let weights = (shape.panels().column_bytes() * shape.blocks()) as u64 / STREAM_BYTES_PER_CYCLE;
+    if compute >= weights {
+        Bound { resource: "vec".into(), cycles: compute }
+    } else {
+        Bound { resource: "weight stream".into(), cycles: weights }
+    }
+}
+
+fn argument((index, operand): (usize, &aie2_kernels::Operand)) -> Argument {
+    Argument {
+        index,
+        name: operand.name.into(),
+        direction: match operand.direction {
+            aie2_kernels::Direction::In => Direction::In,
+            aie2_kernels::Direction::Out => Direction::Out,
+            aie2_kernels::Direction::Scratch => Direction::Scratch,
+        },
+        bytes: operand.bytes as u64,
+        dtype: match operand.dtype {
+            aie2_kernels::Dtype::Bf16 => Dtype::Bf16,
+            aie2_kernels::Dtype::U8 => Dtype::U8,
+        },
+        shape: operand.shape.clone(),
+        layout: operand.layout.into(),
+    }
+}
+
+impl Report for Done {
+    fn json(&self) -> Value {
+        let kernels: Vec<Value> = self
+            .manifest
+            .kernels
+            .iter()
+            .map(|k| {
+                json!({
+                    "kernel": k.kernel,
+                    "seq": k.seq,
+                    "numerics": k.numerics,
+                    "tiles": k.tiles,
+                    "program_bytes_max": k.report.program_bytes_max,
+                    "data_bytes_max": k.report.data_bytes_max,
+                    "memtile_bytes_max": k.report.memtile_bytes_max,
+                    "bundles": k.report.bundles,
+                    "bds": k.report.bds,
+                    "locks": k.report.locks,
+                    "routes": k.report.routes,
+                    "loops": k.report.loops,
+                    "bound": k.report.bound,
+                    "files": k.files,
+                })
+            })
+            .collect();
+        json!({ "package": self.package, "wall_s": self.wall_s, "kernels": kernels })
+    }
+
+    fn table(&self) -> String {
+        let mut text = format!("package {}\n", self.package.display());
+        for kernel in &self.manifest.kernels {
+            let r = &kernel.report;
+            let mut lines = Columns::new("ll");
+            let mut line = |name: &str, value: String| lines.row([name.to_owned(), value]);
+            line("tiles", format!("{} of 16", kernel.tiles));
+            line("bundles", grouped(r.bundles));
+            line("program memory", format!("{} of 16 KiB", binary_bytes(r.program_bytes_max)));
+            line("data memory", format!("{} of 64 KiB", binary_bytes(r.data_bytes_max)));
+            line("mem tile", format!("{} of 512 KiB", binary_bytes(r.memtile_bytes_max)));
+            line("BDs, locks, routes", format!("{}, {}, {}", r.bds, r.locks, r.routes));
+            for l in &r.loops {
+                let declared = if l.ii_declared == 0 { "none".to_owned() } else { l.ii_declared.to_string() };
+                let value = format!("II {} (declared {declared}), {} vmac", l.ii_reached, l.vmac_per_ii);
+                line(&format!("loop {}", l.name), value);
+            }
+            line("modelled bound", format!("{} cycles, {}", grouped(r.bound.cycles), r.bound.resource));
+            text.push_str(&format!("\n{}, S = {}, {}\n{}", kernel.kernel, kernel.seq, kernel.numerics, lines.render()));
+        }
+        text.push_str(&format!("\ncompiled in {:.2} s\n", self.wall_s));
+        text
+    }
+}
