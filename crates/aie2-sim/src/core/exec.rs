@@ -96,8 +96,12 @@ impl State {
                         continue;
                     }
                     let (id, raw) = (self.src(id) as u32, self.s(value));
-                    let id = u8::try_from(id).ok().filter(|&v| v < 64).ok_or(CoreFaultKind::OperandValue { what: "lock id", value: id })?;
-                    let value = i8::try_from(raw as i32).map_err(|_| CoreFaultKind::OperandValue { what: "lock value", value: raw })?;
+                    let id = u8::try_from(id)
+                        .ok()
+                        .filter(|&v| v < 64)
+                        .ok_or(CoreFaultKind::OperandValue { what: "lock id", value: id })?;
+                    let value = i8::try_from(raw as i32)
+                        .map_err(|_| CoreFaultKind::OperandValue { what: "lock value", value: raw })?;
                     let op = if acquire { LockOp::Acquire { value } } else { LockOp::Release { value } };
                     (!ask!(bus.lock(id, op))).then_some(BlockReason::Lock { id, op })
                 }
@@ -114,7 +118,8 @@ impl State {
                         StreamLast::Yes => true,
                         StreamLast::Unit(u) => self.s(u) & 1 == 1,
                     };
-                    (!ask!(bus.stream_write(StreamWord { data: self.s(src), last }))).then_some(BlockReason::StreamWrite)
+                    (!ask!(bus.stream_write(StreamWord { data: self.s(src), last })))
+                        .then_some(BlockReason::StreamWrite)
                 }
                 // A refusal carries no meaning beyond "not now", so a non-blocking form has no answer here.
                 Op::StreamRead { .. } => return Err(CoreFaultKind::Unmodelled { name: "MOV_NB_mv_ss2scl" }),
@@ -205,7 +210,13 @@ impl State {
 
     /// Sources of a multiply beyond the halves every mode reads.
     #[inline]
-    fn check_mac_sources(&self, s1: VSrc, s2: VSrc, bytes: (usize, usize), early_ok: bool) -> Result<(), CoreFaultKind> {
+    fn check_mac_sources(
+        &self,
+        s1: VSrc,
+        s2: VSrc,
+        bytes: (usize, usize),
+        early_ok: bool,
+    ) -> Result<(), CoreFaultKind> {
         let mut high = Units::EMPTY;
         for (src, n) in [(s1, bytes.0), (s2, bytes.1)] {
             if n > 32 {
@@ -282,7 +293,10 @@ impl State {
                 let bytes = match kind {
                     LoadKind::Scalar { bytes, .. } => u32::from(bytes),
                     LoadKind::Half { .. } | LoadKind::Q { .. } => 16,
-                    LoadKind::Piece { .. } | LoadKind::ConvF32 { .. } | LoadKind::Ups { .. } | LoadKind::Unpack { .. } => 32,
+                    LoadKind::Piece { .. }
+                    | LoadKind::ConvF32 { .. }
+                    | LoadKind::Ups { .. }
+                    | LoadKind::Unpack { .. } => 32,
                 };
                 aligned(a, bytes)?;
                 self.aux[vi] = [a, bytes];
@@ -358,7 +372,8 @@ impl State {
                     });
                 }
                 if let Some((d, src)) = count {
-                    self.alu(AluFn::Sub, d, self.s(src), 1);
+                    self.put(d, u64::from(self.s(src).wrapping_sub(1)));
+                    self.put_undefined(units::SR_CARRY, 1);
                 }
             }
             Op::Done => flow.done = true,
@@ -471,12 +486,16 @@ impl State {
             }
             Op::Shift { dst, s1, s2, by } => {
                 let bytes = self.s(by);
-                if bytes > 64 {
-                    return Err(CoreFaultKind::OperandValue { what: "vshift amount", value: bytes });
-                }
-                self.put_vector(dst, v, &permute::shift(&self.read::<64>(s1), &self.read::<64>(s2), bytes as usize));
+                let out = permute::shift(&self.read::<64>(s1), &self.read::<64>(s2), bytes);
+                let out = out.ok_or(CoreFaultKind::OperandValue { what: "vshift amount", value: bytes })?;
+                self.put_vector(dst, v, &out);
             }
-            Op::ShiftAlign { .. } => return Err(CoreFaultKind::Unmodelled { name: "VSHIFT_ALIGN" }),
+            Op::ShiftAlign { dst, s1, s2, pre, by } => {
+                let (pre, bytes) = (self.s(pre), self.s(by));
+                let out = permute::shift_align(&self.read::<64>(s1), pre, &self.read::<64>(s2), bytes);
+                let out = out.ok_or(CoreFaultKind::OperandValue { what: "vshift.align amount", value: bytes })?;
+                self.put_vector(dst, v, &out);
+            }
             Op::Broadcast { dst, bits, src } => {
                 self.put_vector(dst, v, &permute::broadcast(self.src(src), u32::from(bits)));
             }
@@ -513,7 +532,14 @@ impl State {
         out
     }
 
-    fn srs(&mut self, vi: usize, src: VSrc, w: shift::Widths, sign: super::op::Sign, s: u8) -> Result<(), CoreFaultKind> {
+    fn srs(
+        &mut self,
+        vi: usize,
+        src: VSrc,
+        w: shift::Widths,
+        sign: super::op::Sign,
+        s: u8,
+    ) -> Result<(), CoreFaultKind> {
         let acc = self.read_any(src);
         let (amount, signed) = (self.s(s), self.signed(sign));
         let (rnd, sat) = (self.s(units::CR_RND), self.s(units::CR_SAT));
@@ -530,13 +556,23 @@ impl State {
         Ok(())
     }
 
-    /// `value` in lane 0, shuffled.
+    /// Every lane `value`, shuffled with a zero second source.
+    // MEASURED: FIM43-Redeye/xdna-emu, silicon recording VBCSTSHFL_* (45 points).
     fn broadcast_shuffle(&self, bits: u32, value: u64, mode: u32) -> Result<[u8; 64], CoreFaultKind> {
-        let _ = (bits, value);
-        Err(CoreFaultKind::OperandValue { what: "vbcstshfl mode", value: mode })
+        let undefined = CoreFaultKind::OperandValue { what: "vbcstshfl mode", value: mode };
+        let route = permute::shuffle_route(mode).ok_or(undefined)?;
+        Ok(permute::shuffle(&route, &permute::broadcast(value, bits), &[0; 64]))
     }
 
-    fn store(&mut self, bundle: u32, index: usize, v: u8, addr: u32, kind: StoreKind, cycle: u8) -> Result<(), CoreFaultKind> {
+    fn store(
+        &mut self,
+        bundle: u32,
+        index: usize,
+        v: u8,
+        addr: u32,
+        kind: StoreKind,
+        cycle: u8,
+    ) -> Result<(), CoreFaultKind> {
         let vi = usize::from(v);
         let bytes = match kind {
             StoreKind::Word { src } => {

@@ -52,11 +52,7 @@ impl Banks {
 
     /// Cycles lost because accesses of this cycle share a bank.
     pub(crate) fn stalls(self) -> u8 {
-        if self.thrice != 0 {
-            2
-        } else {
-            u8::from(self.twice != 0)
-        }
+        if self.thrice != 0 { 2 } else { u8::from(self.twice != 0) }
     }
 
     /// Banks of the core's own memory.
@@ -167,7 +163,9 @@ impl State {
             let late = self.stores[at].get(i);
             let v = usize::from(late.value);
             let [addr, bytes] = self.aux[v];
-            if let Op::Store { kind: StoreKind::Part { .. }, .. } = bundles[late.bundle as usize].ops[usize::from(late.op)] {
+            if let Op::Store { kind: StoreKind::Part { .. }, .. } =
+                bundles[late.bundle as usize].ops[usize::from(late.op)]
+            {
                 mem.part_words.retain(|p| p.until != self.now);
             }
             mem.store(bus, self.now, addr, &self.values[v].0[..bytes as usize]).map_err(|t| (late.bundle, t))?;
@@ -236,7 +234,9 @@ impl State {
             }
             Op::Gather { dst, .. } => {
                 let mut row = [0; 32];
-                for (lane, addr) in super::exec::gather_addresses(&self.values[v].0, self.aux[v][0]).into_iter().enumerate() {
+                for (lane, addr) in
+                    super::exec::gather_addresses(&self.values[v].0, self.aux[v][0]).into_iter().enumerate()
+                {
                     mem.load(bus, self.now, addr, &mut row[8 * lane..8 * lane + 8])?;
                 }
                 self.values[v].0[..32].copy_from_slice(&row);
@@ -264,7 +264,13 @@ impl State {
     }
 
     #[inline]
-    fn load_stage<B: CoreBus + ?Sized>(&mut self, kind: LoadKind, late: Late, bus: &mut B, mem: &mut Memory) -> Result<(), Trouble> {
+    fn load_stage<B: CoreBus + ?Sized>(
+        &mut self,
+        kind: LoadKind,
+        late: Late,
+        bus: &mut B,
+        mem: &mut Memory,
+    ) -> Result<(), Trouble> {
         let v = usize::from(late.value);
         let addr = self.aux[v][0];
         match kind {

@@ -2,8 +2,8 @@
 
 use super::lower_vector;
 use super::op::{
-    Addr, AddrMode, AluFn, Byp, Condition, Decoded, DefSet, LoadKind, Op, PortSet, SDst, SSrc, Sign, StoreKind, StreamLast,
-    Target, UseSet, VDst, VSrc,
+    Addr, AddrMode, AluFn, Byp, Condition, Decoded, DefSet, LoadKind, Op, PortSet, SDst, SSrc, Sign, StoreKind,
+    StreamLast, Target, UseSet, VDst, VSrc,
 };
 use super::sem::shift::Widths;
 use super::units::{self, Units};
@@ -159,13 +159,25 @@ fn scalar(s: &Source<'_>) -> Option<Op> {
         "EQZ" => one(AluFn::Eqz),
         "NEZ" => one(AluFn::Nez),
         "ABS" => one(AluFn::Abs),
-        "DIVS" => {
-            Some(Op::Divs { d: s.sdst("d0")?, q: s.sdst("sd_out")?, a: s.unit("s0")?, b: s.unit("s1")?, q_in: s.unit("sd_in")? })
-        }
-        "SELEQZ" => Some(Op::Select { d: s.sdst("mRx")?, a: s.unit("mRx0")?, b: s.unit("mRy")?, test: Condition::Zero(s.unit("s2")?) }),
-        "SELNEZ" => {
-            Some(Op::Select { d: s.sdst("mRx")?, a: s.unit("mRx0")?, b: s.unit("mRy")?, test: Condition::NotZero(s.unit("s2")?) })
-        }
+        "DIVS" => Some(Op::Divs {
+            d: s.sdst("d0")?,
+            q: s.sdst("sd_out")?,
+            a: s.unit("s0")?,
+            b: s.unit("s1")?,
+            q_in: s.unit("sd_in")?,
+        }),
+        "SELEQZ" => Some(Op::Select {
+            d: s.sdst("mRx")?,
+            a: s.unit("mRx0")?,
+            b: s.unit("mRy")?,
+            test: Condition::Zero(s.unit("s2")?),
+        }),
+        "SELNEZ" => Some(Op::Select {
+            d: s.sdst("mRx")?,
+            a: s.unit("mRx0")?,
+            b: s.unit("mRy")?,
+            test: Condition::NotZero(s.unit("s2")?),
+        }),
         "J_jump_ind" | "JL_IND" => branch(Target::Unit(s.unit("mPm")?), Condition::Always),
         "J_jump_imm" | "JL" => branch(direct()?, Condition::Always),
         "JNZ" => branch(direct()?, Condition::NotZero(s.unit("mRx")?)),
@@ -182,7 +194,9 @@ fn scalar(s: &Source<'_>) -> Option<Op> {
         "MOVA_lda_cg" => Some(Op::MoveImm { d: s.sdst("mLdaCg")?, value: s.imm("c11s")? as u32 }),
         "MOV_mv_cg" => Some(Op::MoveImm { d: s.sdst("dst")?, value: s.imm("i")? as u32 }),
         "MOV_mv_scl" => Some(Op::Move { d: s.sdst("mMvSclDst")?, src: s.unit("mMvSclSrc")? }),
-        "MOV_D1" | "MOV_D2" | "MOV_D3" | "MOV_D4" | "MOV_D5" | "MOV_D6" => Some(Op::Move { d: s.sdst("dst")?, src: s.unit("src")? }),
+        "MOV_D1" | "MOV_D2" | "MOV_D3" | "MOV_D4" | "MOV_D5" | "MOV_D6" => {
+            Some(Op::Move { d: s.sdst("dst")?, src: s.unit("src")? })
+        }
         "ADD_NC" => Some(Op::Alu { f: AluFn::Add, d: s.sdst("dst")?, a: s.unit("s0")?, b: s.ssrc("imm")? }),
         "MOV_CNTR" => Some(Op::Counter { d: s.sdst("dst")? }),
         "DONE" => Some(Op::Done),
@@ -199,7 +213,9 @@ fn scalar(s: &Source<'_>) -> Option<Op> {
         }),
         "MOV_mv_scl2ms" | "MOV_NB_mv_scl2ms" => stream_write(s, StreamLast::No),
         "MOV_TLAST_mv_scl2ms" | "MOV_NB_TLAST_mv_scl2ms" => stream_write(s, StreamLast::Yes),
-        "MOV_mv_scl2ms_doTlast_reg" | "MOV_NB_mv_scl2ms_doTlast_reg" => stream_write(s, StreamLast::Unit(s.unit("tlast")?)),
+        "MOV_mv_scl2ms_doTlast_reg" | "MOV_NB_mv_scl2ms_doTlast_reg" => {
+            stream_write(s, StreamLast::Unit(s.unit("tlast")?))
+        }
         "VMOV_mv_scd" => Some(Op::CascadeRead { dst: s.vdst("dst")? }),
         "VMOV_mv_mcd" => Some(Op::CascadeWrite { src: s.vsrc("src")? }),
         _ => memory(s),
@@ -281,7 +297,9 @@ fn add_uses(s: &Source<'_>, op: &Op, uses: &mut Vec<UseSet>) {
             (Op::Shuffle { .. }, "s1" | "s2") => continue,
             // Every mode reads at least the low half of both sources.
             (Op::Mac { .. } | Op::MacF { .. }, "s1" | "s2") => set = Units::one(units::first(a.reg)),
-            (Op::Load { addr, .. } | Op::Store { addr, .. } | Op::Pointer { addr }, "mod") if addr.mode == AddrMode::Post3d => {
+            (Op::Load { addr, .. } | Op::Store { addr, .. } | Op::Pointer { addr }, "mod")
+                if addr.mode == AddrMode::Post3d =>
+            {
                 set.remove(units::M + addr.x + 4);
             }
             _ => {}
@@ -387,7 +405,11 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         }
         d.blocking |= matches!(
             op,
-            Op::Lock { .. } | Op::StreamRead { .. } | Op::StreamWrite { .. } | Op::CascadeRead { .. } | Op::CascadeWrite { .. }
+            Op::Lock { .. }
+                | Op::StreamRead { .. }
+                | Op::StreamWrite { .. }
+                | Op::CascadeRead { .. }
+                | Op::CascadeWrite { .. }
         );
         d.branch |= matches!(op, Op::Branch { .. });
         d.part_word_store |= matches!(op, Op::Store { kind: StoreKind::Part { .. }, .. });

@@ -82,7 +82,9 @@ pub(super) fn vector(s: &Source<'_>, parts: &[&str]) -> Option<Op> {
         ["vneg_gtz8"] => elementwise(s, Elementwise::NegGtz, "8"),
         ["vneg_gtz16"] => elementwise(s, Elementwise::NegGtz, "16"),
         ["vneg_gtz32"] => elementwise(s, Elementwise::NegGtz, "32"),
-        [stem, lane] if name.starts_with('V') && s.insn.slot() == aie2_isa::Slot::Mv => elementwise(s, elementwise_of(stem)?, lane),
+        [stem, lane] if name.starts_with('V') && s.insn.slot() == aie2_isa::Slot::Mv => {
+            elementwise(s, elementwise_of(stem)?, lane)
+        }
         // The sparse forms need mask registers whose meaning is not documented.
         _ if name.contains("sparse") => None,
         ["vmul" | "vnegmul" | "vmac" | "vmsc" | "vaddmac" | "vaddmsc" | "vsubmac" | "vsubmsc", ..] => mac(s, parts),
@@ -121,7 +123,16 @@ fn elementwise(s: &Source<'_>, f: Elementwise, lane: &str) -> Option<Op> {
     let (bits, sign) = lane_type(lane, units::CR_VADD_SIGN)?;
     let select = s.ssrc("sel").filter(|x| !matches!(x, SSrc::Imm(_)));
     // The plain forms (`vadd.16`) do not depend on a sign.
-    Some(Op::Elementwise { f, bits, sign: if lane.starts_with('d') { sign } else { Sign::Signed }, dst, mask, s1, s2, select })
+    Some(Op::Elementwise {
+        f,
+        bits,
+        sign: if lane.starts_with('d') { sign } else { Sign::Signed },
+        dst,
+        mask,
+        s1,
+        s2,
+        select,
+    })
 }
 
 // SOURCE: Xilinx/llvm-aie aiev2_vmult.h: MAC = acc + P, MSC = acc - P, ADDMAC = (acc1 + acc2) + P,

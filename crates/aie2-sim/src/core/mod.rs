@@ -462,7 +462,10 @@ impl Core {
         while self.state.draining() {
             let mut mem = Memory { part_words: std::mem::take(&mut self.part_words), ..Memory::default() };
             let bundles = &self.program.bundles;
-            let ran = self.state.run_late(bundles, bus, &mut mem).and_then(|()| self.state.run_stores(bundles, bus, &mut mem));
+            let ran = self
+                .state
+                .run_late(bundles, bus, &mut mem)
+                .and_then(|()| self.state.run_stores(bundles, bus, &mut mem));
             if let Err((b, t)) = ran {
                 let at = self.program.bundles[b as usize].pc;
                 return Err(self.trouble(bus, at, t));

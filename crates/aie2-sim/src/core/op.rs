@@ -113,29 +113,72 @@ pub(crate) enum AluFn {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LoadKind {
-    Scalar { bytes: u8, signed: bool, dst: SDst },
+    Scalar {
+        bytes: u8,
+        signed: bool,
+        dst: SDst,
+    },
     /// 32-byte piece.
-    Piece { dst: VDst },
+    Piece {
+        dst: VDst,
+    },
     /// 16 bytes; the upper half of the piece becomes zero.
     // MEASURED: FIM43-Redeye/xdna-emu, silicon recording VLDA_128 / VLDB_128.
-    Half { dst: VDst },
-    Q { dst: VDst },
-    ConvF32 { dst: VDst },
-    Ups { dst: VDst, w: Widths, sign: Sign, s: u8 },
-    Unpack { dst: VDst, bits: u8, sign: Sign },
+    Half {
+        dst: VDst,
+    },
+    Q {
+        dst: VDst,
+    },
+    ConvF32 {
+        dst: VDst,
+    },
+    Ups {
+        dst: VDst,
+        w: Widths,
+        sign: Sign,
+        s: u8,
+    },
+    Unpack {
+        dst: VDst,
+        bits: u8,
+        sign: Sign,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StoreKind {
-    Word { src: u8 },
+    Word {
+        src: u8,
+    },
     /// Part-word: data read at cycle 7, memory read at 5 and written at 11.
-    Part { src: u8, bytes: u8 },
-    Piece { src: VSrc },
-    Half { src: VSrc },
-    Q { src: VSrc },
-    Srs { src: VSrc, w: Widths, sign: Sign, s: u8 },
-    ConvBf16 { src: VSrc },
-    Pack { src: VSrc, bits: u8, sign: Sign },
+    Part {
+        src: u8,
+        bytes: u8,
+    },
+    Piece {
+        src: VSrc,
+    },
+    Half {
+        src: VSrc,
+    },
+    Q {
+        src: VSrc,
+    },
+    Srs {
+        src: VSrc,
+        w: Widths,
+        sign: Sign,
+        s: u8,
+    },
+    ConvBf16 {
+        src: VSrc,
+    },
+    Pack {
+        src: VSrc,
+        bits: u8,
+        sign: Sign,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,61 +199,268 @@ pub(crate) enum Condition {
 pub(crate) enum Op {
     /// Nothing to do (event, and instructions that only occupy their slot).
     Nop,
-    Unmodelled { name: &'static str },
-    Alu { f: AluFn, d: SDst, a: u8, b: SSrc },
-    Divs { d: SDst, q: SDst, a: u8, b: u8, q_in: u8 },
+    Unmodelled {
+        name: &'static str,
+    },
+    Alu {
+        f: AluFn,
+        d: SDst,
+        a: u8,
+        b: SSrc,
+    },
+    Divs {
+        d: SDst,
+        q: SDst,
+        a: u8,
+        b: u8,
+        q_in: u8,
+    },
     /// `sel.eqz`, `sel.nez`: a if the test holds, else b.
-    Select { d: SDst, a: u8, b: u8, test: Condition },
-    MoveImm { d: SDst, value: u32 },
-    Move { d: SDst, src: u8 },
-    Counter { d: SDst },
-    Branch { target: Target, when: Condition, link: Option<SDst>, count: Option<(SDst, u8)> },
-    Lock { acquire: bool, id: SSrc, value: u8, when: Condition },
+    Select {
+        d: SDst,
+        a: u8,
+        b: u8,
+        test: Condition,
+    },
+    MoveImm {
+        d: SDst,
+        value: u32,
+    },
+    Move {
+        d: SDst,
+        src: u8,
+    },
+    Counter {
+        d: SDst,
+    },
+    Branch {
+        target: Target,
+        when: Condition,
+        link: Option<SDst>,
+        count: Option<(SDst, u8)>,
+    },
+    Lock {
+        acquire: bool,
+        id: SSrc,
+        value: u8,
+        when: Condition,
+    },
     Done,
-    Pointer { addr: Addr },
-    StackAdd { imm: i32 },
-    Load { addr: Addr, kind: LoadKind },
-    Store { addr: Addr, kind: StoreKind, cycle: u8 },
+    Pointer {
+        addr: Addr,
+    },
+    StackAdd {
+        imm: i32,
+    },
+    Load {
+        addr: Addr,
+        kind: LoadKind,
+    },
+    Store {
+        addr: Addr,
+        kind: StoreKind,
+        cycle: u8,
+    },
     /// `vldb.4x<bits>.lo/.hi`
-    Gather { dst: VDst, src: VSrc, high: bool, granule_bits: u8 },
-    StreamRead { d: SDst, status: SDst, blocking: bool },
-    StreamWrite { src: u8, last: StreamLast, status: Option<SDst> },
-    CascadeRead { dst: VDst },
-    CascadeWrite { src: VSrc },
-    VMove { dst: VDst, src: VSrc },
-    Ups { dst: VDst, src: VSrc, w: Widths, sign: Sign, s: u8 },
-    Srs { dst: VDst, src: VSrc, w: Widths, sign: Sign, s: u8 },
+    Gather {
+        dst: VDst,
+        src: VSrc,
+        high: bool,
+        granule_bits: u8,
+    },
+    StreamRead {
+        d: SDst,
+        status: SDst,
+        blocking: bool,
+    },
+    StreamWrite {
+        src: u8,
+        last: StreamLast,
+        status: Option<SDst>,
+    },
+    CascadeRead {
+        dst: VDst,
+    },
+    CascadeWrite {
+        src: VSrc,
+    },
+    VMove {
+        dst: VDst,
+        src: VSrc,
+    },
+    Ups {
+        dst: VDst,
+        src: VSrc,
+        w: Widths,
+        sign: Sign,
+        s: u8,
+    },
+    Srs {
+        dst: VDst,
+        src: VSrc,
+        w: Widths,
+        sign: Sign,
+        s: u8,
+    },
     /// `vconv.fp32.bf16`
-    ToF32 { dst: VDst, src: VSrc },
+    ToF32 {
+        dst: VDst,
+        src: VSrc,
+    },
     /// `vconv.bf16.fp32`
-    ToBf16 { dst: VDst, src: VSrc },
-    Floor { dst: VDst, src: VSrc, s: u8 },
-    Pack { dst: VDst, src: VSrc, bits: u8, sign: Sign },
+    ToBf16 {
+        dst: VDst,
+        src: VSrc,
+    },
+    Floor {
+        dst: VDst,
+        src: VSrc,
+        s: u8,
+    },
+    Pack {
+        dst: VDst,
+        src: VSrc,
+        bits: u8,
+        sign: Sign,
+    },
     /// Source and sign read at cycle 7.
-    Unpack { dst: VDst, src: VSrc, bits: u8, sign: Sign },
-    Elementwise { f: Elementwise, bits: u8, sign: Sign, dst: Option<VDst>, mask: Option<SDst>, s1: VSrc, s2: VSrc, select: Option<SSrc> },
-    ElementwiseBf16 { f: Elementwise, dst: Option<VDst>, mask: Option<SDst>, s1: VSrc, s2: VSrc },
-    And { dst: VDst, s1: VSrc, s2: VSrc },
-    Or { dst: VDst, s1: VSrc, s2: VSrc },
-    Shuffle { dst: VDst, s1: VSrc, s2: VSrc, mode: u8 },
-    BroadcastShuffle { dst: VDst, bits: u8, src: SSrc, mode: u8 },
-    Shift { dst: VDst, s1: VSrc, s2: VSrc, by: u8 },
-    ShiftAlign { dst: VDst, s1: VSrc, s2: VSrc, pre: u8, by: u8 },
-    Broadcast { dst: VDst, bits: u8, src: SSrc },
-    ExtractBroadcast { dst: VDst, bits: u8, src: VSrc, index: SSrc },
-    Extract { d: SDst, bits: u8, sign: Sign, src: VSrc, index: u8 },
-    Insert { dst: VDst, bits: u8, src: VSrc, index: u8, value: SSrc },
-    PushLow { dst: VDst, bits: u8, src: VSrc, value: SSrc },
-    PushHigh { dst: VDst, bits: u8, src: VSrc, value: SSrc },
+    Unpack {
+        dst: VDst,
+        src: VSrc,
+        bits: u8,
+        sign: Sign,
+    },
+    Elementwise {
+        f: Elementwise,
+        bits: u8,
+        sign: Sign,
+        dst: Option<VDst>,
+        mask: Option<SDst>,
+        s1: VSrc,
+        s2: VSrc,
+        select: Option<SSrc>,
+    },
+    ElementwiseBf16 {
+        f: Elementwise,
+        dst: Option<VDst>,
+        mask: Option<SDst>,
+        s1: VSrc,
+        s2: VSrc,
+    },
+    And {
+        dst: VDst,
+        s1: VSrc,
+        s2: VSrc,
+    },
+    Or {
+        dst: VDst,
+        s1: VSrc,
+        s2: VSrc,
+    },
+    Shuffle {
+        dst: VDst,
+        s1: VSrc,
+        s2: VSrc,
+        mode: u8,
+    },
+    BroadcastShuffle {
+        dst: VDst,
+        bits: u8,
+        src: SSrc,
+        mode: u8,
+    },
+    Shift {
+        dst: VDst,
+        s1: VSrc,
+        s2: VSrc,
+        by: u8,
+    },
+    ShiftAlign {
+        dst: VDst,
+        s1: VSrc,
+        s2: VSrc,
+        pre: u8,
+        by: u8,
+    },
+    Broadcast {
+        dst: VDst,
+        bits: u8,
+        src: SSrc,
+    },
+    ExtractBroadcast {
+        dst: VDst,
+        bits: u8,
+        src: VSrc,
+        index: SSrc,
+    },
+    Extract {
+        d: SDst,
+        bits: u8,
+        sign: Sign,
+        src: VSrc,
+        index: u8,
+    },
+    Insert {
+        dst: VDst,
+        bits: u8,
+        src: VSrc,
+        index: u8,
+        value: SSrc,
+    },
+    PushLow {
+        dst: VDst,
+        bits: u8,
+        src: VSrc,
+        value: SSrc,
+    },
+    PushHigh {
+        dst: VDst,
+        bits: u8,
+        src: VSrc,
+        value: SSrc,
+    },
     /// Integer multiply family; accumulators read at cycle 3.
-    Mac { dst: VDst, acc1: Option<VSrc>, acc2: Option<VSrc>, s1: VSrc, s2: VSrc, c: u8, signs: Signs },
+    Mac {
+        dst: VDst,
+        acc1: Option<VSrc>,
+        acc2: Option<VSrc>,
+        s1: VSrc,
+        s2: VSrc,
+        c: u8,
+        signs: Signs,
+    },
     /// bf16 multiply family.
-    MacF { dst: VDst, acc1: Option<VSrc>, acc2: Option<VSrc>, s1: VSrc, s2: VSrc, c: u8, signs: Signs },
-    AccAdd { dst: VDst, acc1: VSrc, acc2: Option<VSrc>, c: u8, signs: AccSigns },
-    AccAddF { dst: VDst, acc1: VSrc, acc2: VSrc, c: u8, signs: AccSigns },
+    MacF {
+        dst: VDst,
+        acc1: Option<VSrc>,
+        acc2: Option<VSrc>,
+        s1: VSrc,
+        s2: VSrc,
+        c: u8,
+        signs: Signs,
+    },
+    AccAdd {
+        dst: VDst,
+        acc1: VSrc,
+        acc2: Option<VSrc>,
+        c: u8,
+        signs: AccSigns,
+    },
+    AccAddF {
+        dst: VDst,
+        acc1: VSrc,
+        acc2: VSrc,
+        c: u8,
+        signs: AccSigns,
+    },
     /// `vmov.d`: accumulator copy, read at cycle 3.
-    VMoveD { dst: VDst, src: VSrc },
-    Clear { dst: VDst },
+    VMoveD {
+        dst: VDst,
+        src: VSrc,
+    },
+    Clear {
+        dst: VDst,
+    },
 }
 
 /// TLAST of a stream write.

@@ -183,7 +183,14 @@ impl State {
 
     /// Faults if any register is not readable at `cycle` without surprise.
     #[inline]
-    pub(crate) fn check_use(&self, cycle: u8, plain: Units, mov: Units, vec: Units, early_ok: bool) -> Result<(), CoreFaultKind> {
+    pub(crate) fn check_use(
+        &self,
+        cycle: u8,
+        plain: Units,
+        mov: Units,
+        vec: Units,
+        early_ok: bool,
+    ) -> Result<(), CoreFaultKind> {
         let all = plain.or(mov).or(vec);
         if cycle == 1 {
             self.check_init(1, all)?;
@@ -228,7 +235,8 @@ impl State {
             let (uses, reserves) = (p.bits as u32, (p.bits >> 32) as u32);
             let clash = used & (uses | reserves) | reserved & uses;
             if clash != 0 {
-                let name = Resource::ALL.iter().find(|r| **r as u32 == clash.trailing_zeros()).map_or("port", |r| r.name());
+                let name =
+                    Resource::ALL.iter().find(|r| **r as u32 == clash.trailing_zeros()).map_or("port", |r| r.name());
                 return Err(CoreFaultKind::PortClash { resource: name, cycle: p.cycle });
             }
         }

@@ -50,11 +50,30 @@ pub(crate) const SR_MS0: u8 = SR + 5;
 pub(crate) const SR_SS0: u8 = SR + 7;
 
 const CR_NAMES: [&str; 12] = [
-    "crVaddSign", "crF2FMask", "crF2IMask", "crFPMask", "crMCDEn", "crPackSign", "crRnd", "crSCDEn", "crSRSSign", "crSat",
-    "crUPSSign", "crUnpackSign",
+    "crVaddSign",
+    "crF2FMask",
+    "crF2IMask",
+    "crFPMask",
+    "crMCDEn",
+    "crPackSign",
+    "crRnd",
+    "crSCDEn",
+    "crSRSSign",
+    "crSat",
+    "crUPSSign",
+    "crUnpackSign",
 ];
 const SR_NAMES: [&str; 10] = [
-    "srCarry", "srCompr_uf", "srF2FFlags", "srF2IFlags", "srFPFlags", "srMS0", "srSRS_of", "srSS0", "srSparse_of", "srUPS_of",
+    "srCarry",
+    "srCompr_uf",
+    "srF2FFlags",
+    "srF2IFlags",
+    "srFPFlags",
+    "srMS0",
+    "srSRS_of",
+    "srSS0",
+    "srSparse_of",
+    "srUPS_of",
 ];
 
 /// Unit of an atom.

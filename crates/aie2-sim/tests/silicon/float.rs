@@ -126,7 +126,8 @@ fn mac_bf16_4x8x4_overflow() {
     let (mut tiles, mut equal) = (0, 0);
     for l in lines(include_str!("../data/mac_bf16_4x8x4_overflow.txt")) {
         let f: Vec<&str> = l.split(' ').collect();
-        let (a, b): (Vec<u16>, Vec<u16>) = (f[0].split(',').map(bits16).collect(), f[1].split(',').map(bits16).collect());
+        let (a, b): (Vec<u16>, Vec<u16>) =
+            (f[0].split(',').map(bits16).collect(), f[1].split(',').map(bits16).collect());
         let want: Vec<u32> = f[2].split(',').map(bits32).collect();
         let mut input = bytes16(&a);
         input.extend(bytes16(&b));

@@ -13,34 +13,54 @@ pub struct AccSigns {
     pub acc2: bool,
 }
 
-/// Integer addition on 32-bit lanes. `acc2` is absent for VNEG.
-pub fn add_int(config: u32, signs: AccSigns, acc1: &[u8; 128], acc2: Option<&[u8; 128]>, out: &mut [u8; 128]) -> Result<(), BadConfig> {
-    let modes = IntAdd::decode(config)?;
-    for i in 0..32 {
-        let mut a = if modes.zero_acc1 { 0 } else { i32::load(acc1, i) };
-        if modes.shift16 {
-            a <<= 16;
-        }
-        let a = if signs.acc1 != modes.negate1 { a.wrapping_neg() } else { a };
-        let b = acc2.map_or(0, |v| i32::load(v, i));
-        let b = if signs.acc2 != modes.negate2 { b.wrapping_neg() } else { b };
-        a.wrapping_add(b).store(out, i);
-    }
-    Ok(())
-}
-
+/// Configuration bits of the integer forms.
+// SOURCE: Xilinx/llvm-aie aiev2_vmult.h. MEASURED: FIM43-Redeye/xdna-emu, silicon recordings VADD, VSUB, VNEGADD, VNEGSUB,
+// VNEG (73 points with arbitrary words): these bits and no others matter; accumulator mode 1 adds 64-bit lanes.
 struct IntAdd {
     zero_acc1: bool,
+    wide: bool,
     shift16: bool,
     negate1: bool,
     negate2: bool,
 }
 
 impl IntAdd {
-    fn decode(config: u32) -> Result<Self, BadConfig> {
+    fn decode(config: u32) -> Self {
         let bit = |n: u32| config >> n & 1 == 1;
-        Ok(Self { zero_acc1: bit(0), shift16: bit(10), negate1: bit(11), negate2: bit(12) })
+        Self { zero_acc1: bit(0), wide: config >> 1 & 3 == 1, shift16: bit(10), negate1: bit(12), negate2: bit(13) }
     }
+}
+
+/// Integer addition. `acc2` is absent for VNEG, of which only the plain 32-bit form is known.
+pub fn add_int(
+    config: u32,
+    signs: AccSigns,
+    acc1: &[u8; 128],
+    acc2: Option<&[u8; 128]>,
+    out: &mut [u8; 128],
+) -> Result<(), BadConfig> {
+    let mode = IntAdd::decode(config);
+    if acc2.is_none() && !mode.zero_acc1 && (mode.wide || mode.negate1 || mode.shift16) {
+        return Err(BadConfig(config));
+    }
+    let (neg1, neg2) = (signs.acc1 != mode.negate1, signs.acc2 != mode.negate2);
+    macro_rules! lanes {
+        ($t:ty, $n:expr) => {
+            for i in 0..$n {
+                let mut a = if mode.zero_acc1 { 0 } else { <$t>::load(acc1, i) };
+                if mode.shift16 {
+                    a <<= 16;
+                }
+                if neg1 {
+                    a = a.wrapping_neg();
+                }
+                let b = acc2.map_or(0, |v| <$t>::load(v, i));
+                a.wrapping_add(if neg2 { b.wrapping_neg() } else { b }).store(out, i);
+            }
+        };
+    }
+    if mode.wide { lanes!(i64, 16) } else { lanes!(i32, 32) }
+    Ok(())
 }
 
 /// Configuration word of the float forms: accumulator mode 2, multiplier mode 3.
@@ -48,7 +68,13 @@ impl IntAdd {
 const FLOAT_CONFIG: u32 = 0x1c;
 
 /// fp32 addition on 16 lanes.
-pub fn add_float(config: u32, signs: AccSigns, acc1: &[u8; 64], acc2: &[u8; 64], out: &mut [u8; 64]) -> Result<(), BadConfig> {
+pub fn add_float(
+    config: u32,
+    signs: AccSigns,
+    acc1: &[u8; 64],
+    acc2: &[u8; 64],
+    out: &mut [u8; 64],
+) -> Result<(), BadConfig> {
     if config != FLOAT_CONFIG {
         return Err(BadConfig(config));
     }
@@ -58,4 +84,26 @@ pub fn add_float(config: u32, signs: AccSigns, acc1: &[u8; 64], acc2: &[u8; 64],
         fp::add_lane(a, b).store(out, i);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mode_bits_change_signs_and_lanes() {
+        let (mut a, mut b, mut o) = ([0u8; 128], [0u8; 128], [0u8; 128]);
+        (-1i32).store(&mut a, 0);
+        1i32.store(&mut b, 0);
+        let plus = AccSigns { acc1: false, acc2: false };
+        add_int(0, plus, &a, Some(&b), &mut o).expect("32-bit lanes");
+        assert_eq!(i64::load(&o, 0), 0);
+        add_int(2, plus, &a, Some(&b), &mut o).expect("64-bit lanes");
+        assert_eq!(i64::load(&o, 0), 1 << 32);
+        add_int(1 << 12, plus, &a, Some(&b), &mut o).expect("acc1 negated");
+        assert_eq!(i32::load(&o, 0), 2);
+        assert_eq!(add_int(2, AccSigns { acc1: true, acc2: false }, &a, None, &mut o), Err(BadConfig(2)));
+        let (a, b, mut o) = ([0u8; 64], [0u8; 64], [0u8; 64]);
+        assert_eq!(add_float(0, plus, &a, &b, &mut o), Err(BadConfig(0)));
+    }
 }

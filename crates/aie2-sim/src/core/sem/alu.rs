@@ -6,10 +6,10 @@ pub fn add(a: u32, b: u32) -> (u32, bool) {
     a.overflowing_add(b)
 }
 
-/// `a - b`; carry means "no borrow".
+/// `a - b`; carry means "borrow".
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recording SBC (25 points): srCarry = 1 subtracts one more.
 pub fn sub(a: u32, b: u32) -> (u32, bool) {
-    let (r, borrow) = a.overflowing_sub(b);
-    (r, !borrow)
+    a.overflowing_sub(b)
 }
 
 /// `a + b + carry` and its carry.
@@ -18,27 +18,21 @@ pub fn adc(a: u32, b: u32, carry: bool) -> (u32, bool) {
     (s as u32, s >> 32 != 0)
 }
 
-/// `a - b - !carry`; carry means "no borrow".
+/// `a - b - carry`; carry means "borrow".
 pub fn sbc(a: u32, b: u32, carry: bool) -> (u32, bool) {
-    adc(a, !b, carry)
+    let s = i64::from(a) - i64::from(b) - i64::from(carry);
+    (s as u32, s < 0)
 }
 
-/// Shift by a signed amount: left for positive, right for negative amounts.
+/// Shift by a signed amount, its magnitude modulo 32: left for positive, right for negative amounts.
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recordings LSHL and ASHL (75 points).
 pub fn lshl(a: u32, amount: u32) -> u32 {
-    match amount as i32 {
-        n @ 0..=31 => a << n,
-        n @ -31..=-1 => a >> -n,
-        _ => 0,
-    }
+    if (amount as i32) < 0 { a >> (amount.wrapping_neg() & 31) } else { a << (amount & 31) }
 }
 
 /// As [`lshl`], but right shifts copy the sign.
 pub fn ashl(a: u32, amount: u32) -> u32 {
-    match amount as i32 {
-        n @ 0..=31 => a << n,
-        n if n > 31 => 0,
-        n => ((a as i32) >> n.unsigned_abs().min(31)) as u32,
-    }
+    if (amount as i32) < 0 { ((a as i32) >> (amount.wrapping_neg() & 31)) as u32 } else { a << (amount & 31) }
 }
 
 /// Leading bits equal to the sign bit, the sign bit included.
@@ -60,10 +54,11 @@ mod tests {
     #[test]
     fn carry_and_borrow() {
         assert_eq!(add(u32::MAX, 1), (0, true));
-        assert_eq!(sub(1, 2), (u32::MAX, false));
-        assert_eq!(sub(2, 2), (0, true));
+        assert_eq!(sub(1, 2), (u32::MAX, true));
+        assert_eq!(sub(2, 2), (0, false));
         assert_eq!(adc(u32::MAX, 0, true), (0, true));
-        assert_eq!(sbc(5, 3, false), (1, true));
+        assert_eq!(sbc(5, 3, true), (1, false));
+        assert_eq!(sbc(3, 3, true), (u32::MAX, true));
     }
 
     #[test]

@@ -205,7 +205,13 @@ pub struct Signs {
 
 /// `acc1 ± acc2 ± p` on lanes of `acc_bits`; absent accumulators are zero. `p` is replaced by the result.
 #[inline]
-pub fn int_accumulate(acc_bits: u32, acc1: Option<&[u8; 128]>, acc2: Option<&[u8; 128]>, signs: Signs, p: &mut [u8; 128]) {
+pub fn int_accumulate(
+    acc_bits: u32,
+    acc1: Option<&[u8; 128]>,
+    acc2: Option<&[u8; 128]>,
+    signs: Signs,
+    p: &mut [u8; 128],
+) {
     macro_rules! lanes {
         ($t:ty, $n:expr) => {
             for i in 0..$n {

@@ -33,9 +33,10 @@ const MODES: [Mode; 48] = [
     t(16, 4, 2), t(16, 2, 4), t(16, 8, 2), t(16, 2, 8), t(16, 16, 2), t(16, 2, 16), t(8, 8, 4), t(8, 4, 8),
 ];
 
-/// For every output byte the input byte it takes, 0..63 from s1, 64..127 from s2; `None` for a mode above 47.
+/// For every output byte the input byte it takes, 0..63 from s1, 64..127 from s2; `None` for modes 48..=63.
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recording VSHUFFLE (30 points): bits above the low six of the mode are ignored.
 pub fn shuffle_route(mode: u32) -> Option<[u8; 64]> {
-    let index = usize::try_from(mode).ok().filter(|&m| m < MODES.len())?;
+    let index = Some(mode as usize & 63).filter(|&m| m < MODES.len())?;
     let m = MODES[index];
     let mut route = [0; 64];
     if index == FLIP {
@@ -67,9 +68,32 @@ pub fn shuffle(route: &[u8; 64], s1: &[u8; 64], s2: &[u8; 64]) -> [u8; 64] {
     route.map(|b| if b < 64 { s1[usize::from(b)] } else { s2[usize::from(b) - 64] })
 }
 
-/// `{s2:s1}` shifted right by `bytes` (0..=64), low 64 bytes.
-pub fn shift(s1: &[u8; 64], s2: &[u8; 64], bytes: usize) -> [u8; 64] {
-    std::array::from_fn(|i| if i + bytes < 64 { s1[i + bytes] } else { s2[i + bytes - 64] })
+/// `{s2:s1}` shifted right by `bytes`, low 64 bytes; `None` for 65..=127, of which nothing is known.
+// SOURCE: Xilinx/llvm-aie aiev2_vshift.h (0..=64). MEASURED: FIM43-Redeye/xdna-emu, silicon recording VSHIFT (15 points):
+// amounts of 128 and more give zero.
+pub fn shift(s1: &[u8; 64], s2: &[u8; 64], bytes: u32) -> Option<[u8; 64]> {
+    match bytes {
+        0..=64 => {
+            let n = bytes as usize;
+            Some(std::array::from_fn(|i| if i + n < 64 { s1[i + n] } else { s2[i + n - 64] }))
+        }
+        128.. => Some([0; 64]),
+        65..=127 => None,
+    }
+}
+
+/// `vshift.align`: as [`shift`], but the part of s1 starts at byte 4; `None` outside of what was measured.
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recording VSHIFT_ALIGN (25 points: pre 1 with amounts 5..=53, and amounts of 128
+// and more, which give zero).
+pub fn shift_align(s1: &[u8; 64], pre: u32, s2: &[u8; 64], bytes: u32) -> Option<[u8; 64]> {
+    match (pre, bytes) {
+        (_, 128..) => Some([0; 64]),
+        (1, 4..=64) => {
+            let first = 64 - bytes as usize;
+            Some(std::array::from_fn(|i| if i < first { s1[4 + i] } else { s2[i - first] }))
+        }
+        _ => None,
+    }
 }
 
 /// Every lane of `bits` holds the low bits of `value`.
@@ -140,9 +164,12 @@ mod tests {
     #[test]
     fn shift_joins_two_vectors() {
         let (a, b): ([u8; 64], [u8; 64]) = (std::array::from_fn(|i| i as u8), std::array::from_fn(|i| 100 + i as u8));
-        assert_eq!(shift(&a, &b, 0), a);
-        assert_eq!(shift(&a, &b, 64), b);
-        assert_eq!((shift(&a, &b, 5)[0], shift(&a, &b, 5)[59]), (5, 100));
+        assert_eq!(shift(&a, &b, 0), Some(a));
+        assert_eq!(shift(&a, &b, 64), Some(b));
+        assert_eq!(shift(&a, &b, 5).map(|v| (v[0], v[59])), Some((5, 100)));
+        assert_eq!((shift(&a, &b, 65), shift(&a, &b, 128)), (None, Some([0; 64])));
+        assert_eq!(shift_align(&a, 1, &b, 60).map(|v| (v[0], v[4])), Some((4, 100)));
+        assert_eq!(shift_align(&a, 2, &b, 60), None);
     }
 
     #[test]

@@ -158,7 +158,15 @@ fn legal_shift(shift: u32, acc_bits: u32) -> Result<(), Undefined> {
 }
 
 /// `out[i] = saturate(round(acc[i] / 2^shift))`, cut to the vector lane.
-pub fn srs(acc: &[u8], out: &mut [u8], w: Widths, shift: u32, signed: bool, rnd: u32, sat: u32) -> Result<(), Undefined> {
+pub fn srs(
+    acc: &[u8],
+    out: &mut [u8],
+    w: Widths,
+    shift: u32,
+    signed: bool,
+    rnd: u32,
+    sat: u32,
+) -> Result<(), Undefined> {
     let (rnd, sat) = (Rounding::from_register(rnd)?, Saturation::from_register(sat)?);
     legal_shift(shift, w.acc_bits)?;
     for i in 0..w.lanes {
