@@ -1,0 +1,202 @@
+//! `pack`: codes and scales arrive where the layout says, and only what can be packed exactly is packed.
+
+mod synthetic;
+
+use std::path::Path;
+
+use gemma::{Checkpoint, Error, PackReport, Unwatched, Watch};
+use half::bf16;
+use npu_package::PackedModel;
+use npu_package::layout::QkvPanels;
+use safetensors::Dtype;
+use serde_json::json;
+use synthetic::{Synthetic, contents};
+
+const QKV: [&str; 3] = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+
+fn pack(source: &Path, out: &Path) -> Result<PackReport, Error> {
+    gemma::pack(&Checkpoint::open(source)?, out, false, &Unwatched)
+}
+
+/// The refusal for a two-layer INT8 checkpoint after `change`; the output must not exist afterwards.
+fn refused_after(change: impl FnOnce(&mut Synthetic)) -> String {
+    let mut made = Synthetic::int8(2);
+    change(&mut made);
+    let parent = tempfile::tempdir().unwrap();
+    let message = pack(made.saved().path(), &parent.path().join("out")).unwrap_err().to_string();
+    assert!(contents(parent.path()).is_empty(), "{message}");
+    message
+}
+
+#[track_caller]
+fn assert_says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+}
+
+/// Rows of q, k and v one after the other, and the scale of each row.
+fn expected(made: &Synthetic, layer: usize) -> (Vec<i8>, Vec<u16>) {
+    let (mut weights, mut scales) = (Vec::new(), Vec::new());
+    for projection in QKV {
+        let name = made.name(layer, projection);
+        let weight = &made.tensors[&name];
+        weights.extend(weight.data.iter().map(|&code| code as i8));
+        let scale: Vec<u16> = made.tensors[&format!("{name}_scale")]
+            .data
+            .chunks_exact(2)
+            .map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
+            .collect();
+        let rows = weight.shape[0];
+        scales.extend(if scale.len() == 1 { vec![scale[0]; rows] } else { scale });
+    }
+    (weights, scales)
+}
+
+fn assert_packed(made: &Synthetic, out: &Path, layers: usize) {
+    let model = PackedModel::open(out).unwrap();
+    model.verify().unwrap();
+    let panels = QkvPanels::new(256, 512, 256, 256).unwrap();
+    for layer in 0..layers {
+        let unpacked = panels.unpack(&model.read_layer(layer).unwrap()).unwrap();
+        let (weights, scales) = expected(made, layer);
+        assert!(unpacked.weights == weights && unpacked.scales == scales, "layer {layer}");
+    }
+}
+
+#[test]
+fn per_channel_weights_unpack_to_what_was_packed() {
+    let made = Synthetic::int8(3);
+    assert!(expected(&made, 0).0.contains(&-128), "the most negative code must be among the weights");
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    let report = pack(made.saved().path(), &out).unwrap();
+    assert_eq!([report.layers, report.inputs, report.outputs], [3, 256, 1024]);
+    assert_eq!(report.bytes, 3 * report.bytes_per_layer);
+    assert_packed(&made, &out, 3);
+    let description = PackedModel::open(&out).unwrap();
+    assert_eq!(description.description().model.kv_heads, 2);
+    assert_eq!(description.description().layers[2].qkv_entry.sha256, report.files[2].sha256);
+}
+
+#[test]
+fn shards_may_part_a_layer_anywhere() {
+    let made = Synthetic::int8(2);
+    let (source, parent) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    made.write_sharded(source.path(), true);
+    let out = parent.path().join("out");
+    pack(source.path(), &out).unwrap();
+    assert_packed(&made, &out, 2);
+}
+
+#[test]
+fn a_scalar_scale_is_repeated_for_every_row() {
+    let made = Synthetic::per_layer(2);
+    let (source, parent) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    made.write_per_layer(source.path(), 2);
+    let out = parent.path().join("out");
+    pack(source.path(), &out).unwrap();
+    assert_packed(&made, &out, 2);
+}
+
+#[test]
+fn a_compressed_tensors_scale_per_tensor() {
+    let mut made = Synthetic::int8(1);
+    made.config["quantization_config"]["config_groups"]["group_0"]["weights"]["strategy"] = json!("tensor");
+    for projection in synthetic::PROJECTIONS {
+        let name = format!("{}_scale", made.name(0, projection));
+        made.put(&name, Dtype::BF16, vec![1], bf16::from_f32(0.03).to_le_bytes().to_vec());
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    pack(made.saved().path(), &out).unwrap();
+    assert_packed(&made, &out, 1);
+}
+
+#[test]
+fn what_quantize_writes_is_packed_without_change() {
+    let (dense, int8, parent) =
+        (Synthetic::dense(1, Dtype::BF16).saved(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    gemma::quantize(&Checkpoint::open(dense.path()).unwrap(), int8.path(), false, &Unwatched).unwrap();
+    let out = parent.path().join("out");
+    pack(int8.path(), &out).unwrap();
+    let mut written = Synthetic::int8(1);
+    written.tensors = synthetic::read_tensors(&int8.path().join("model.safetensors"));
+    assert_packed(&written, &out, 1);
+}
+
+#[test]
+fn scales_that_are_no_scales() {
+    let scale = "model.layers.1.self_attn.k_proj.weight_scale";
+    for (value, shown) in [(bf16::NAN, "NaN"), (bf16::INFINITY, "inf"), (bf16::NEG_ONE, "-1"), (bf16::ZERO, "0")] {
+        let message = refused_after(|made| made.poke(scale, 200, value));
+        assert_says(&message, &["model.safetensors", scale, "row 200", &format!("scale is {shown};")]);
+    }
+}
+
+#[test]
+fn scales_are_never_rounded() {
+    let message = refused_after(|made| {
+        for layer in 0..2 {
+            for projection in synthetic::PROJECTIONS {
+                let name = made.name(layer, projection);
+                let rows = made.tensors[&name].shape[0];
+                made.put(&format!("{name}_scale"), Dtype::F32, vec![rows, 1], 0.01f32.to_le_bytes().repeat(rows));
+            }
+        }
+    });
+    assert_says(&message, &["q_proj.weight_scale is F32 [512, 1]", "scales are BF16"]);
+}
+
+#[test]
+fn weights_that_are_not_quantised() {
+    let dense = Synthetic::dense(1, Dtype::BF16).saved();
+    let parent = tempfile::tempdir().unwrap();
+    let message = pack(dense.path(), &parent.path().join("out")).unwrap_err().to_string();
+    assert_says(&message, &["not quantised", "model.layers.0.self_attn.q_proj.weight is BF16 [512, 256]"]);
+}
+
+#[test]
+fn dimensions_that_no_pass_covers() {
+    let message = refused_after(|made| {
+        made.config["num_key_value_heads"] = json!(1);
+        for layer in 0..2 {
+            for projection in ["self_attn.k_proj", "self_attn.v_proj"] {
+                let name = made.name(layer, projection);
+                made.put(&name, Dtype::I8, vec![128, 256], vec![1; 128 * 256]);
+                made.put(&format!("{name}_scale"), Dtype::BF16, vec![128, 1], vec![0x3C; 256]);
+            }
+        }
+    });
+    assert_says(&message, &["k_proj.weight has N (outputs) = 128", "a multiple of 256"]);
+}
+
+#[test]
+fn an_existing_output_needs_force_and_a_foreign_one_is_kept() {
+    let source = Synthetic::int8(1).saved();
+    let checkpoint = Checkpoint::open(source.path()).unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    pack(source.path(), &out).unwrap();
+    let error = pack(source.path(), &out).unwrap_err();
+    assert!(error.to_string().contains("exists") && error.remedy().unwrap().contains("--force"), "{error}");
+    gemma::pack(&checkpoint, &out, true, &Unwatched).unwrap();
+    let error = gemma::pack(&checkpoint, source.path(), true, &Unwatched).unwrap_err();
+    assert_says(&error.to_string(), &["is not a packed model; it is not replaced"]);
+}
+
+#[test]
+fn an_interrupt_leaves_nothing() {
+    struct Stop;
+    impl Watch for Stop {
+        fn cancelled(&self) -> bool {
+            true
+        }
+    }
+    let source = Synthetic::int8(1).saved();
+    let parent = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(source.path()).unwrap();
+    let error = gemma::pack(&checkpoint, &parent.path().join("out"), false, &Stop).unwrap_err();
+    assert!(matches!(error, Error::Cancelled { .. }), "{error}");
+    assert!(contents(parent.path()).is_empty());
+}
