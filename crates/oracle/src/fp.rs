@@ -157,12 +157,20 @@ fn aligned_sum(addends: &[Class], flush_keeps_sign: bool) -> f32 {
     f32::from_bits(sign | (field as u32) << 23 | (magnitude as u32 & 0x7F_FFFF))
 }
 
+/// Products that meet in one lane of the widest mode, 4x8x4.
+const PRODUCTS_MAX: usize = 8;
+
 /// One lane of `vmac.f` (`negate` false) or `vmsc.f` (`negate` true): `acc ± Σ a·b`. A lane of `vmul.f` has `acc` = `None`.
 pub fn mac_lane(acc: Option<f32>, products: &[(u16, u16)], negate: bool) -> f32 {
-    let mut addends = Vec::with_capacity(products.len() + 1);
-    addends.extend(acc.map(|a| classify_f32(a.to_bits(), false)));
-    addends.extend(products.iter().map(|&(a, b)| classify_product(a, b, negate)));
-    aligned_sum(&addends, false)
+    let mut addends = [const { Class::Zero }; 1 + PRODUCTS_MAX];
+    assert!(products.len() <= PRODUCTS_MAX, "a lane sums at most {PRODUCTS_MAX} products");
+    if let Some(acc) = acc {
+        addends[0] = classify_f32(acc.to_bits(), false);
+    }
+    for (addend, &(a, b)) in addends[1..].iter_mut().zip(products) {
+        *addend = classify_product(a, b, negate);
+    }
+    aligned_sum(&addends[..1 + products.len()], false)
 }
 
 /// One lane of `vadd.f` (`negate` false) or `vsub.f` (`negate` true).

@@ -4,11 +4,12 @@
 //! 1. a = max |x[s]|; i = bf16(127 / a), ties to even; q = rne(x · i). The token's scale is 1 / i, kept as two bfloat16 limbs.
 //! 2. acc = Σ q · w, exact int32.
 //! 3. v = float32(acc) by two magic numbers; v = v₁ + v₂, S = (t₁ + t₂) · s_ch = S₁ + S₂ in bfloat16 limbs.
-//! 4. y = bf16((v₁S₁ + v₂S₁) + v₁S₂), each bracket one aligned sum of the vector unit.
+//! 4. y = bf16((v₁S₁ + v₂S₁) + v₁S₂ + v₂S₂), the bracket and the whole each one aligned sum of the vector unit.
 //!
 //! A token holding an infinity or a NaN comes out as NaN; one whose largest magnitude is below 2^-95 comes out as zero.
 
 use crate::fp::{add_lane, bf16_rne, mac_lane, widen};
+use std::thread;
 
 /// bfloat16 quiet NaN.
 pub const BF16_NAN: u16 = 0x7FC0;
@@ -94,15 +95,16 @@ pub fn widen_accumulator(acc: i32) -> f32 {
 
 /// One output: `acc` scaled by the token's and the channel's scale.
 pub fn scale_output(acc: i32, token: TokenScale, channel: u16) -> u16 {
-    const ONE: u16 = 0x3F80;
+    // The first limb is taken off in two halves: rounded up past a power of two, a whole one would cost the rest its last bit.
+    const HALF: u16 = 0x3F00;
     let limbs = |value: f32| {
         let first = bf16_rne(value);
-        (first, bf16_rne(mac_lane(Some(value), &[(first, ONE)], true)))
+        (first, bf16_rne(mac_lane(Some(value), &[(first, HALF), (first, HALF)], true)))
     };
     let (v1, v2) = limbs(widen_accumulator(acc));
     let (s1, s2) = limbs(mac_lane(None, &[(token.high, channel), (token.low, channel)], false));
     let y = mac_lane(None, &[(v1, s1), (v2, s1)], false);
-    bf16_rne(mac_lane(Some(y), &[(v1, s2)], false))
+    bf16_rne(mac_lane(Some(y), &[(v1, s2), (v2, s2)], false))
 }
 
 /// The whole projection: bfloat16 outputs `[s][n]` from exact accumulators.

@@ -1,0 +1,123 @@
+//! `bennu-lab bench`: modelled time of a package's kernels.
+
+use std::path::PathBuf;
+
+use aie2_sim::RunReport;
+use anyhow::Result;
+use npu_package::{Kernel, Package};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::case::{self, Case};
+use crate::machine::{CLOCK_HZ, Loaded, known};
+use crate::report::Row;
+use crate::verify;
+
+/// DDR rates in bytes per second: the eight shim channels at 1.028 GHz, and a cautious share of two DDR5 channels.
+const DDR_RATES: [(&str, Option<f64>); 3] = [("ddr_unlimited", None), ("ddr_32.9", Some(32.9e9)), ("ddr_15", Some(15e9))];
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Package directory
+    package: PathBuf,
+
+    /// Seed of the random data
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Only the kernels of these sequence lengths
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    seq: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct Channel {
+    channel: String,
+    bytes: u64,
+    bytes_per_cycle: f64,
+}
+
+/// Runs the verb; false if a kernel differs from its specification.
+pub fn run(args: &Args, json: bool) -> Result<bool> {
+    let package = Package::open(&args.package)?;
+    let mut documents = Vec::new();
+    let mut equal = true;
+    for kernel in package.manifest().kernels.iter().filter(|k| args.seq.is_empty() || args.seq.contains(&k.seq)) {
+        known(kernel)?;
+        let case = Case::random(case::shape(package.manifest(), kernel)?, args.seed)?;
+        let row = verify::verify(&package, kernel, &case, format!("random weights, seed {}", args.seed), 0)?;
+        equal &= row.bit_equal;
+        let mut times = serde_json::Map::new();
+        let mut unlimited: Option<RunReport> = None;
+        for (name, rate) in DDR_RATES {
+            let report = time(&package, kernel, &case, rate)?;
+            times.insert(name.into(), json!(report.cycles as f64 / CLOCK_HZ * 1e3));
+            unlimited.get_or_insert(report);
+        }
+        let Some(report) = unlimited else { continue };
+        let document = document(kernel, &row, &report, times)?;
+        if !json {
+            print!("{}{}", row.table(), table(&document));
+        }
+        documents.push(document);
+    }
+    if json {
+        println!("{:#}", json!({ "kernels": documents }));
+    }
+    Ok(equal)
+}
+
+fn time(package: &Package, kernel: &Kernel, case: &Case, rate: Option<f64>) -> Result<RunReport> {
+    let mut loaded = Loaded::new(package, kernel, rate)?;
+    loaded.write("x", &case.x_bytes())?;
+    loaded.write("weights", &case.packed)?;
+    Ok(loaded.run()?.report)
+}
+
+fn document(kernel: &Kernel, row: &Row, report: &RunReport, times: serde_json::Map<String, Value>) -> Result<Value> {
+    let mut document = serde_json::to_value(row)?;
+    let cycles = report.cycles as f64;
+    let channels: Vec<Channel> = report
+        .shim_channels
+        .iter()
+        .map(|c| Channel { channel: c.channel.to_string(), bytes: c.bytes, bytes_per_cycle: c.bytes as f64 / cycles })
+        .collect();
+    let (bundles, lock): (u64, u64) =
+        report.cores.iter().fold((0, 0), |(b, l), core| (b + core.bundles, l + core.stalls.lock));
+    let waiting = lock as f64 / (bundles + lock).max(1) as f64;
+    let vmacs: u64 = report.cores.iter().map(|c| c.vmacs).sum();
+    let busiest = channels.iter().map(|c| c.bytes_per_cycle).fold(0.0, f64::max);
+    // SOURCE: AM020 ch. 2: a stream carries 4 bytes per cycle.
+    let bound = if busiest > 4.0 * vmacs as f64 / (cycles * report.cores.len().max(1) as f64) {
+        "DMA: the fullest shim channel is busier than the vector units"
+    } else {
+        "compute: the vector units are busier than any shim channel"
+    };
+    let fields = document.as_object_mut().expect("a row is an object");
+    fields.insert("bound".into(), json!(bound));
+    fields.insert("time_ms".into(), Value::Object(times));
+    fields.insert("modelled".into(), json!(true));
+    fields.insert("shim_channels".into(), serde_json::to_value(&channels)?);
+    fields.insert("cores_waiting_for_locks".into(), json!(waiting));
+    fields.insert("vmac_per_core_cycle".into(), json!(vmacs as f64 / (cycles * report.cores.len().max(1) as f64)));
+    fields.insert("loops".into(), serde_json::to_value(&kernel.report.loops)?);
+    Ok(document)
+}
+
+fn table(document: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<47} {value}\n"));
+    for (name, ms) in document["time_ms"].as_object().into_iter().flatten() {
+        line(&format!("time at 1.028 GHz, modelled, {name}"), format!("{:.3} ms", ms.as_f64().unwrap_or(f64::NAN)));
+    }
+    line("bound", document["bound"].as_str().unwrap_or_default().to_owned());
+    let percent = |key: &str| format!("{:.1} %", document[key].as_f64().unwrap_or(f64::NAN) * 1e2);
+    line("core cycles with a vmac", percent("vmac_per_core_cycle"));
+    line("core cycles waiting for locks", percent("cores_waiting_for_locks"));
+    for channel in document["shim_channels"].as_array().into_iter().flatten() {
+        let rate = channel["bytes_per_cycle"].as_f64().unwrap_or(f64::NAN);
+        line(channel["channel"].as_str().unwrap_or_default(), format!("{} bytes, {rate:.2} per cycle", channel["bytes"]));
+    }
+    text
+}

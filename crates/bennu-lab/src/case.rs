@@ -1,0 +1,167 @@
+//! Operands of a projection and what must come out.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use npu_package::layout::{QkvPanels, QkvShape};
+use npu_package::{Kernel, Manifest, PackedModel};
+use oracle::data::{self, Weights};
+use oracle::w8a8::{self, TokenScale};
+
+/// Activations and weights of one projection.
+pub struct Case {
+    /// Sizes.
+    pub shape: QkvShape,
+    /// bf16 bits, `[s][k]`.
+    pub x: Vec<u16>,
+    /// Codes, `[n][k]`.
+    pub codes: Vec<i8>,
+    /// bf16 bits, `[n]`.
+    pub scales: Vec<u16>,
+    /// Where the weights came from before quantisation, if the case made them up.
+    unquantised: Option<Weights>,
+    /// The kernel's weights operand.
+    pub packed: Vec<u8>,
+}
+
+/// What the specification says of a case.
+pub struct Expected {
+    /// Exact sums `[s][n]`.
+    pub acc: Vec<i32>,
+    /// Token scales `[s]`.
+    pub tokens: Vec<TokenScale>,
+    /// Output bits in the order of the `qkv` buffer.
+    pub qkv: Vec<u16>,
+}
+
+/// How far outputs are from float64.
+pub struct Errors {
+    /// Relative Frobenius error against float64 on the same quantised inputs.
+    pub rel_f64: f64,
+    /// Largest absolute error against the same.
+    pub max_abs: f64,
+    /// Relative Frobenius error against float64 on unquantised inputs, over the sampled rows.
+    pub rel_unquantised: Option<f64>,
+}
+
+/// Sizes of a kernel from its package.
+pub fn shape(manifest: &Manifest, kernel: &Kernel) -> Result<QkvShape> {
+    Ok(QkvShape::with_panels(kernel.seq, manifest.model.qkv_panels()?)?)
+}
+
+impl Case {
+    /// Fresh random data from a seed.
+    pub fn random(shape: QkvShape, seed: u64) -> Result<Self> {
+        let panels = shape.panels();
+        let mut weights = Weights::normal(seed, panels.n(), panels.hidden());
+        let (codes, scales) = (std::mem::take(&mut weights.codes), std::mem::take(&mut weights.scales));
+        let x = data::activations(seed, shape.seq() * panels.hidden());
+        let packed = pack(panels, &codes, &scales)?;
+        Ok(Self { shape, x, codes, scales, unquantised: Some(weights), packed })
+    }
+
+    /// Weights of one layer of a packed model, random activations.
+    pub fn of_layer(shape: QkvShape, model: &PackedModel, layer: usize, seed: u64) -> Result<Self> {
+        let packed = model.read_layer(layer)?;
+        let panels = shape.panels();
+        let unpacked = panels.unpack(&packed).with_context(|| format!("layer {layer}"))?;
+        let x = data::activations(seed, shape.seq() * panels.hidden());
+        Ok(Self { shape, x, codes: unpacked.weights, scales: unpacked.scales, unquantised: None, packed })
+    }
+
+    /// Bytes of the `x` operand.
+    pub fn x_bytes(&self) -> Vec<u8> {
+        self.x.iter().flat_map(|bits| bits.to_le_bytes()).collect()
+    }
+
+    /// The specification's answer.
+    pub fn expected(&self) -> Expected {
+        let panels = self.shape.panels();
+        let (k, n) = (panels.hidden(), panels.n());
+        let mut codes = Vec::with_capacity(self.x.len());
+        let mut tokens = Vec::new();
+        for row in self.x.chunks_exact(k) {
+            let (q, scale) = w8a8::quantise_token(row);
+            codes.extend(q);
+            tokens.push(scale);
+        }
+        let acc = oracle::gemm::i8_nt(&codes, &self.codes, tokens.len(), n, k);
+        let rows = w8a8::scale_outputs(&acc, &tokens, &self.scales);
+        Expected { acc, tokens, qkv: self.split(&rows) }
+    }
+
+    /// `[s][n]` to q, k and v one after the other.
+    fn split<T: Copy>(&self, rows: &[T]) -> Vec<T> {
+        let panels = self.shape.panels();
+        let mut first = 0;
+        let mut out = Vec::with_capacity(rows.len());
+        for width in [panels.n_q(), panels.n_k(), panels.n_v()] {
+            for row in rows.chunks_exact(panels.n()) {
+                out.extend_from_slice(&row[first..first + width]);
+            }
+            first += width;
+        }
+        out
+    }
+
+    /// Errors of outputs against float64; `rows` tokens are compared with unquantised float64.
+    pub fn errors(&self, expected: &Expected, qkv: &[u16], rows: usize) -> Errors {
+        let exact = self.split(&w8a8::exact_outputs(&expected.acc, &expected.tokens, &self.scales));
+        let value = |bits: u16| f64::from(oracle::fp::widen(bits));
+        let rel_f64 = w8a8::relative_frobenius(qkv.iter().map(|&b| value(b)), exact.iter().copied());
+        let max_abs = qkv.iter().zip(&exact).map(|(&b, e)| (value(b) - e).abs()).fold(0.0, f64::max);
+        Errors { rel_f64, max_abs, rel_unquantised: self.unquantised_error(qkv, rows) }
+    }
+
+    fn unquantised_error(&self, qkv: &[u16], rows: usize) -> Option<f64> {
+        let weights = self.unquantised.as_ref()?;
+        let (panels, seq) = (self.shape.panels(), self.shape.seq());
+        let rows = rows.min(seq);
+        let k = panels.hidden();
+        let mut pairs = Vec::with_capacity(rows * panels.n());
+        for n in 0..panels.n() {
+            let w = weights.unquantised_row(n);
+            let (start, width, column) = self.place(n);
+            for s in 0..rows {
+                let x = &self.x[s * k..(s + 1) * k];
+                let exact: f64 = x.iter().zip(&w).map(|(&x, &w)| f64::from(oracle::fp::widen(x)) * f64::from(w)).sum();
+                pairs.push((f64::from(oracle::fp::widen(qkv[start + s * width + column])), exact));
+            }
+        }
+        Some(w8a8::relative_frobenius(pairs.iter().map(|p| p.0), pairs.iter().map(|p| p.1)))
+    }
+
+    /// Start of the output that holds column `n`, its width, and the column in it.
+    fn place(&self, n: usize) -> (usize, usize, usize) {
+        let (panels, seq) = (self.shape.panels(), self.shape.seq());
+        let (n_q, n_k) = (panels.n_q(), panels.n_k());
+        if n < n_q {
+            (0, n_q, n)
+        } else if n < n_q + n_k {
+            (seq * n_q, n_k, n - n_q)
+        } else {
+            (seq * (n_q + n_k), panels.n_v(), n - n_q - n_k)
+        }
+    }
+}
+
+/// The weights operand from row-major codes.
+pub fn pack(panels: &QkvPanels, codes: &[i8], scales: &[u16]) -> Result<Vec<u8>> {
+    use npu_package::layout::QkvRows;
+    let mut packed = vec![0; panels.bytes()];
+    let k = panels.hidden();
+    let (q_end, k_end) = (panels.n_q(), panels.n_q() + panels.n_k());
+    let rows = |from: usize, to: usize| QkvRows { weights: &codes[from * k..to * k], scales: &scales[from..to] };
+    panels.pack(rows(0, q_end), rows(q_end, k_end), rows(k_end, panels.n()), &mut packed)?;
+    Ok(packed)
+}
+
+/// Opens a packed model and checks that it is the package's model.
+pub fn packed_model(path: &Path, manifest: &Manifest) -> Result<PackedModel> {
+    let model = PackedModel::open(path)?;
+    let (packed, package) = (model.manifest().model.qkv_panels()?, manifest.model.qkv_panels()?);
+    if packed != package {
+        bail!("{} holds {packed:?}, the package is compiled for {package:?}", path.display());
+    }
+    Ok(model)
+}

@@ -1,0 +1,93 @@
+//! One kernel of a package on the simulated array: load the PDI, run the stream, read the output.
+
+use std::time::Instant;
+
+use aie2_sim::{BufferId, Config, Machine, RunReport};
+use anyhow::{Context, Result, bail};
+use npu_package::{Direction, Kernel, Package};
+
+/// Cycles per second used to turn modelled cycles into time.
+// MEASURED: FIM43-Redeye/xdna-emu, findings of 2026-08-04: the clock Phoenix reaches under load, 1.028 GHz.
+pub const CLOCK_HZ: f64 = 1.028e9;
+
+/// A loaded kernel with its host buffers.
+pub struct Loaded {
+    machine: Machine,
+    buffers: Vec<(String, BufferId)>,
+    txn: Vec<u8>,
+}
+
+/// What a run gave.
+pub struct Ran {
+    /// Costs.
+    pub report: RunReport,
+    /// Seconds on this host.
+    pub wall_s: f64,
+}
+
+impl Loaded {
+    /// Loads PDI and stream from the package's files and allocates the buffers the manifest lists. `ddr_bytes_per_s` caps all DDR traffic.
+    pub fn new(package: &Package, kernel: &Kernel, ddr_bytes_per_s: Option<f64>) -> Result<Self> {
+        let config = Config {
+            ddr_millibytes_per_cycle: ddr_bytes_per_s.map(|rate| (rate / CLOCK_HZ * 1e3).round() as u64),
+            ..Config::default()
+        };
+        let mut machine = Machine::new(config);
+        machine.load_pdi(&package.read_file(&kernel.files.pdi)?).context("loading the PDI")?;
+        for program in &kernel.programs {
+            let [col, row] = program.tile;
+            machine.core_mut(col, row)?.allow_early_reads(program.early_reads.iter().copied());
+        }
+        let mut buffers = Vec::new();
+        for arg in &kernel.args {
+            buffers.push((arg.name.clone(), machine.alloc(&arg.name, usize::try_from(arg.bytes)?)));
+        }
+        Ok(Self { machine, buffers, txn: package.read_file(&kernel.files.txn)? })
+    }
+
+    /// The simulated machine, for hooks.
+    pub fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// The buffer of a name.
+    pub fn buffer(&self, name: &str) -> Result<BufferId> {
+        let found = self.buffers.iter().find(|(n, _)| n == name).map(|(_, id)| *id);
+        found.with_context(|| format!("the kernel has no buffer {name:?}"))
+    }
+
+    /// Fills an input.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let buffer = self.buffer(name)?;
+        Ok(self.machine.write_buffer(buffer, 0, bytes)?)
+    }
+
+    /// Runs the stream once.
+    pub fn run(&mut self) -> Result<Ran> {
+        let start = Instant::now();
+        let ids: Vec<BufferId> = self.buffers.iter().map(|(_, id)| *id).collect();
+        let report = self.machine.run(&self.txn, &ids).context("running the instruction stream")?;
+        Ok(Ran { report, wall_s: start.elapsed().as_secs_f64() })
+    }
+
+    /// Reads an output; every byte must have been written.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        Ok(self.machine.read_buffer(self.buffer(name)?)?)
+    }
+}
+
+/// Refuses kernels this tool has no specification for.
+pub fn known(kernel: &Kernel) -> Result<()> {
+    const NAME: &str = "w8a8_qkv_projection";
+    if kernel.kernel != NAME {
+        bail!("no specification of kernel {:?}; bennu-lab knows {NAME:?}", kernel.kernel);
+    }
+    let expected = [("x", Direction::In), ("weights", Direction::In), ("qkv", Direction::Out), ("scratch", Direction::Scratch)];
+    for (name, direction) in expected {
+        match kernel.argument(name) {
+            Some(arg) if arg.direction == direction => {}
+            _ => bail!("kernel {NAME:?} must have a buffer {name:?} ({direction:?})"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `bennu-lab verify`: kernels of a package against their specification.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use npu_package::{Kernel, Package, PackedModel};
+use serde_json::json;
+
+use crate::case::{self, Case};
+use crate::machine::{self, Loaded};
+use crate::report::Row;
+
+/// Largest accepted relative Frobenius error against float64 on the same quantised inputs: 2^-8.
+pub const REL_ERROR_MAX: f64 = 1.0 / 256.0;
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Package directory
+    package: PathBuf,
+
+    /// Take the weights of this packed model, every layer, instead of random ones
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+
+    /// Seed of the random data
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Tokens compared with unquantised float64
+    #[arg(long, default_value_t = 2)]
+    rows: usize,
+}
+
+/// Runs the verb; false if anything differs.
+pub fn run(args: &Args, json: bool) -> Result<bool> {
+    let package = Package::open(&args.package)?;
+    package.verify()?;
+    let model = args.model.as_ref().map(|path| case::packed_model(path, package.manifest())).transpose()?;
+    let mut rows = Vec::new();
+    for kernel in &package.manifest().kernels {
+        machine::known(kernel)?;
+        for (case, weights) in cases(&package, kernel, model.as_ref(), args.seed)? {
+            let row = verify(&package, kernel, &case, weights, args.rows)?;
+            if !json {
+                print!("{}", row.table());
+            }
+            rows.push(row);
+        }
+    }
+    if json {
+        println!("{:#}", json!({ "kernels": rows }));
+    }
+    Ok(rows.iter().all(|row| row.bit_equal && row.rel_error_f64 <= REL_ERROR_MAX))
+}
+
+fn cases(package: &Package, kernel: &Kernel, model: Option<&PackedModel>, seed: u64) -> Result<Vec<(Case, String)>> {
+    let shape = case::shape(package.manifest(), kernel)?;
+    let Some(model) = model else {
+        return Ok(vec![(Case::random(shape, seed)?, format!("random weights, seed {seed}"))]);
+    };
+    let layers = model.manifest().layers.len();
+    (0..layers).map(|n| Ok((Case::of_layer(shape, model, n, seed)?, format!("packed layer {n}")))).collect()
+}
+
+/// Runs one case and compares it.
+pub fn verify(package: &Package, kernel: &Kernel, case: &Case, weights: String, rows: usize) -> Result<Row> {
+    let mut loaded = Loaded::new(package, kernel, None)?;
+    loaded.write("x", &case.x_bytes())?;
+    loaded.write("weights", &case.packed)?;
+    let ran = loaded.run()?;
+    let qkv: Vec<u16> = loaded.read("qkv")?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+    let expected = case.expected();
+    let differing = qkv.iter().zip(&expected.qkv).filter(|(a, b)| !same(**a, **b)).count();
+    let errors = case.errors(&expected, &qkv, rows);
+    Ok(Row::new(kernel, &case.shape, weights, &ran.report, ran.wall_s, differing, &errors))
+}
+
+/// Equal bits; NaN payloads are not architectural, so any NaN equals any other.
+fn same(a: u16, b: u16) -> bool {
+    let nan = |bits: u16| bits & 0x7FFF > 0x7F80;
+    a == b || (nan(a) && nan(b))
+}
