@@ -14,7 +14,8 @@ use crate::report::Row;
 use crate::verify;
 
 /// DDR rates in bytes per second: the eight shim channels at 1.028 GHz, and a cautious share of two DDR5 channels.
-const DDR_RATES: [(&str, Option<f64>); 3] = [("ddr_unlimited", None), ("ddr_32.9", Some(32.9e9)), ("ddr_15", Some(15e9))];
+const DDR_RATES: [(&str, Option<f64>); 3] =
+    [("ddr_unlimited", None), ("ddr_32.9", Some(32.9e9)), ("ddr_15", Some(15e9))];
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -117,7 +118,10 @@ fn table(document: &Value) -> String {
     line("core cycles waiting for locks", percent("cores_waiting_for_locks"));
     for channel in document["shim_channels"].as_array().into_iter().flatten() {
         let rate = channel["bytes_per_cycle"].as_f64().unwrap_or(f64::NAN);
-        line(channel["channel"].as_str().unwrap_or_default(), format!("{} bytes, {rate:.2} per cycle", channel["bytes"]));
+        line(
+            channel["channel"].as_str().unwrap_or_default(),
+            format!("{} bytes, {rate:.2} per cycle", channel["bytes"]),
+        );
     }
     text
 }

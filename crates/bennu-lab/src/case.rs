@@ -159,7 +159,7 @@ pub fn pack(panels: &QkvPanels, codes: &[i8], scales: &[u16]) -> Result<Vec<u8>>
 /// Opens a packed model and checks that it is the package's model.
 pub fn packed_model(path: &Path, manifest: &Manifest) -> Result<PackedModel> {
     let model = PackedModel::open(path)?;
-    let (packed, package) = (model.manifest().model.qkv_panels()?, manifest.model.qkv_panels()?);
+    let (packed, package) = (model.description().model.qkv_panels()?, manifest.model.qkv_panels()?);
     if packed != package {
         bail!("{} holds {packed:?}, the package is compiled for {package:?}", path.display());
     }

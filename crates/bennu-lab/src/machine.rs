@@ -82,7 +82,8 @@ pub fn known(kernel: &Kernel) -> Result<()> {
     if kernel.kernel != NAME {
         bail!("no specification of kernel {:?}; bennu-lab knows {NAME:?}", kernel.kernel);
     }
-    let expected = [("x", Direction::In), ("weights", Direction::In), ("qkv", Direction::Out), ("scratch", Direction::Scratch)];
+    let expected =
+        [("x", Direction::In), ("weights", Direction::In), ("qkv", Direction::Out), ("scratch", Direction::Scratch)];
     for (name, direction) in expected {
         match kernel.argument(name) {
             Some(arg) if arg.direction == direction => {}

@@ -59,7 +59,7 @@ fn cases(package: &Package, kernel: &Kernel, model: Option<&PackedModel>, seed: 
     let Some(model) = model else {
         return Ok(vec![(Case::random(shape, seed)?, format!("random weights, seed {seed}"))]);
     };
-    let layers = model.manifest().layers.len();
+    let layers = model.description().layers.len();
     (0..layers).map(|n| Ok((Case::of_layer(shape, model, n, seed)?, format!("packed layer {n}")))).collect()
 }
 

@@ -107,15 +107,25 @@ pub fn scale_output(acc: i32, token: TokenScale, channel: u16) -> u16 {
     bf16_rne(mac_lane(Some(y), &[(v1, s2), (v2, s2)], false))
 }
 
-/// The whole projection: bfloat16 outputs `[s][n]` from exact accumulators.
+/// The whole projection: bfloat16 outputs `[s][n]` from exact accumulators. Uses the machine's threads.
 pub fn scale_outputs(acc: &[i32], tokens: &[TokenScale], channels: &[u16]) -> Vec<u16> {
     let n = channels.len();
-    acc.chunks_exact(n)
-        .zip(tokens)
-        .flat_map(|(row, &token)| {
-            row.iter().zip(channels).map(move |(&acc, &channel)| scale_output(acc, token, channel))
-        })
-        .collect()
+    let mut out = vec![0; acc.len()];
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let rows_each = tokens.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let parts = out.chunks_mut(rows_each * n).zip(acc.chunks(rows_each * n)).zip(tokens.chunks(rows_each));
+        for ((out, acc), tokens) in parts {
+            scope.spawn(move || {
+                for ((out, acc), &token) in out.chunks_exact_mut(n).zip(acc.chunks_exact(n)).zip(tokens) {
+                    for ((y, &acc), &channel) in out.iter_mut().zip(acc).zip(channels) {
+                        *y = scale_output(acc, token, channel);
+                    }
+                }
+            });
+        }
+    });
+    out
 }
 
 /// float64 on the same quantised inputs: `acc · s_tok · s_ch`.
