@@ -486,3 +486,6 @@ fn aligned_target(target: u32) -> Result<u32, CoreFaultKind> {
         Ok(target)
     }
 }
+
+#[cfg(test)]
+mod tests;
