@@ -44,8 +44,8 @@ pub(crate) fn check(checkpoint: &Checkpoint) -> Result<Quantisation> {
         }
         None => {}
     }
-    if let Some(first) = wrong.first().cloned() {
-        return Err(Error::Contradiction { config: checkpoint.config_path(), first, all: wrong });
+    if !wrong.is_empty() {
+        return Err(Error::Contradiction { config: checkpoint.config_path(), all: wrong });
     }
     for tensor in checkpoint.tensors() {
         let unexplained = match checkpoint.role(tensor.name) {

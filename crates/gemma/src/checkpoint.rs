@@ -50,7 +50,7 @@ pub struct TensorRef<'a> {
 
 impl TensorRef<'_> {
     /// Refusal because this tensor breaks `rule`.
-    pub(crate) fn breaks(&self, rule: impl Into<String>) -> Error {
+    pub(crate) fn breaks(&self, rule: impl Into<Box<str>>) -> Error {
         Error::TensorRule {
             file: self.shard.path.clone(),
             tensor: self.name.to_owned(),
@@ -61,7 +61,7 @@ impl TensorRef<'_> {
     }
 
     /// Refusal because this tensor shows a scheme that is not read.
-    pub(crate) fn unsupported(&self, scheme: impl Into<String>) -> Error {
+    pub(crate) fn unsupported(&self, scheme: impl Into<Box<str>>) -> Error {
         Error::UnsupportedScheme {
             scheme: scheme.into(),
             file: self.shard.path.clone(),

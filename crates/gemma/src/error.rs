@@ -226,13 +226,11 @@ pub enum Error {
     },
 
     /// The tensors contradict config.json.
-    #[error("{} contradicts its tensors in {} place{}; first: {first}", config.display(), all.len(), if all.len() == 1 { "" } else { "s" })]
+    #[error("{} contradicts its tensors in {} place{}; first: {}", config.display(), all.len(), if all.len() == 1 { "" } else { "s" }, all[0])]
     Contradiction {
         /// config.json.
         config: PathBuf,
-        /// The first of `all`.
-        first: Mismatch,
-        /// Every mismatch found.
+        /// Every mismatch found; at least one.
         all: Vec<Mismatch>,
     },
 
@@ -240,7 +238,7 @@ pub enum Error {
     #[error("{}: quantisation {scheme} is not read: tensor {tensor} is {dtype} {shape}", file.display())]
     UnsupportedScheme {
         /// Name of the scheme.
-        scheme: String,
+        scheme: Box<str>,
         /// File of the witness.
         file: PathBuf,
         /// A tensor that shows it.
@@ -276,7 +274,7 @@ pub enum Error {
         /// Its shape.
         shape: Shape,
         /// What is required of it.
-        rule: String,
+        rule: Box<str>,
     },
 
     /// NaN, infinity, zero or a negative number where a scale should be.
