@@ -108,6 +108,11 @@ fn an_xclbin_with_the_pdi_inside() {
     let parts =
         ["xclbin, ", "AIE_PARTITION", "kernel bennu, id 0x901", "PDI 0: 5 commands", "PDI 0: program of core (0,2)"];
     assert_lists(&xclbin, &parts);
+    // The last word of the PDI's padding is set.
+    let place = xclbin.windows(image.len()).position(|window| window == image).unwrap() + image.len() - 1;
+    let damaged: Vec<u8> = xclbin.iter().enumerate().map(|(i, &byte)| if i == place { 1 } else { byte }).collect();
+    let (_dir, path) = file(&damaged);
+    assert_refused(&["disasm", path.to_str().unwrap()], &["damaged PDI", "caused by: "]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Shard {
         file.read_exact(&mut header).map_err(fail)?;
         let parsed: Metadata =
             serde_json::from_slice(&header).map_err(|source| Error::Header { path: path.to_owned(), source })?;
-        let expected_bytes = data_start + parsed.data_len() as u64;
+        let expected_bytes = data_start.saturating_add(parsed.data_len() as u64);
         if expected_bytes != file_bytes {
             return Err(wrong_length(expected_bytes));
         }

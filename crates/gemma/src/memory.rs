@@ -4,13 +4,11 @@
 //! computes 64 of the 256 output columns of a pass:
 //!
 //! ```text
-//! L1  per compute tile   A ring 2 × m×64    B ring 2 × 4096    C ring 2 × 1024    int32 accumulators m×64
+//! L1  per compute tile   A ring 2 × m×64    B ring 2 × 4096    C ring 2 × 1024    scales m×32 and a table
+//!                        int32 accumulators m×64, or one token of x while it is quantised
 //! L2  per memory tile    A ring 2 × m×256   B ring 8 × 4096    C ring 4 rows × 2 × 1024
 //! DDR                    x bf16 [S][K]      packed weights     q, k, v bf16       scratch of the quantised x
 //! ```
-//!
-//! The rings and the accumulators are counted. What a core keeps beside them (scales, stack) is placed by the compiler
-//! in what is left of the tile.
 
 use npu_package::layout::{LayoutError, QkvPanels, QkvShape, UNIT_BYTES};
 use serde::Serialize;
@@ -95,7 +93,9 @@ impl NpuMemory {
                 part("activations (A), 2 buffers", 2 * m * 64),
                 part("weights (B), 2 buffers", 2 * unit),
                 part("output (C), 2 buffers", 2 * C_BUFFER_BYTES),
-                part("accumulators, int32", m * 64 * 4),
+                part("token scales", m * 32),
+                part("reciprocals and absmax", 128 * 8 + 64),
+                part("accumulators, int32, or one token of x", (m * 64 * 4).max(2 * dims.hidden as u64)),
             ],
         );
         let l2 = tier(
@@ -143,7 +143,7 @@ mod tests {
     fn the_27b_at_the_block_limit() {
         let memory = of_27b(512);
         assert_eq!([memory.blocks, memory.rows_per_core], [1, 128]);
-        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 2048 + 32_768);
+        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 2048 + 4096 + 1088 + 32_768);
         assert_eq!(memory.l2.bytes_per_tile, 65_536 + 32_768 + 8192);
         // 4 columns x 32 passes x (84 + 1) units of 4096 bytes.
         assert_eq!(memory.ddr.parts[1].bytes, 44_564_480);

@@ -103,7 +103,7 @@ pub enum DisasmError {
         /// Why.
         source: IsaError,
     },
-    /// A damaged PDI.
+    /// A damaged PDI, alone or in an xclbin.
     #[error("{}: damaged PDI", path.display())]
     Pdi {
         /// The file.
@@ -154,7 +154,10 @@ pub fn disassemble(path: &Path, data: Data) -> Result<Listing, DisasmError> {
             Err(source) => return Err(DisasmError::Cdo { path, source }),
         },
         Some(Kind::Xclbin) => match npu_container::xclbin::read(&bytes) {
-            Ok(file) => ("xclbin", xclbin::list(&file, data)),
+            Ok(file) => match xclbin::list(&file, data) {
+                Ok(sections) => ("xclbin", sections),
+                Err(source) => return Err(DisasmError::Pdi { path, source }),
+            },
             Err(source) => return Err(DisasmError::Xclbin { path, source }),
         },
         Some(Kind::Txn) => match npu_container::txn::read(&bytes) {

@@ -1,24 +1,19 @@
 //! xclbin: sections, kernels, and the PDIs inside.
 
+use npu_container::pdi::{self, PdiError};
 use npu_container::xclbin::{PdiImage, Qualifier, SectionKind, Xclbin};
 
 use super::{Data, Line, Section, cdo};
 
 /// The file's tables, then each PDI with its programs.
-pub(super) fn list(file: &Xclbin, data: Data) -> Vec<Section> {
+pub(super) fn list(file: &Xclbin, data: Data) -> Result<Vec<Section>, PdiError> {
     let mut sections = vec![header(file), section_table(file), kernels(file)];
-    for (index, pdi) in file.partition.pdis.iter().enumerate() {
-        sections.push(pdi_facts(index, pdi));
-        let prefix = format!("PDI {index}: ");
-        match npu_container::pdi::read(&pdi.image) {
-            Ok(read) => sections.extend(cdo::list(&prefix, npu_container::pdi::CDO_OFFSET, &read.commands, data)),
-            Err(error) => sections.push(Section {
-                title: format!("{prefix}damaged"),
-                lines: vec![Line::fact(format!("not listed: {error}"))],
-            }),
-        }
+    for (index, image) in file.partition.pdis.iter().enumerate() {
+        sections.push(pdi_facts(index, image));
+        let commands = pdi::read(&image.image)?.commands;
+        sections.extend(cdo::list(&format!("PDI {index}: "), pdi::CDO_OFFSET, &commands, data));
     }
-    sections
+    Ok(sections)
 }
 
 fn header(file: &Xclbin) -> Section {
@@ -88,9 +83,9 @@ fn kernels(file: &Xclbin) -> Section {
     Section { title: format!("{} kernels", file.kernels.len()), lines }
 }
 
-fn pdi_facts(index: usize, pdi: &PdiImage) -> Section {
-    let mut lines = vec![Line::fact(format!("uuid {}, {} bytes", hex(&pdi.uuid), pdi.image.len()))];
-    for group in &pdi.groups {
+fn pdi_facts(index: usize, image: &PdiImage) -> Section {
+    let mut lines = vec![Line::fact(format!("uuid {}, {} bytes", hex(&image.uuid), image.image.len()))];
+    for group in &image.groups {
         let ids: Vec<String> = group.kernel_ids.iter().map(|id| format!("{id:#x}")).collect();
         lines.push(Line::fact(format!(
             "group {}, type {}, PDI id {:#x}, kernels {}",
