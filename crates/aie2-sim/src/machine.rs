@@ -365,7 +365,11 @@ impl<C: CoreModel> MachineOf<C> {
     pub(crate) fn run_core(&mut self, i: CoreIx) -> Result<(), Fault> {
         let slot = &mut self.cores[i];
         let penalty = std::mem::take(&mut self.fabric.core_penalty[i]);
-        slot.time += penalty;
+        // The stolen cycles come late (the core had run ahead), so they must not look like free banks.
+        for _ in 0..penalty {
+            self.fabric.core_banks[i].record(slot.time, u8::MAX, 0);
+            slot.time += 1;
+        }
         slot.stalls.dma_bank += penalty;
         let horizon = self.fabric.now + RUN_AHEAD;
         let mut bus = TileBus::new(&mut self.fabric, i);

@@ -134,11 +134,15 @@ impl<C: CoreModel> MachineOf<C> {
             next = Some(next.map_or(t, |n| n.min(t)));
             cores &= cores - 1;
         }
-        let polling = matches!(controller.waiting, Waiting::Poll { .. });
-        match next {
-            Some(_) if polling && self.running == 0 && !self.fabric.has_array_events() => {
-                Err(self.deadlock(controller))
+        let idle = self.running == 0 && !self.fabric.has_array_events();
+        let never = match controller.waiting {
+            Waiting::Poll { addr, mask, value, .. } if idle => {
+                self.fabric.read_register(address_word(addr))? & mask != value & mask
             }
+            Waiting::Poll { .. } | Waiting::Busy | Waiting::Token(..) | Waiting::Done => false,
+        };
+        match next {
+            Some(_) if never => Err(self.deadlock(controller)),
             Some(t) => {
                 self.fabric.now = t.max(now + 1);
                 Ok(())
