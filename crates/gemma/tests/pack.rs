@@ -4,7 +4,7 @@ mod synthetic;
 
 use std::path::Path;
 
-use gemma::{Checkpoint, Error, PackReport, Unwatched, Watch};
+use gemma::{Checkpoint, Error, PackReport, PackedWeights, Unwatched, Watch};
 use half::bf16;
 use npu_package::PackedModel;
 use npu_package::layout::QkvPanels;
@@ -77,6 +77,26 @@ fn per_channel_weights_unpack_to_what_was_packed() {
     let description = PackedModel::open(&out).unwrap();
     assert_eq!(description.description().model.kv_heads, 2);
     assert_eq!(description.description().layers[2].qkv_entry.sha256, report.files[2].sha256);
+}
+
+#[test]
+fn a_layer_is_mapped_as_it_was_packed_or_refused() {
+    let made = Synthetic::int8(2);
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    pack(made.saved().path(), &out).unwrap();
+    let weights = PackedWeights::open(&out).unwrap();
+    let unpacked = weights.panels().unpack(&weights.layer(1).unwrap()).unwrap();
+    assert!((unpacked.weights, unpacked.scales) == expected(&made, 1));
+    assert_says(&weights.layer(2).unwrap_err().to_string(), &["no layer 2"]);
+
+    let file = out.join("layer_001.qkv.bin");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4321] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert_says(&weights.layer(1).unwrap_err().to_string(), &["layer_001.qkv.bin", "has SHA-256"]);
+    weights.layer(0).unwrap();
+    assert_says(&PackedWeights::open(parent.path()).unwrap_err().to_string(), &["is not a packed model"]);
 }
 
 #[test]

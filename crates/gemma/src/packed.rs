@@ -1,0 +1,71 @@
+//! Packed weights for the run side: a layer is mapped, checked against its digest, and handed to the DMA as it lies.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::Path;
+
+use memmap2::Mmap;
+use npu_package::layout::QkvPanels;
+use npu_package::{PackageError, PackedModel};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::map::map_file;
+
+/// A packed model whose layers can be mapped.
+#[derive(Debug)]
+pub struct PackedWeights {
+    model: PackedModel,
+    panels: QkvPanels,
+}
+
+/// The panels of one layer, mapped; the bytes that array column 0, 1, 2 and 3 stream, one after the other.
+#[derive(Debug)]
+pub struct PackedLayerMap {
+    bytes: Mmap,
+}
+
+impl PackedWeights {
+    /// Opens a directory written by [`crate::pack()`]. Sizes are checked now, contents when a layer is mapped.
+    pub fn open(path: &Path) -> Result<Self> {
+        let model = PackedModel::open(path)?;
+        let panels = model.description().model.qkv_panels().map_err(PackageError::from)?;
+        Ok(PackedWeights { model, panels })
+    }
+
+    /// What the directory says about itself.
+    pub fn model(&self) -> &PackedModel {
+        &self.model
+    }
+
+    /// Where every element of a layer lies.
+    pub fn panels(&self) -> &QkvPanels {
+        &self.panels
+    }
+
+    /// Maps the q, k, v panels of a layer and compares them with their SHA-256.
+    pub fn layer(&self, layer: usize) -> Result<PackedLayerMap> {
+        let path = self.model.layer_path(layer)?;
+        let fail = |source| Error::read("map", &path, source);
+        let file = File::open(&path).map_err(fail)?;
+        let bytes = map_file(&file).map_err(fail)?;
+        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let entries = &self.model.description().layers;
+        match entries.iter().find(|entry| entry.layer == layer) {
+            Some(entry) if entry.qkv_entry.sha256 == found => Ok(PackedLayerMap { bytes }),
+            Some(entry) => {
+                let (name, listed) = (entry.qkv.clone(), entry.qkv_entry.sha256.clone());
+                Err(PackageError::Digest { name, found, listed }.into())
+            }
+            // PANIC: `layer_path` found the same entry.
+            None => unreachable!("layer {layer} has a path and no entry"),
+        }
+    }
+}
+
+impl Deref for PackedLayerMap {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
