@@ -397,15 +397,6 @@ pub enum Fault {
         /// Port.
         port: PortId,
     },
-    /// A route that comes back to itself.
-    #[error("stream from {source_port} loops through {at}")]
-    RouteLoop {
-        /// Start.
-        source_port: PortId,
-        /// Port met twice.
-        at: PortId,
-    },
-
     // ---- controller -----------------------------------------------------------------------------------------------
     /// The PDI cannot be read.
     #[error("PDI: {0}")]
