@@ -26,6 +26,10 @@ pub(super) struct Granted {
     pub locks: u8,
 }
 
+impl Granted {
+    pub(super) const NONE: Self = Self { done: 0, word: None, cascade: [0; 16], locks: 0 };
+}
+
 /// Multiply statistics of one bundle.
 #[derive(Default)]
 pub(super) struct MacCount {
@@ -156,7 +160,7 @@ impl State {
     }
 
     /// Address of an access; the pointer and counters are updated.
-    #[inline]
+    #[inline(always)]
     fn address(&mut self, a: Addr) -> u32 {
         let p = self.s(a.p);
         let bump = |state: &mut Self, by: i32| {
@@ -202,14 +206,14 @@ impl State {
         if c < n { (self.s20(units::DJ + d), c + 1) } else { (self.s20(wrap), 0) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn later(&mut self, bundle: u32, op: usize, value: u8, cycle: u8) {
         let at = self.slot(cycle);
         self.late[at].push(Late { bundle, op: op as u8, cycle, value });
     }
 
     /// Sources of a multiply beyond the halves every mode reads.
-    #[inline]
+    #[inline(always)]
     fn check_mac_sources(
         &self,
         s1: VSrc,
@@ -224,6 +228,19 @@ impl State {
             }
         }
         self.check_use(1, high, Units::EMPTY, Units::EMPTY, early_ok)
+    }
+
+    /// Decodes a configuration word; programs use few, so the last one is kept.
+    #[inline(always)]
+    fn int_mode(&mut self, config: u32) -> Result<mac::IntMode, mac::BadConfig> {
+        match self.last_mode {
+            Some((word, mode)) if word == config => Ok(mode),
+            _ => {
+                let mode = mac::int_mode(config)?;
+                self.last_mode = Some((config, mode));
+                Ok(mode)
+            }
+        }
     }
 
     fn check_sources(&self, sources: &[(VSrc, bool)], early_ok: bool) -> Result<(), CoreFaultKind> {
@@ -303,7 +320,7 @@ impl State {
                 self.later(bundle, index, v, 5);
             }
             Op::Mac { s1, s2, c, .. } => {
-                let mode = mac::int_mode(self.s(c))?;
+                let mode = self.int_mode(self.s(c))?;
                 self.check_mac_sources(s1, s2, mode.shape.bytes(mode.a_bits, mode.b_bits), early_ok)?;
                 let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
                 mac::int_products(&mode, &a, &b, &mut self.values[vi].0);

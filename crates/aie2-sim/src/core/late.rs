@@ -41,7 +41,7 @@ pub(crate) struct Banks {
 }
 
 impl Banks {
-    #[inline]
+    #[inline(always)]
     fn touch(&mut self, addr: u32, bytes: u32) {
         // SOURCE: Xilinx/mlir-aie AIETargetModel: windows of 64 KiB at 0x40000 south, west, north, own.
         let m = u32::from(physical_banks(addr, bytes)) << (8 * (addr >> 16 & 3));
@@ -69,14 +69,17 @@ pub(crate) struct PartWord {
 }
 
 /// Memory side of one cycle.
-#[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct Memory<'a> {
     pub banks: Banks,
-    pub part_words: Vec<PartWord>,
+    pub part_words: &'a mut Vec<PartWord>,
 }
 
-impl Memory {
-    #[inline]
+impl<'a> Memory<'a> {
+    pub(crate) fn new(part_words: &'a mut Vec<PartWord>) -> Self {
+        Self { banks: Banks::default(), part_words }
+    }
+
+    #[inline(always)]
     fn check_part_words(&mut self, now: u64, addr: u32, bytes: u32) -> Result<(), Trouble> {
         if !self.part_words.is_empty() {
             self.part_words.retain(|p| p.until >= now);
@@ -87,14 +90,14 @@ impl Memory {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn load<B: CoreBus + ?Sized>(&mut self, bus: &mut B, now: u64, addr: u32, out: &mut [u8]) -> Result<(), Trouble> {
         self.check_part_words(now, addr, out.len() as u32)?;
         self.banks.touch(addr, out.len() as u32);
         bus.load(addr, out).map_err(Trouble::Bus)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store<B: CoreBus + ?Sized>(&mut self, bus: &mut B, now: u64, addr: u32, data: &[u8]) -> Result<(), Trouble> {
         self.check_part_words(now, addr, data.len() as u32)?;
         self.banks.touch(addr, data.len() as u32);
@@ -114,13 +117,13 @@ fn piece_units(src: VSrc) -> Units {
 }
 
 impl State {
-    #[inline]
+    #[inline(always)]
     fn next_stage(&mut self, late: Late, cycle: u8) {
         let at = (self.now as usize + usize::from(cycle) - usize::from(late.cycle)) % RING;
         self.late[at].push(Late { cycle, ..late });
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, dst: VDst, late: Late) {
         let at = landing(self, dst.cycle, late.cycle);
         self.land(dst, late.value, at);
@@ -132,18 +135,18 @@ impl State {
     }
 
     /// Runs the stages that fall on the current time, memory writes last.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run_late<B: CoreBus + ?Sized>(
         &mut self,
         bundles: &[Decoded],
         bus: &mut B,
-        mem: &mut Memory,
+        mem: &mut Memory<'_>,
     ) -> Result<(), (u32, Trouble)> {
         let at = self.now as usize % RING;
         // Stages may add stages, never for the same time.
         for i in 0..self.late[at].len() {
             let late = self.late[at].get(i);
-            let op = bundles[late.bundle as usize].ops[usize::from(late.op)];
+            let op = &bundles[late.bundle as usize].ops[usize::from(late.op)];
             self.stage(op, late, bus, mem).map_err(|t| (late.bundle, t))?;
         }
         self.late[at].clear();
@@ -151,12 +154,12 @@ impl State {
     }
 
     /// Performs the memory writes of the current time.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run_stores<B: CoreBus + ?Sized>(
         &mut self,
         bundles: &[Decoded],
         bus: &mut B,
-        mem: &mut Memory,
+        mem: &mut Memory<'_>,
     ) -> Result<(), (u32, Trouble)> {
         let at = self.now as usize % RING;
         for i in 0..self.stores[at].len() {
@@ -174,20 +177,24 @@ impl State {
         Ok(())
     }
 
-    #[inline]
-    fn stage<B: CoreBus + ?Sized>(&mut self, op: Op, late: Late, bus: &mut B, mem: &mut Memory) -> Result<(), Trouble> {
+    #[inline(always)]
+    fn stage<B: CoreBus + ?Sized>(&mut self, op: &Op, late: Late, bus: &mut B, mem: &mut Memory<'_>) -> Result<(), Trouble> {
         let v = usize::from(late.value);
-        match op {
+        match *op {
             Op::Mac { dst, acc1, acc2, signs, .. } => {
                 let [acc_bits, zero] = self.aux[v];
-                let a1 = match acc1 {
-                    Some(src) if zero == 0 => Some(self.read_acc::<128>(src)?),
-                    _ => None,
-                };
-                let a2 = match acc2 {
-                    Some(src) => Some(self.read_acc::<128>(src)?),
-                    None => None,
-                };
+                let acc1 = acc1.filter(|_| zero == 0);
+                for src in [acc1, acc2].into_iter().flatten() {
+                    self.check_init(3, piece_units(src))?;
+                }
+                if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
+                    let acc = self.read::<128>(src);
+                    mac::add_lanes(&acc, &mut self.values[v].0);
+                    self.finish(dst, late);
+                    return Ok(());
+                }
+                let a1 = acc1.map(|src| self.read::<128>(src));
+                let a2 = acc2.map(|src| self.read::<128>(src));
                 mac::int_accumulate(acc_bits, a1.as_ref(), a2.as_ref(), signs, &mut self.values[v].0);
                 self.finish(dst, late);
             }
@@ -263,13 +270,13 @@ impl State {
         Ok(self.signed(sign))
     }
 
-    #[inline]
+    #[inline(always)]
     fn load_stage<B: CoreBus + ?Sized>(
         &mut self,
         kind: LoadKind,
         late: Late,
         bus: &mut B,
-        mem: &mut Memory,
+        mem: &mut Memory<'_>,
     ) -> Result<(), Trouble> {
         let v = usize::from(late.value);
         let addr = self.aux[v][0];
@@ -343,7 +350,7 @@ impl State {
 
     /// Memory read at 5, data at 7, memory write at 11.
     // SOURCE: Xilinx/llvm-aie AIE2Schedule.td II_STHB.
-    fn part_word_stage(&mut self, src: u8, bytes: u8, late: Late, mem: &mut Memory) -> Result<(), Trouble> {
+    fn part_word_stage(&mut self, src: u8, bytes: u8, late: Late, mem: &mut Memory<'_>) -> Result<(), Trouble> {
         let v = usize::from(late.value);
         let addr = self.aux[v][0];
         if late.cycle == 5 {

@@ -271,12 +271,12 @@ impl Core {
                 Ok(Ok(None)) => {}
             }
         }
-        let granted = std::mem::take(&mut self.granted);
+        let granted = if d.blocking { std::mem::take(&mut self.granted) } else { Granted::NONE };
         if let Err(kind) = self.fences(index) {
             return Err(self.fault(bus, pc, kind));
         }
 
-        let mut mem = Memory { part_words: std::mem::take(&mut self.part_words), ..Memory::default() };
+        let mut mem = Memory::new(&mut self.part_words);
         let (mut flow, mut count) = (Flow::default(), MacCount::default());
         let bundles = &self.program.bundles;
         let d = &bundles[index as usize];
@@ -296,6 +296,7 @@ impl Core {
             let at = self.program.bundles[b as usize].pc;
             return Err(self.trouble(bus, at, t));
         }
+        let banks = mem.banks;
         let d = &self.program.bundles[index as usize];
         let (len, branch) = (d.len, d.branch);
         if branch && self.delay == 0 {
@@ -309,10 +310,9 @@ impl Core {
         self.state.commit();
         self.pc = next;
         self.issued_bytes += u64::from(len);
-        self.part_words = mem.part_words;
         self.count(&count);
         self.stats.bundles += 1;
-        let bank = mem.banks.stalls();
+        let bank = banks.stalls();
         let locks = granted.locks.count_ones() as u8;
         self.stats.bank_stalls += u64::from(bank);
         self.stats.lock_ops += u64::from(locks);
@@ -326,7 +326,7 @@ impl Core {
             }
             self.done = Some(left - 1);
         }
-        Ok(Step::Issued { banks: mem.banks.own(), stall_cycles: bank + locks })
+        Ok(Step::Issued { banks: banks.own(), stall_cycles: bank + locks })
     }
 
     fn count(&mut self, c: &MacCount) {
@@ -460,7 +460,7 @@ impl Core {
     /// Runs what is in flight to its end.
     fn drain<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<(), Fault> {
         while self.state.draining() {
-            let mut mem = Memory { part_words: std::mem::take(&mut self.part_words), ..Memory::default() };
+            let mut mem = Memory::new(&mut self.part_words);
             let bundles = &self.program.bundles;
             let ran = self
                 .state
@@ -471,8 +471,7 @@ impl Core {
                 return Err(self.trouble(bus, at, t));
             }
             self.state.commit();
-            self.part_words = mem.part_words;
-        }
+            }
         Ok(())
     }
 }

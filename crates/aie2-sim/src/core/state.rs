@@ -6,6 +6,7 @@
 // SOURCE: Xilinx/llvm-aie AIE2Schedule.td; FIM43-Redeye/xdna-emu src/interpreter/state/registers.rs (checked on silicon).
 
 use super::op::{Byp, Decoded, SDst, SSrc, Sign, VDst, VSrc};
+use super::sem::mac::IntMode;
 use super::units::{self, PIECES, SCALARS, Units};
 use crate::core_fault::CoreFaultKind;
 use aie2_isa::{Atom, Resource};
@@ -29,7 +30,7 @@ impl<T: Copy, const N: usize> List<T, N> {
         Self { n: 0, items: [fill; N] }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, item: T) {
         self.items[usize::from(self.n)] = item;
         self.n += 1;
@@ -113,6 +114,8 @@ pub(crate) struct State {
     ports: [u64; RING],
     pub late: Box<[List<Late, 24>; RING]>,
     pub stores: Box<[List<Late, 8>; RING]>,
+    /// Configuration word of the last integer multiply and its meaning.
+    pub last_mode: Option<(u32, IntMode)>,
 }
 
 impl State {
@@ -141,10 +144,11 @@ impl State {
             ports: [0; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
+            last_mode: None,
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot(&self, cycle: u8) -> usize {
         (self.now as usize + usize::from(cycle) - 1) % RING
     }
@@ -172,7 +176,7 @@ impl State {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     fn any_in_flight(&self, cycle: u8, all: Units) -> bool {
         let mut acc = Units::EMPTY;
         for k in u64::from(cycle) - 1..HORIZON {
@@ -182,7 +186,7 @@ impl State {
     }
 
     /// Faults if any register is not readable at `cycle` without surprise.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_use(
         &self,
         cycle: u8,
@@ -195,21 +199,28 @@ impl State {
         if cycle == 1 {
             self.check_init(1, all)?;
         }
-        if !early_ok && self.any_in_flight(cycle, all) {
-            if let Some((unit, bundles_short)) = self.in_flight(cycle, plain, mov, vec) {
-                return Err(CoreFaultKind::EarlyRead { register: units::name(unit), cycle, bundles_short });
+        if !early_ok && self.any_in_flight(cycle, all) { self.check_early(cycle, plain, mov, vec) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn check_early(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Result<(), CoreFaultKind> {
+        match self.in_flight(cycle, plain, mov, vec) {
+            Some((unit, bundles_short)) => {
+                Err(CoreFaultKind::EarlyRead { register: units::name(unit), cycle, bundles_short })
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Faults if a register was never written. A write that the reader's bypass delivers counts.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_init(&self, cycle: u8, all: Units) -> Result<(), CoreFaultKind> {
         let missing = all.without(self.init);
-        if missing.is_empty() {
-            return Ok(());
-        }
+        if missing.is_empty() { Ok(()) } else { self.check_missing(cycle, missing) }
+    }
+
+    #[cold]
+    fn check_missing(&self, cycle: u8, missing: Units) -> Result<(), CoreFaultKind> {
         let at = self.now as usize % RING;
         let missing = missing.without(self.land_mov[at]).without(self.land_vec[at]);
         match missing.lowest() {
@@ -219,7 +230,7 @@ impl State {
     }
 
     /// Everything that can be checked before a bundle changes the state.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_issue(&self, d: &Decoded, early_ok: bool) -> Result<(), CoreFaultKind> {
         for u in &d.uses {
             self.check_use(u.cycle, u.plain, u.mov, u.vec, early_ok)?;
@@ -244,7 +255,7 @@ impl State {
     }
 
     /// Announces the writes and ports of a bundle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn announce(&mut self, d: &Decoded) {
         for def in &d.defs {
             let at = self.slot(def.cycle);
@@ -260,7 +271,7 @@ impl State {
 
     // ---- reads ----------------------------------------------------------------------------------------------------
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn s(&self, unit: u8) -> u32 {
         self.scalar[usize::from(unit)]
     }
@@ -290,7 +301,7 @@ impl State {
     }
 
     /// A vector operand read now, with values its bypass delivers.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read<const N: usize>(&self, src: VSrc) -> [u8; N] {
         let first = usize::from(src.unit - units::W);
         let mut out = [0; N];
@@ -304,13 +315,19 @@ impl State {
         out
     }
 
-    #[inline]
+    #[inline(always)]
     fn forward<const N: usize>(&self, src: VSrc, out: &mut [u8; N]) {
         let at = self.now as usize % RING;
         let landing = if src.byp == Byp::Mov { self.land_mov[at] } else { self.land_vec[at] };
-        if landing.0[2] == 0 {
+        // All vector pieces are in the third word of a set.
+        if landing.0[2] >> (src.unit - units::W) & ((1 << src.n) - 1) == 0 {
             return;
         }
+        self.forward_found(at, src, out);
+    }
+
+    #[cold]
+    fn forward_found<const N: usize>(&self, at: usize, src: VSrc, out: &mut [u8; N]) {
         for land in self.lands[at].as_slice() {
             if land.kind != LandKind::Pieces || land.byp != src.byp {
                 continue;
@@ -328,12 +345,12 @@ impl State {
     // ---- writes ---------------------------------------------------------------------------------------------------
 
     /// Puts a scalar result on its way, from an operation that issues now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, d: SDst, value: u64) {
         self.put_at(d, value, self.slot(d.cycle));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_at(&mut self, d: SDst, value: u64, at: usize) {
         let land = |unit, value| Land { kind: LandKind::Scalar, unit, n: 1, byp: Byp::None, value };
         self.lands[at].push(land(d.unit, value as u32));
@@ -348,7 +365,7 @@ impl State {
     }
 
     /// Puts the vector in value slot `value` on its way; it lands at ring slot `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn land(&mut self, d: VDst, value: u8, at: usize) {
         self.lands[at].push(Land { kind: LandKind::Pieces, unit: d.unit, n: d.n, byp: d.byp, value: u32::from(value) });
     }
@@ -374,7 +391,7 @@ impl State {
     }
 
     /// Ends the current time: lands its writes and frees its ports.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit(&mut self) {
         let at = self.now as usize % RING;
         let n = self.lands[at].len();

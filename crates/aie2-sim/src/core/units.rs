@@ -151,12 +151,11 @@ impl Units {
         s
     }
 
-    /// `n` consecutive units.
+    /// `n` consecutive units of one 64-unit word (vector pieces, or a scalar with its neighbour).
+    #[inline(always)]
     pub(crate) fn run(unit: u8, n: u8) -> Self {
         let mut s = Self::EMPTY;
-        for k in 0..n {
-            s.insert(unit + k);
-        }
+        s.0[usize::from(unit >> 6)] = ((1 << n) - 1) << (unit & 63);
         s
     }
 
@@ -168,37 +167,37 @@ impl Units {
         s
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, unit: u8) {
         self.0[usize::from(unit >> 6)] |= 1 << (unit & 63);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, unit: u8) {
         self.0[usize::from(unit >> 6)] &= !(1 << (unit & 63));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contains(&self, unit: u8) -> bool {
         self.0[usize::from(unit >> 6)] >> (unit & 63) & 1 == 1
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0[0] | self.0[1] | self.0[2] == 0
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn and(self, o: Self) -> Self {
         Self([self.0[0] & o.0[0], self.0[1] & o.0[1], self.0[2] & o.0[2]])
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn or(self, o: Self) -> Self {
         Self([self.0[0] | o.0[0], self.0[1] | o.0[1], self.0[2] | o.0[2]])
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn without(self, o: Self) -> Self {
         Self([self.0[0] & !o.0[0], self.0[1] & !o.0[1], self.0[2] & !o.0[2]])
     }

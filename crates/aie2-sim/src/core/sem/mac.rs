@@ -134,25 +134,29 @@ pub fn float_mode(config: u32) -> Result<FloatMode, BadConfig> {
     Ok(FloatMode { shape, zero_acc: config & 1 == 1 })
 }
 
-/// The int8 4x8x8 product, the mode of the INT8 GEMM.
+/// The int8 4x8x8 product, the mode of the INT8 GEMM, for operands of which at least one is signed: every product then
+/// fits 16 bits (|a·b| ≤ 255·128). The wrapping operators keep the loops free of checks.
 #[inline]
-fn i8_4x8x8(a: &[u8; 64], b: &[u8; 64], a_signed: bool, b_signed: bool, out: &mut [i32; 32]) {
+fn i8_4x8x8(a: &[u8; 64], b: &[u8; 64], a_signed: bool, b_signed: bool, out: &mut [u8; 128]) {
     let widen = |v: u8, signed: bool| if signed { i16::from(v as i8) } else { i16::from(v) };
-    let mut bw = [[0i16; 8]; 8];
-    for k in 0..8 {
-        for c in 0..8 {
-            bw[k][c] = widen(b[8 * k + c], b_signed);
+    let mut wide = [[0i16; 8]; 8];
+    for (row, bytes) in wide.iter_mut().zip(b.as_chunks::<8>().0) {
+        for (w, v) in row.iter_mut().zip(bytes) {
+            *w = widen(*v, b_signed);
         }
     }
-    for r in 0..4 {
+    for (a_row, c_row) in a.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<32>().0) {
         let mut sum = [0i32; 8];
-        for k in 0..8 {
-            let x = i32::from(widen(a[8 * r + k], a_signed));
-            for c in 0..8 {
-                sum[c] += x * i32::from(bw[k][c]);
+        for (x, row) in a_row.iter().zip(&wide) {
+            let x = widen(*x, a_signed);
+            let products = row.map(|y| x.wrapping_mul(y));
+            for (s, p) in sum.iter_mut().zip(products) {
+                *s = s.wrapping_add(i32::from(p));
             }
         }
-        out[8 * r..8 * r + 8].copy_from_slice(&sum);
+        for (c, s) in c_row.as_chunks_mut::<4>().0.iter_mut().zip(sum) {
+            *c = s.to_le_bytes();
+        }
     }
 }
 
@@ -177,12 +181,12 @@ fn sum_terms(shape: Shape, lane: usize, term: &mut impl FnMut(usize, usize)) {
 /// Product sums of `mode`, as the bytes of a cm register (lanes wrap).
 pub fn int_products(mode: &IntMode, a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
     if mode.shape == mm(4, 8, 8) {
-        let mut lanes = [0i32; 32];
-        i8_4x8x8(a, b, mode.a_signed, mode.b_signed, &mut lanes);
-        for (i, v) in lanes.into_iter().enumerate() {
-            v.store(out, i);
+        match (mode.a_signed, mode.b_signed) {
+            (true, true) => return i8_4x8x8(a, b, true, true, out),
+            (true, false) => return i8_4x8x8(a, b, true, false, out),
+            (false, true) => return i8_4x8x8(a, b, false, true, out),
+            (false, false) => {}
         }
-        return;
     }
     for lane in 0..1024 / mode.acc_bits as usize {
         let mut sum = 0i64;
@@ -230,14 +234,14 @@ pub fn int_accumulate(
             }
         };
     }
-    match (acc_bits, acc1, acc2, signs.product) {
-        (32, Some(a), None, false) => {
-            for i in 0..32 {
-                i32::load(p, i).wrapping_add(i32::load(a, i)).store(p, i);
-            }
-        }
-        (32, ..) => lanes!(i32, 32),
-        _ => lanes!(i64, 16),
+    if acc_bits == 32 { lanes!(i32, 32) } else { lanes!(i64, 16) }
+}
+
+/// `p += acc` on 32-bit lanes, the plain VMAC.
+#[inline(always)]
+pub fn add_lanes(acc: &[u8; 128], p: &mut [u8; 128]) {
+    for (p, a) in p.as_chunks_mut::<4>().0.iter_mut().zip(acc.as_chunks::<4>().0) {
+        *p = i32::from_le_bytes(*p).wrapping_add(i32::from_le_bytes(*a)).to_le_bytes();
     }
 }
 
