@@ -1,0 +1,730 @@
+//! Abstract machine of the checker: state, join and the transfer function of one bundle.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use aie2_isa::{Access, Atom, Branch, Bundle, Bypass, File, Flags, Insn, Resource, Role, StageKind, Value};
+
+use super::CheckError;
+use super::note::{Certificate, Mark, OpNo, OpNote, RegionNo, Source};
+use crate::operand::Guards;
+
+/// Stage in which a lock instruction stalls, and the one in which execution resumes.
+// SOURCE: Xilinx/llvm-aie AIE2Schedule.td, AIEBaseSubtarget.cpp.
+const LOCK_STALL: i32 = 2;
+const LOCK_RESUME: i32 = 8;
+
+/// Bytes demanded between the loop set-up and the last bundle of a hardware loop.
+// SOURCE: Xilinx/llvm-aie AIEMachineAlignment.cpp.
+const LOOP_DISTANCE_BYTES: u32 = 112;
+
+/// Fetch word.
+const FETCH_BYTES: u32 = 16;
+
+/// Bundles for which a memory access is remembered: longer than any distance rule and than any pipeline this checker is meant for.
+const MEMORY_WINDOW: u8 = 96;
+
+/// Iterations further back than this are not told apart.
+const OLDEST: i16 = -64;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Tag {
+    Undefined,
+    Start,
+    Op(OpNo, i16),
+}
+
+/// A write on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Write {
+    tag: Tag,
+    /// Bundles since issue.
+    age: u8,
+    /// Landing cycle D.
+    cycle: u8,
+    bypass: Option<Bypass>,
+}
+
+/// A read that happens after issue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct LateRead {
+    /// Bundles until it happens.
+    wait: u8,
+    cycle: u8,
+    bypass: Option<Bypass>,
+    sources: Vec<Source>,
+    pc: u32,
+    op: OpNo,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct History {
+    committed: Tag,
+    writes: Vec<Write>,
+    reads: Vec<LateRead>,
+}
+
+/// A recent memory access, fence or side effect.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    age: u8,
+    op: OpNo,
+    region: RegionNo,
+    iteration: i16,
+    seq: u32,
+    /// First and last memory stage, if memory is touched.
+    memory: Option<(u8, u8)>,
+    writes: bool,
+    fence: bool,
+    side_effects: bool,
+    mem: (u16, Option<u16>),
+    guards: Option<Vec<u16>>,
+}
+
+/// Iterations executed of each operation of the region being executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Progress {
+    region: RegionNo,
+    next: Vec<i16>,
+}
+
+impl Progress {
+    fn complete(&self) -> bool {
+        self.next.iter().all(|n| *n == 1)
+    }
+}
+
+const ROWS: usize = Resource::ALL.len() + 4;
+
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    atoms: Vec<Rc<BTreeSet<History>>>,
+    /// Per unit and bank: bit c set if it is used / reserved c cycles from now.
+    units: [(u32, u32); ROWS],
+    events: BTreeSet<Event>,
+    /// Bytes executed since the last write of lc, ls or le, saturated.
+    loop_bytes: u32,
+    progress: Option<Rc<Progress>>,
+}
+
+/// A point of the exploration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Node {
+    pub(super) pc: u32,
+    /// Delay slots left, and where execution continues behind them (`None`: the branch was not taken).
+    delay: Option<(u8, Option<u32>)>,
+    ls: Option<u32>,
+    le: Option<u32>,
+}
+
+impl Node {
+    pub(super) fn start(pc: u32) -> Node {
+        Node { pc, delay: None, ls: None, le: None }
+    }
+}
+
+/// Outcome of one bundle.
+pub(super) struct Step {
+    pub(super) state: State,
+    pub(super) next: Vec<(Node, bool)>,
+    pub(super) early: bool,
+    /// Bundles issued earlier whose late reads turn out early.
+    pub(super) early_earlier: Vec<u32>,
+}
+
+type Result<T> = std::result::Result<T, Box<CheckError>>;
+
+impl State {
+    pub(super) fn start(certificate: &Certificate) -> State {
+        let defined = |a: &Atom| {
+            matches!(a.file(), File::Cr | File::Sr | File::CoreId | File::Cntr | File::Dp | File::Sp)
+                || certificate.live_in.contains(a)
+        };
+        let atoms = Atom::all()
+            .map(|a| {
+                let committed = if defined(&a) { Tag::Start } else { Tag::Undefined };
+                Rc::new(BTreeSet::from([History { committed, writes: Vec::new(), reads: Vec::new() }]))
+            })
+            .collect();
+        State { atoms, units: [(0, 0); ROWS], events: BTreeSet::new(), loop_bytes: u32::from(u16::MAX), progress: None }
+    }
+
+    /// Joins `other` in; true if something changed.
+    pub(super) fn join(&mut self, other: &State, pc: u32, certificate: &Certificate) -> Result<bool> {
+        let mut changed = false;
+        for (a, b) in self.atoms.iter_mut().zip(&other.atoms) {
+            if Rc::ptr_eq(a, b) || b.is_subset(a) {
+                continue;
+            }
+            Rc::make_mut(a).extend(b.iter().cloned());
+            changed = true;
+        }
+        for (a, b) in self.units.iter_mut().zip(&other.units) {
+            let joined = (a.0 | b.0, a.1 | b.1);
+            changed |= joined != *a;
+            *a = joined;
+        }
+        if !other.events.is_subset(&self.events) {
+            self.events.extend(other.events.iter().cloned());
+            changed = true;
+        }
+        if other.loop_bytes < self.loop_bytes {
+            self.loop_bytes = other.loop_bytes;
+            changed = true;
+        }
+        if self.progress != other.progress {
+            for p in [&self.progress, &other.progress].into_iter().flatten().filter(|p| !p.complete()) {
+                return Err(incomplete(p, pc, certificate));
+            }
+            changed |= self.progress.is_some();
+            self.progress = None;
+        }
+        Ok(changed)
+    }
+}
+
+fn text(certificate: &Certificate, op: OpNo) -> String {
+    certificate.text.get(&op).map_or_else(|| format!("op {op}"), |t| format!("{t} (op {op})"))
+}
+
+fn incomplete(p: &Progress, pc: u32, certificate: &Certificate) -> Box<CheckError> {
+    let region = &certificate.regions[p.region as usize];
+    let (op, next) = region.ops.iter().zip(&p.next).find(|(_, n)| **n != 1).unwrap_or((&0, &0));
+    Box::new(CheckError::Coverage {
+        pc,
+        region: region.name.clone(),
+        insn: text(certificate, *op),
+        found: 1,
+        due: i32::from(*next),
+    })
+}
+
+/// Flags that accumulate: the order of their writers is immaterial, and no single writer is meant by a reader.
+fn accumulates(atom: Atom) -> bool {
+    atom.file() == File::Sr && !["srCarry", "srSS0", "srMS0"].contains(&atom.reg().name())
+}
+
+fn shift(iteration: i16, by: i16) -> i16 {
+    let moved = iteration.saturating_sub(by);
+    if moved < OLDEST { i16::MIN } else { moved }
+}
+
+pub(super) struct Machine<'a> {
+    bytes: &'a [u8],
+    certificate: &'a Certificate,
+    region_of: HashMap<OpNo, RegionNo>,
+    place: HashMap<OpNo, usize>,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(bytes: &'a [u8], certificate: &'a Certificate) -> Machine<'a> {
+        let mut region_of = HashMap::new();
+        let mut place = HashMap::new();
+        for (i, r) in certificate.regions.iter().enumerate() {
+            region_of.extend(r.members.iter().map(|op| (*op, i as RegionNo)));
+            place.extend(r.ops.iter().enumerate().map(|(k, op)| (*op, k)));
+        }
+        Machine { bytes, certificate, region_of, place }
+    }
+
+    fn text(&self, op: OpNo) -> String {
+        text(self.certificate, op)
+    }
+
+    // --- frames ---
+
+    /// Applies the marks of the bundle at `pc`.
+    pub(super) fn enter(&self, state: &mut State, pc: u32, back_edge: bool) -> Result<()> {
+        let Some(note) = self.certificate.bundles.get(&pc) else { return Ok(()) };
+        for mark in &note.marks {
+            match *mark {
+                Mark::Enter { region, first, by } => {
+                    if back_edge {
+                        continue;
+                    }
+                    if let Some(p) = state.progress.as_ref().filter(|p| !p.complete()) {
+                        return Err(incomplete(p, pc, self.certificate));
+                    }
+                    self.advance(state, region, by);
+                    let n = self.certificate.regions[region as usize].ops.len();
+                    state.progress = Some(Rc::new(Progress { region, next: vec![first; n] }));
+                }
+                Mark::Advance { region, by } => {
+                    self.advance(state, region, by);
+                    if let Some(p) = state.progress.as_mut().filter(|p| p.region == region) {
+                        Rc::make_mut(p).next.iter_mut().for_each(|n| *n -= by);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&self, state: &mut State, region: RegionNo, by: i16) {
+        let ours = |op: &OpNo| self.region_of.get(op) == Some(&region);
+        let tagged = |t: &Tag| matches!(t, Tag::Op(op, _) if ours(op));
+        let meant = |s: &Source| matches!(s, Source::Def { op, .. } if ours(op));
+        for set in &mut state.atoms {
+            let touched = set.iter().any(|h| {
+                tagged(&h.committed)
+                    || h.writes.iter().any(|w| tagged(&w.tag))
+                    || h.reads.iter().any(|r| r.sources.iter().any(meant))
+            });
+            if !touched {
+                continue;
+            }
+            let move_tag = |t: Tag| match t {
+                Tag::Op(op, i) if ours(&op) => Tag::Op(op, shift(i, by)),
+                other => other,
+            };
+            let moved = set.iter().map(|h| {
+                let mut h = h.clone();
+                h.committed = move_tag(h.committed);
+                h.writes.iter_mut().for_each(|w| w.tag = move_tag(w.tag));
+                for s in h.reads.iter_mut().flat_map(|r| &mut r.sources) {
+                    if let Source::Def { op, iteration } = s
+                        && ours(op)
+                    {
+                        *iteration = shift(*iteration, by);
+                    }
+                }
+                h
+            });
+            *set = Rc::new(moved.collect());
+        }
+        if state.events.iter().any(|e| e.region == region) {
+            state.events = std::mem::take(&mut state.events)
+                .into_iter()
+                .map(|e| if e.region == region { Event { iteration: shift(e.iteration, by), ..e } } else { e })
+                .collect();
+        }
+    }
+
+    // --- one bundle ---
+
+    pub(super) fn step(&self, node: Node, before: &State) -> Result<Step> {
+        let pc = node.pc;
+        let rest = self.bytes.get(pc as usize..).filter(|b| !b.is_empty()).ok_or(CheckError::RunsOff { pc })?;
+        let (bundle, _, len) = Bundle::decode(rest).map_err(|source| CheckError::Decode { pc, source })?;
+        let ops = self.notes(pc, &bundle)?;
+        let mut step = Step { state: before.clone(), next: Vec::new(), early: false, early_earlier: Vec::new() };
+        self.cover(&mut step.state, pc, &ops)?;
+        self.reads(&mut step, pc, &ops)?;
+        self.units(&mut step.state, pc, &ops)?;
+        self.writes(&mut step.state, pc, &ops)?;
+        self.memory(&mut step.state, pc, &ops)?;
+        self.successors(&mut step, node, &bundle, len as u32)?;
+        age(&mut step.state);
+        Ok(step)
+    }
+
+    /// Pairs instructions with their notes.
+    fn notes(&self, pc: u32, bundle: &Bundle) -> Result<Vec<(Insn, &'a OpNote)>> {
+        let disagree = || Box::new(CheckError::Certificate { pc, bundle: bundle.to_string() });
+        let notes = self.certificate.bundles.get(&pc).map_or(&[][..], |n| &n.ops);
+        let mut out = Vec::new();
+        for insn in bundle.iter() {
+            let mut fitting = notes.iter().filter(|n| n.slot == insn.slot());
+            let (Some(note), None) = (fitting.next(), fitting.next()) else { return Err(disagree()) };
+            if !self.region_of.contains_key(&note.op) {
+                return Err(disagree());
+            }
+            out.push((*insn, note));
+        }
+        if out.len() == notes.len() { Ok(out) } else { Err(disagree()) }
+    }
+
+    /// Every operation of a region executes its iterations one after the other, each exactly once.
+    fn cover(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
+        for (insn, note) in ops {
+            let region = self.region_of[&note.op];
+            let Some(&k) = self.place.get(&note.op) else { continue };
+            let due = state.progress.as_ref().filter(|p| p.region == region).map(|p| p.next[k]);
+            if due != Some(note.iteration) {
+                return Err(Box::new(CheckError::Coverage {
+                    pc,
+                    region: self.certificate.regions[region as usize].name.clone(),
+                    insn: insn.to_string(),
+                    found: i32::from(note.iteration),
+                    due: due.map_or(i32::MIN, i32::from),
+                }));
+            }
+            if let Some(p) = state.progress.as_mut() {
+                Rc::make_mut(p).next[k] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn reads(&self, step: &mut Step, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
+        // Sources that are read at issue, and later ones that join the histories.
+        let mut due: HashMap<usize, Vec<LateRead>> = HashMap::new();
+        for (insn, note) in ops {
+            for (atom, access) in touched(insn.timing().uses()) {
+                if accumulates(atom) {
+                    continue;
+                }
+                let sources = note.sources.iter().find(|(a, _)| *a == atom).map_or(&[][..], |(_, s)| s).to_vec();
+                let Access { cycle, bypass, .. } = access;
+                due.entry(atom.as_usize()).or_default().push(LateRead {
+                    wait: cycle.max(1) - 1,
+                    cycle: cycle.max(1),
+                    bypass,
+                    sources,
+                    pc,
+                    op: note.op,
+                });
+            }
+        }
+        for (i, set) in step.state.atoms.iter_mut().enumerate() {
+            let new = due.remove(&i).unwrap_or_default();
+            if new.is_empty() && set.iter().all(|h| h.reads.is_empty()) {
+                continue;
+            }
+            let atom = Atom::all().nth(i).expect("one set per atom");
+            let mut out = BTreeSet::new();
+            for h in set.iter() {
+                let mut h = h.clone();
+                h.reads.extend(new.iter().cloned());
+                let (now, later): (Vec<_>, Vec<_>) = h.reads.drain(..).partition(|r| r.wait == 0);
+                h.reads = later;
+                for r in now {
+                    if self.receive(&h, &r, atom)? {
+                        if r.pc == pc && r.cycle == 1 { step.early = true } else { step.early_earlier.push(r.pc) }
+                    }
+                }
+                out.insert(h);
+            }
+            *set = Rc::new(out);
+        }
+        Ok(())
+    }
+
+    /// Decides what a read receives and whether that is meant; true if it is an early read.
+    fn receive(&self, h: &History, r: &LateRead, atom: Atom) -> Result<bool> {
+        let visible = |w: &&Write| {
+            let same = u8::from(w.bypass.is_some() && w.bypass == r.bypass);
+            w.age + same >= w.cycle
+        };
+        let arrived = h.writes.iter().rev().find(visible);
+        let tag = arrived.map_or(h.committed, |w| w.tag);
+        if arrived.is_some_and(|w| w.age < r.cycle) && atom.file() == File::W {
+            let reader = self.text(r.op);
+            return Err(Box::new(CheckError::AmbiguousLateRead { pc: r.pc, reader, atom }));
+        }
+        // Writes issued before the reader; the newest of them is what a machine with interlocks would deliver.
+        let newest_before = h.writes.iter().rev().find(|w| w.age >= r.cycle);
+        let early = newest_before.is_some_and(|n| !visible(&n)) && arrived.is_none_or(|a| newest_before.is_some_and(|n| a.age > n.age));
+        let region = |op: OpNo| self.region_of.get(&op).copied();
+        let allowed = r.sources.iter().any(|s| match *s {
+            Source::Def { op, iteration } => tag == Tag::Op(op, iteration),
+            Source::Entry => tag == Tag::Start,
+            Source::NewestOf(op) => !early && matches!(tag, Tag::Op(o, _) if o == op),
+            Source::Newest => !early && tag != Tag::Undefined,
+            Source::NewestOutside(own) => {
+                !early
+                    && match tag {
+                        Tag::Undefined => false,
+                        Tag::Start => true,
+                        Tag::Op(o, _) => region(o) != Some(own),
+                    }
+            }
+            Source::NotFrom(own) => !matches!(tag, Tag::Op(o, _) if region(o) == Some(own)),
+            Source::Any => true,
+        });
+        if allowed {
+            return Ok(early);
+        }
+        let show = |op: OpNo, i: i16| {
+            let which = if i == i16::MIN { "an old iteration".to_owned() } else { format!("iteration {i}") };
+            format!("`{}` of {which}", self.text(op))
+        };
+        let mut received = match tag {
+            Tag::Undefined => "an undefined value".to_owned(),
+            Tag::Start => "the value at program start".to_owned(),
+            Tag::Op(op, i) => show(op, i),
+        };
+        if early {
+            received += " (a newer write is in flight)";
+        }
+        let meant: Vec<String> = r
+            .sources
+            .iter()
+            .map(|s| match s {
+                Source::Def { op, iteration } => show(*op, *iteration),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        Err(Box::new(CheckError::WrongValue { pc: r.pc, reader: self.text(r.op), atom, received, meant: meant.join(" or ") }))
+    }
+
+    fn units(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
+        for (insn, note) in ops {
+            let t = insn.timing();
+            let mut need: Vec<(usize, u8, StageKind)> = Vec::new();
+            for s in t.stages() {
+                need.extend((s.first_cycle - 1..s.first_cycle - 1 + s.cycles).map(|c| (s.resource as usize, c, s.kind)));
+            }
+            if let Some(bank) = note.mem.bank {
+                let row = Resource::ALL.len() + usize::from(bank & 3);
+                need.extend(t.memory_cycles().iter().map(|c| (row, c - 1, StageKind::Use)));
+            }
+            for (row, cycle, kind) in &need {
+                let (used, reserved) = state.units[*row];
+                let taken = match kind {
+                    StageKind::Use => used | reserved,
+                    StageKind::Reserve => used,
+                };
+                if taken >> cycle & 1 != 0 {
+                    let on = Resource::ALL
+                        .get(*row)
+                        .map_or_else(|| format!("bank {}", row - Resource::ALL.len()), ToString::to_string);
+                    return Err(Box::new(CheckError::UnitClash { pc, insn: insn.to_string(), on, cycle: *cycle }));
+                }
+            }
+            for (row, cycle, kind) in need {
+                match kind {
+                    StageKind::Use => state.units[row].0 |= 1 << cycle,
+                    StageKind::Reserve => state.units[row].1 |= 1 << cycle,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn writes(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
+        for (insn, note) in ops {
+            for (atom, access) in touched(insn.timing().defs()) {
+                if accumulates(atom) {
+                    continue;
+                }
+                let new = Write { tag: Tag::Op(note.op, note.iteration), age: 0, cycle: access.cycle, bypass: access.bypass };
+                let set = &mut state.atoms[atom.as_usize()];
+                let mut out = BTreeSet::new();
+                for h in set.iter() {
+                    if h.writes.iter().any(|w| i32::from(w.cycle) - i32::from(w.age) >= i32::from(new.cycle)) {
+                        return Err(Box::new(CheckError::WriteClash { pc, writer: insn.to_string(), atom }));
+                    }
+                    let mut h = h.clone();
+                    h.writes.push(new);
+                    out.insert(h);
+                }
+                *set = Rc::new(out);
+            }
+        }
+        Ok(())
+    }
+
+    fn memory(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
+        for (insn, note) in ops {
+            let row = insn.row();
+            let cycles = insn.timing().memory_cycles();
+            let event = Event {
+                age: 0,
+                op: note.op,
+                region: self.region_of[&note.op],
+                iteration: note.iteration,
+                seq: note.seq,
+                memory: cycles.iter().min().copied().zip(cycles.iter().max().copied()),
+                writes: row.flags.contains(Flags::STORE),
+                fence: row.flags.contains(Flags::LOCK) || row.mnemonic == "done",
+                side_effects: row.flags.contains(Flags::SIDE_EFFECTS),
+                mem: (note.mem.space, note.mem.disjoint),
+                guards: match &note.guards {
+                    Guards::All => None,
+                    Guards::Spaces(list) => Some(list.clone()),
+                },
+            };
+            if event.memory.is_none() && !event.fence && !event.side_effects {
+                continue;
+            }
+            for old in &state.events {
+                self.pair(pc, old, &event)?;
+            }
+            state.events.insert(event);
+        }
+        Ok(())
+    }
+
+    /// `old` has issued `old.age` bundles before `new`.
+    fn pair(&self, pc: u32, old: &Event, new: &Event) -> Result<()> {
+        // Iterations of one region have an order of their own; everything else is sequential as emitted.
+        let in_order = old.region != new.region || (old.iteration, old.seq) <= (new.iteration, new.seq);
+        let (first, second, distance) =
+            if in_order { (old, new, i32::from(old.age)) } else { (new, old, -i32::from(old.age)) };
+        if let Some(needed) = needed(first, second)
+            && distance < needed
+        {
+            return Err(Box::new(CheckError::MemoryOrder {
+                pc,
+                first: self.text(first.op),
+                second: self.text(second.op),
+                distance,
+                needed,
+            }));
+        }
+        Ok(())
+    }
+
+    fn successors(&self, step: &mut Step, node: Node, bundle: &Bundle, len: u32) -> Result<()> {
+        let pc = node.pc;
+        let mut next = node;
+        next.pc = pc + len;
+        let written = self.loop_registers(&mut next, pc, bundle)?;
+        step.state.loop_bytes = if written { 0 } else { step.state.loop_bytes };
+
+        let branch = bundle.iter().find(|i| i.row().branch.is_some());
+        if branch.is_some() && node.delay.is_some() {
+            return Err(Box::new(CheckError::BranchInDelaySlots { pc }));
+        }
+        if node.le == Some(pc) {
+            return self.loop_end(step, node, next, bundle, len);
+        }
+        if !written {
+            step.state.loop_bytes = (step.state.loop_bytes + len).min(u32::from(u16::MAX));
+        }
+        if let Some(insn) = branch {
+            let target = target(insn).ok_or_else(|| CheckError::UnknownTarget { pc, insn: insn.to_string() })?;
+            aligned(pc, target)?;
+            let slots = insn.row().delay_slots;
+            step.next.push((Node { delay: Some((slots, Some(target))), ..next }, false));
+            if insn.row().operands.iter().any(|o| o.role == Role::In && matches!(o.kind, aie2_isa::OperandKind::Class(_))) {
+                step.next.push((Node { delay: Some((slots, None)), ..next }, false));
+            }
+            return Ok(());
+        }
+        let (delay, pc_next) = match node.delay {
+            Some((1, Some(target))) => (None, target),
+            Some((1, None)) | None => (None, next.pc),
+            Some((n, target)) => (Some((n - 1, target)), next.pc),
+        };
+        step.next.push((Node { pc: pc_next, delay, ..next }, false));
+        Ok(())
+    }
+
+    /// Writes of lc, ls, le.
+    fn loop_registers(&self, next: &mut Node, pc: u32, bundle: &Bundle) -> Result<bool> {
+        let mut written = false;
+        for insn in bundle.iter() {
+            for (atom, _) in touched(insn.timing().defs()) {
+                let place = match atom.file() {
+                    File::Ls => &mut next.ls,
+                    File::Le => &mut next.le,
+                    File::Lc => {
+                        written = true;
+                        continue;
+                    }
+                    _ => continue,
+                };
+                written = true;
+                let value = insn.given().find_map(Value::imm).filter(|_| insn.row().flags.contains(Flags::MOVE_IMM));
+                *place = value.and_then(|v| u32::try_from(v).ok());
+                if place.is_none() {
+                    return Err(Box::new(CheckError::UnknownLoop { pc, insn: insn.to_string() }));
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    fn loop_end(&self, step: &mut Step, node: Node, next: Node, bundle: &Bundle, len: u32) -> Result<()> {
+        let pc = node.pc;
+        if node.delay.is_some() || bundle.iter().any(|i| i.row().branch.is_some()) {
+            return Err(Box::new(CheckError::LoopEndInDelaySlots { pc }));
+        }
+        let start = node.ls.ok_or_else(|| CheckError::UnknownLoop { pc, insn: "ls".to_owned() })?;
+        aligned(pc, pc)?;
+        aligned(pc, start)?;
+        if len != FETCH_BYTES {
+            return Err(Box::new(CheckError::LoopEndSize { pc, bytes: len as usize }));
+        }
+        if step.state.loop_bytes < LOOP_DISTANCE_BYTES {
+            return Err(Box::new(CheckError::LoopDistance { pc, bytes: step.state.loop_bytes }));
+        }
+        // A load and a store in one: read-modify-write of a word.
+        if bundle.iter().any(|i| i.row().flags.contains(Flags::LOAD | Flags::STORE)) {
+            return Err(Box::new(CheckError::PartWordStoreAtLoopEnd { pc }));
+        }
+        step.state.loop_bytes = (step.state.loop_bytes + len).min(u32::from(u16::MAX));
+        step.next.push((Node { pc: start, ..next }, true));
+        step.next.push((next, false));
+        Ok(())
+    }
+}
+
+/// Atoms of a list of accesses, each with the access.
+fn touched(list: &[Access]) -> impl Iterator<Item = (Atom, Access)> + '_ {
+    list.iter().flat_map(|a| a.reg.atoms().iter().map(move |atom| (*atom, *a)))
+}
+
+fn target(insn: &Insn) -> Option<u32> {
+    match insn.row().branch? {
+        Branch::Direct => insn.given().find_map(Value::imm).and_then(|v| u32::try_from(v).ok()),
+        Branch::Indirect | Branch::Return => None,
+    }
+}
+
+fn aligned(pc: u32, target: u32) -> Result<()> {
+    if target.is_multiple_of(FETCH_BYTES) { Ok(()) } else { Err(Box::new(CheckError::Misaligned { pc, target })) }
+}
+
+/// Distance demanded between two accesses or fences in sequential order.
+fn needed(first: &Event, second: &Event) -> Option<i32> {
+    let mut out: Option<i32> = None;
+    let mut need = |d: i32| out = Some(out.map_or(d, |o: i32| o.max(d)));
+    let alias = |a: &Event, b: &Event| {
+        let ((s, p), (t, q)) = (a.mem, b.mem);
+        s == 0 || t == 0 || (s == t && !(p.is_some() && q.is_some() && p != q))
+    };
+    let guards = |fence: &Event, access: &Event| {
+        fence.fence && fence.guards.as_ref().is_none_or(|g| access.mem.0 == 0 || g.contains(&access.mem.0))
+    };
+    if let (Some((_, last)), Some((early, _))) = (first.memory, second.memory)
+        && (first.writes || second.writes)
+        && alias(first, second)
+    {
+        need(i32::from(last) - i32::from(early) + 1);
+    }
+    if let Some((_, last)) = first.memory
+        && guards(second, first)
+    {
+        need(i32::from(last) - LOCK_STALL + 1);
+    }
+    if let Some((early, _)) = second.memory
+        && guards(first, second)
+    {
+        need(LOCK_RESUME - i32::from(early) + 1);
+    }
+    if first.side_effects && second.side_effects {
+        need(1);
+    }
+    out
+}
+
+/// One bundle later.
+fn age(state: &mut State) {
+    for set in &mut state.atoms {
+        if set.iter().all(|h| h.writes.is_empty() && h.reads.is_empty()) {
+            continue;
+        }
+        let aged = set.iter().map(|h| {
+            let mut h = h.clone();
+            h.writes.iter_mut().for_each(|w| w.age += 1);
+            // A write that every reader can see ends all older ones.
+            if let Some(k) = h.writes.iter().rposition(|w| w.age >= w.cycle && h.reads.is_empty()) {
+                h.committed = h.writes[k].tag;
+                h.writes.drain(..=k);
+            }
+            h.reads.iter_mut().for_each(|r| r.wait -= 1);
+            h
+        });
+        *set = Rc::new(aged.collect());
+    }
+    state.units.iter_mut().for_each(|(u, r)| (*u, *r) = (*u >> 1, *r >> 1));
+    state.events = std::mem::take(&mut state.events)
+        .into_iter()
+        .map(|e| Event { age: e.age + 1, ..e })
+        .filter(|e| e.age <= MEMORY_WINDOW)
+        .collect();
+}
