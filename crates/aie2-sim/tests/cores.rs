@@ -2,13 +2,13 @@
 
 mod support;
 
+use Direction::{Mm2s, S2mm};
 use aie2_sim::{Fault, Waiter};
 use npu_container::address::addr;
 use npu_container::txn::{Direction, Op};
 use std::cell::RefCell;
 use std::rc::Rc;
 use support::{Act, Design, MEM, SHIM, bd, lock_offset, ramp, words_of};
-use Direction::{Mm2s, S2mm};
 
 fn poll_lock(d: &mut Design, col: u8, row: u8, lock: u32, value: u32) {
     d.ops.push(Op::MaskPoll { addr: addr(col, row, lock_offset(row, lock)), value, mask: 0x3f });

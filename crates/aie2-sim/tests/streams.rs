@@ -2,11 +2,11 @@
 
 mod support;
 
+use Direction::{Mm2s, S2mm};
 use aie2_sim::{Fault, Waiter};
 use npu_container::address::addr;
 use npu_container::txn::{Direction, Op};
 use support::{Act, Design, MEM, SHIM, TestBd, bd, lock_offset, queue_offset, ramp, words_of};
-use Direction::{Mm2s, S2mm};
 
 const OWN: u64 = 0x8_0000;
 
@@ -51,7 +51,10 @@ fn a_receiver_without_bd_holds_the_others_of_its_broadcast() {
     let Err(Fault::Deadlock(report)) = d.run(&[Ok(&ramp(256))]) else { panic!() };
     // Row 3 stores 4 words at the North port of row 2, 6 in its own switch, 16 in its ingress buffer; row 2 gets the
     // same 26 words and no more.
-    assert!(report.waiters.iter().any(|w| matches!(w, Waiter::DmaStarved { done: 24..=26, length: 256, .. })), "{report}");
+    assert!(
+        report.waiters.iter().any(|w| matches!(w, Waiter::DmaStarved { done: 24..=26, length: 256, .. })),
+        "{report}"
+    );
     assert!(report.to_string().contains("no room at core (0, 3) S2MM 0"), "{report}");
 }
 
@@ -64,7 +67,12 @@ fn a_slow_receiver_slows_the_broadcast_and_loses_nothing() {
     d.bd(0, 3, 0, &bd(0x2000, 8).locks((1, -1), (0, 1)).next(0)).start(0, 3, S2mm, 0, 0);
     let mut acts = Vec::new();
     for i in 0..16 {
-        acts.extend([Act::Acquire(48, -1), Act::Spin(100, 0), Act::Copy(0x2000, 0x4000 + 32 * i, 8), Act::Release(49, 1)]);
+        acts.extend([
+            Act::Acquire(48, -1),
+            Act::Spin(100, 0),
+            Act::Copy(0x2000, 0x4000 + 32 * i, 8),
+            Act::Release(49, 1),
+        ]);
     }
     acts.push(Act::Release(50, 1));
     acts.push(Act::Done);

@@ -176,7 +176,7 @@ impl CoreBus for TileBus<'_> {
         if !flow.is_connected() {
             return Err(self.fabric.flows.unconnected(source, Some(self.core)));
         }
-        if !flow.has_room() {
+        if flow.room() == 0 {
             flow.source_waits = true;
             return Ok(false);
         }

@@ -18,9 +18,11 @@ use crate::port::{COLUMNS, CORE_MEM_BYTES, MEM_ROW, TileLoc, physical_banks};
 /// Nothing to do until someone wakes the channel.
 const PARKED: u64 = u64::MAX;
 /// Waits longer than this leave the cycle loop.
-const SLEEP: u64 = 12;
+const SLEEP: u64 = 40;
 /// Ends an MM2S channel may have outstanding before it fetches the next BD (one BD ahead).
 const MM2S_ENDS: usize = 2;
+/// Words the port side hands over in one step (one line).
+const BURST: u64 = 4;
 /// Mem tile channels 0..3 reach the neighbours.
 // SOURCE: AM020 ch. 5; Xilinx/mlir-aie MemTileDMAOp verifier.
 const NEIGHBOUR_CHANNELS: u8 = 4;
@@ -379,8 +381,7 @@ impl Fabric {
                 flow.held |= 1 << c;
                 return Ok(PARKED);
             }
-            let arrival = flow.next_arrival(tap.receiver).unwrap_or(0);
-            return Ok(arrival.max(now + 1));
+            return Ok(flow.earliest(tap.receiver, n, now).max(now + 1));
         }
         let mut words = [Word::default(); 4];
         for (i, w) in words.iter_mut().take(run.words as usize).enumerate() {
@@ -398,8 +399,9 @@ impl Fabric {
         let first_task = ch.tasks_started <= 1;
         let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
         current.walker.advance(run.words);
-        if current.walker.left() > 0 {
-            return Ok(now + 1);
+        if let Some(run) = current.walker.peek() {
+            let flow = &self.flows.flows[tap.flow];
+            return Ok(flow.earliest(tap.receiver, run.words.into(), now).max(now + 1));
         }
         let task_end = self.after_bd(DIR, c)?;
         let t = &self.timing;
@@ -490,11 +492,16 @@ impl Fabric {
     }
 
     /// Port side of an MM2S channel. Returns the next cycle to look.
+    ///
+    /// The port sends one word per cycle. Words that have room already are handed over together, each with the cycle it
+    /// takes the port: nobody else sends on this flow and room never shrinks, so this is what single steps would do.
     fn port_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
         const DIR: Direction = Direction::Mm2s;
         let now = self.now;
         let ch = &mut self.channels[1][c];
-        let Some(&Egress { word, bd_end }) = ch.egress.front() else { return Ok(PARKED) };
+        if ch.egress.is_empty() {
+            return Ok(PARKED);
+        }
         if ch.port_not_before > now {
             return Ok(ch.port_not_before);
         }
@@ -502,22 +509,30 @@ impl Fabric {
         if !flow.is_connected() {
             return Err(self.flows.unconnected(c, None));
         }
-        if !flow.has_room() {
+        let room = flow.room();
+        if room == 0 {
             flow.source_waits = true;
             return Ok(PARKED);
         }
-        flow.push(word, now);
-        ch.egress.pop_front();
+        let mut at = now;
+        let mut ended = None;
+        while at - now < room.min(BURST) && ended.is_none() {
+            let Some(Egress { word, bd_end }) = ch.egress.pop_front() else { break };
+            flow.push(word, at);
+            ended = bd_end.then_some(at);
+            at += 1;
+        }
         let starved = std::mem::take(&mut flow.starved);
         self.progress += 1;
+        let bubble = if ended.is_some() { self.timing.bd_bubble } else { 0 };
+        ch.port_not_before = at + bubble;
+        if let Some(last) = ended {
+            self.schedule_end(DIR, c, last + self.timing.mm2s_end_to_release);
+        }
         if starved != 0 {
             self.wake_sinks(starved);
         }
-        if bd_end {
-            self.channels[1][c].port_not_before = now + 1 + self.timing.bd_bubble;
-            self.schedule_end(DIR, c, now + self.timing.mm2s_end_to_release);
-        }
-        // The memory side may have waited for this room.
+        // The memory side may have waited for this room in the egress buffer.
         Ok(now + 1)
     }
 

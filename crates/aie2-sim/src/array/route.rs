@@ -440,17 +440,18 @@ impl Flow {
         self.route = route;
     }
 
-    /// Whether the source may send one word now.
+    /// Words the source may send now.
     #[inline]
-    pub fn has_room(&self) -> bool {
-        self.receivers.iter().all(|r| self.pushed - r.consumed < r.capacity)
+    pub fn room(&self) -> u64 {
+        self.receivers.iter().map(|r| r.capacity - (self.pushed - r.consumed)).min().unwrap_or(0)
     }
 
-    /// Sends one word; [`Flow::has_room`] holds.
+    /// Sends one word at cycle `at` (now, or later when the words before it take the port until then); there is
+    /// [`Flow::room`].
     #[inline]
-    pub fn push(&mut self, word: Word, now: u64) {
-        let at = self.pushed as usize & (self.ring.len() - 1);
-        self.ring[at] = Slot { word, pushed_at: now };
+    pub fn push(&mut self, word: Word, at: u64) {
+        let slot = self.pushed as usize & (self.ring.len() - 1);
+        self.ring[slot] = Slot { word, pushed_at: at };
         self.pushed += 1;
     }
 
@@ -490,6 +491,24 @@ impl Flow {
         let rx = &self.receivers[r];
         rx.entered < self.pushed
             && rx.after_split.iter().any(|&(k, words)| self.receivers[k].consumed + words <= rx.entered)
+    }
+
+    /// Earliest cycle at which receiver `r` can hold `n` words, given what has entered by `now`. Exact when the words are
+    /// on the way, a lower bound when they have yet to be sent.
+    #[inline]
+    pub fn earliest(&self, r: usize, n: u64, now: u64) -> u64 {
+        let rx = &self.receivers[r];
+        let missing = rx.consumed + n - rx.entered.min(rx.consumed + n);
+        let last = rx.consumed + n - 1;
+        let arrival = if last < self.pushed {
+            self.ring[last as usize & (self.ring.len() - 1)].pushed_at + rx.latency
+        } else if rx.entered < self.pushed {
+            now + rx.latency
+        } else {
+            // Nothing on the way: the sender will wake the receiver.
+            now + 1
+        };
+        arrival.max(now + missing)
     }
 
     /// Cycle at which the next word of receiver `r` reaches its ingress, if one is on the way.
