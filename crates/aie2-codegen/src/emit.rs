@@ -229,9 +229,9 @@ pub(crate) fn compile(asm: Asm) -> Result<Program, CodegenError> {
 }
 
 fn make_ready(cx: &mut Context<'_>, regs: &Assignment, reaching: &Reaching) -> Result<(), CodegenError> {
-    for (p, reads) in cx.flow.points.iter().zip(&reaching.reads) {
+    for (k, p) in cx.flow.points.iter().enumerate() {
         if let crate::flow::What::Op(n) = p.what {
-            let ready = place::ready(cx.asm, n, regs, reads, None)?;
+            let ready = place::ready(cx.asm, n, regs, &reaching.reads[k], &reaching.first[k])?;
             cx.live.extend(ready.info.uses.iter().map(|u| u.atom));
             cx.ready.insert(n, ready);
         }

@@ -383,6 +383,8 @@ pub(crate) enum Site {
 pub(crate) struct Reaching {
     /// Per point: (variable, sites).
     pub(crate) reads: Vec<Vec<(Var, Vec<Site>)>>,
+    /// The same for the first iteration of a pipelined loop: what reaches over the edges from outside. Elsewhere equal to `reads`.
+    pub(crate) first: Vec<Vec<(Var, Vec<Site>)>>,
 }
 
 impl Reaching {
@@ -433,15 +435,38 @@ impl Reaching {
                 }
             }
         }
-        let mut reads = Vec::with_capacity(flow.points.len());
-        for (i, r) in flow.regions.iter().enumerate() {
-            let mut state = states[i].clone().unwrap_or_else(|| vec![BTreeSet::new(); n]);
+        let out_of = |i: usize| {
+            let r = &flow.regions[i];
+            let mut state = states[i].clone()?;
+            flow.points[r.start..r.end].iter().for_each(|p| apply(&mut state, i, p));
+            Some(state)
+        };
+        let walk = |i: usize, mut state: State, out: &mut Vec<Vec<(Var, Vec<Site>)>>| {
+            let r = &flow.regions[i];
             for p in &flow.points[r.start..r.end] {
-                reads.push(p.uses.iter().map(|v| (*v, state[index.of[v]].iter().copied().collect())).collect());
+                out.push(p.uses.iter().map(|v| (*v, state[index.of[v]].iter().copied().collect())).collect());
                 apply(&mut state, i, p);
             }
+        };
+        let (mut reads, mut first) = (Vec::new(), Vec::new());
+        for (i, r) in flow.regions.iter().enumerate() {
+            let all = states[i].clone().unwrap_or_else(|| vec![BTreeSet::new(); n]);
+            let outside = if matches!(r.kind, Kind::Pipe(_)) {
+                let mut state: State = vec![BTreeSet::new(); n];
+                if i == 0 {
+                    state.iter_mut().for_each(|s| s.extend([Site::Entry]));
+                }
+                for from in r.pred.iter().filter(|p| **p != i).filter_map(|p| out_of(*p)) {
+                    state.iter_mut().zip(&from).for_each(|(a, b)| a.extend(b.iter().copied()));
+                }
+                state
+            } else {
+                all.clone()
+            };
+            walk(i, all, &mut reads);
+            walk(i, outside, &mut first);
         }
-        Reaching { reads }
+        Reaching { reads, first }
     }
 }
 

@@ -6,7 +6,8 @@
 //! n <  S + 1  everything unrolled, no hardware loop
 //! ```
 //!
-//! Iterations are numbered for the certificate so that after each pass of the kernel the iteration begun last is number 0.
+//! Iterations are numbered for the certificate so that after each pass of the kernel the iteration begun last is number 0. Runs of a loop
+//! are numbered on end: before the first iteration comes the last one of the run before.
 
 use crate::check::Mark;
 use crate::emit::{Context, Emitted, OutLine};
@@ -125,7 +126,7 @@ fn flat(cx: &Context<'_>, region: usize, plan: &Plan, n: i32, name: String) -> E
             out[(i * ii + t) as usize].ops.push(placed);
         }
     }
-    out[0].marks.push(Mark::Enter { region: region as u32, first: -(n - 1) as i16, by: Mark::FAR });
+    out[0].marks.push(Mark::Enter { region: region as u32, first: (1 - n) as i16, by: n as i16 });
     Emitted { lines: out, name, ..Emitted::default() }
 }
 
@@ -165,7 +166,7 @@ fn looped(cx: &Context<'_>, region: usize, plan: &Plan, name: String) -> Emitted
     while epilogue.last().is_some_and(|l| l.ops.is_empty()) {
         epilogue.pop();
     }
-    let enter = Mark::Enter { region: region as u32, first: (1 - ramp) as i16, by: Mark::FAR };
+    let enter = Mark::Enter { region: region as u32, first: (1 - ramp) as i16, by: ramp as i16 };
     prologue.first_mut().unwrap_or(&mut kernel[0]).marks.insert(0, enter);
     let ir = &cx.asm.pipes[plan.pipe];
     let last = kernel.len() - 1;

@@ -31,8 +31,10 @@ pub(crate) struct Placed {
 pub(crate) struct Ready {
     pub(crate) info: Rc<Info>,
     pub(crate) label: Option<Label>,
-    /// Atoms read, each with the variable behind it and the definitions that may reach it.
+    /// Atoms read, each with the definitions that may reach it.
     pub(crate) reads: Vec<(Atom, Vec<Site>)>,
+    /// The same for the first iteration of a pipelined loop.
+    pub(crate) first: Vec<(Atom, Vec<Site>)>,
 }
 
 /// The instruction of an operation; a label operand is 0 until the layout is known.
@@ -60,9 +62,15 @@ pub(crate) fn instruction(asm: &Asm, n: OpNo, regs: &Assignment, imm: Option<i64
 }
 
 /// Completes an operation: instruction, timing and what its sources may receive.
-pub(crate) fn ready(asm: &Asm, n: OpNo, regs: &Assignment, reads: &[(Var, Vec<Site>)], imm: Option<i64>) -> Result<Ready, CodegenError> {
+pub(crate) fn ready(
+    asm: &Asm,
+    n: OpNo,
+    regs: &Assignment,
+    reads: &[(Var, Vec<Site>)],
+    first: &[(Var, Vec<Site>)],
+) -> Result<Ready, CodegenError> {
     let op = &asm.ops[n as usize];
-    let insn = instruction(asm, n, regs, imm)?;
+    let insn = instruction(asm, n, regs, None)?;
     let atom_of: HashMap<Var, u16> = op
         .vars(Role::In)
         .into_iter()
@@ -74,21 +82,23 @@ pub(crate) fn ready(asm: &Asm, n: OpNo, regs: &Assignment, reads: &[(Var, Vec<Si
         })
         .collect();
     let info = Rc::new(Info::new(insn, op.mem, op.guards.clone()));
-    let mut out: Vec<(Atom, Vec<Site>)> = Vec::new();
-    for u in &info.uses {
-        if out.iter().any(|(a, _)| *a == u.atom) {
-            continue;
+    let by_atom = |reads: &[(Var, Vec<Site>)]| {
+        let mut out: Vec<(Atom, Vec<Site>)> = Vec::new();
+        for u in &info.uses {
+            if out.iter().any(|(a, _)| *a == u.atom) {
+                continue;
+            }
+            let index = u.atom.as_usize() as u16;
+            let behind = reads.iter().filter(|(v, _)| atom_of.get(v) == Some(&index));
+            let mut sites: Vec<Site> = behind.flat_map(|(_, list)| list.iter().copied()).collect();
+            sites.sort_unstable();
+            sites.dedup();
+            out.push((u.atom, sites));
         }
-        let index = u.atom.as_usize() as u16;
-        let mut sites = Vec::new();
-        for (_, list) in reads.iter().filter(|(v, _)| atom_of.get(v) == Some(&index)) {
-            sites.extend(list.iter().copied());
-        }
-        sites.sort_unstable();
-        sites.dedup();
-        out.push((u.atom, sites));
-    }
-    Ok(Ready { info, label: op.label(), reads: out })
+        out
+    };
+    let (reads, first) = (by_atom(reads), by_atom(first));
+    Ok(Ready { info, label: op.label(), reads, first })
 }
 
 /// Region in which each operation is defined, and its place in sequential order there.
@@ -136,23 +146,32 @@ pub(crate) fn sources(
     let here = homes.region[&n];
     let seq = homes.seq[&n];
     let own = |site: &Site| matches!(site, Site::Op(o) if homes.region[o] == here);
+    // From the second iteration on, a value the loop carries is always the loop's own.
+    let later = |sites: &[Site]| -> Vec<Site> {
+        let mine: Vec<Site> = sites.iter().filter(|s| own(s)).copied().collect();
+        if mine.is_empty() { sites.to_vec() } else { mine }
+    };
+    let meant = |k: usize| -> Vec<Site> {
+        let (all, first) = (&ready.reads[k].1, &ready.first[k].1);
+        match which {
+            Which::Plain => all.clone(),
+            Which::Exactly(0) => first.clone(),
+            Which::Exactly(_) | Which::AtLeast(1..) => later(all),
+            Which::AtLeast(0) => first.iter().copied().chain(later(all)).collect(),
+        }
+    };
     ready
         .reads
         .iter()
-        .map(|(atom, sites)| {
+        .enumerate()
+        .map(|(k, (atom, _))| {
             let mut list = Vec::new();
-            let has_own = sites.iter().any(own);
-            for site in sites {
-                match *site {
-                    Site::Op(o) if own(site) => {
-                        let carried = homes.seq[&o] >= seq;
-                        let first = matches!(which, Which::Exactly(0));
-                        if !(carried && first && sites.iter().any(|s| !own(s))) {
-                            list.push(Source::Def { op: o, iteration: iteration - i16::from(carried) });
-                        }
+            for site in meant(k) {
+                match site {
+                    // Runs of a loop are numbered on end: the iteration before the first one is the last of the run before.
+                    Site::Op(o) if own(&site) => {
+                        list.push(Source::Def { op: o, iteration: iteration - i16::from(homes.seq[&o] >= seq) });
                     }
-                    // A value from outside can only be meant in the first iteration.
-                    _ if has_own && matches!(which, Which::Exactly(1..) | Which::AtLeast(1..)) => {}
                     Site::Op(o) => list.push(Source::Def { op: o, iteration: 0 }),
                     Site::Entry => list.push(Source::Entry),
                     Site::Undef => list.push(Source::NotFrom(region_no(here))),

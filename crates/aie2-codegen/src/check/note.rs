@@ -62,13 +62,13 @@ pub struct OpNote {
 /// Moves the frame of a region when the bundle issues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// The region is entered: iterations of earlier runs become old. Not executed on the back edge of a hardware loop.
+    /// The region is entered. Not executed on the back edge of a hardware loop.
     Enter {
         /// Region.
         region: RegionNo,
         /// Iteration number at which the run starts.
         first: i16,
-        /// How far the frame moves: 1 for plain blocks, [`Mark::FAR`] to make every earlier iteration stale.
+        /// How far the frame moves.
         by: i16,
     },
     /// `by` iterations have begun.
@@ -78,11 +78,6 @@ pub enum Mark {
         /// Iterations.
         by: i16,
     },
-}
-
-impl Mark {
-    /// A distance after which no iteration is named any more.
-    pub const FAR: i16 = 1000;
 }
 
 /// One bundle.
