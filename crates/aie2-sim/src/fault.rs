@@ -321,16 +321,6 @@ pub enum Fault {
         /// Extent of that buffer in bytes.
         bytes: u64,
     },
-    /// TLAST and length disagree where the BD was told to finish on TLAST.
-    #[error("{channel}: BD {bd} ended by length with {pending} words of the packet still to come")]
-    FinishOnTlast {
-        /// Channel.
-        channel: ChannelId,
-        /// BD number.
-        bd: u8,
-        /// Words after the end.
-        pending: u64,
-    },
     /// A task token has no route to the firmware's sink.
     #[error("{channel}: task token has no route: {why}")]
     TokenRoute {
@@ -404,14 +394,6 @@ pub enum Fault {
     /// The instruction stream cannot be read.
     #[error("instruction stream: {0}")]
     Stream(#[from] npu_container::txn::TxnError),
-    /// An operation the controller model does not execute.
-    #[error("operation {index}: {what} is not modelled on npu1")]
-    UnmodelledOp {
-        /// Index in the stream.
-        index: usize,
-        /// Name of the operation.
-        what: &'static str,
-    },
     /// A DDR_PATCH names an argument the command does not have.
     #[error("operation {index}: DDR_PATCH of argument {argument}, the command has {arguments}")]
     PatchArgument {

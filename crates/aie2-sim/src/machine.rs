@@ -62,7 +62,7 @@ pub trait CoreModel {
     fn step<B: CoreBus>(&mut self, bus: &mut B) -> Result<Step, Fault>;
     /// Address of the next bundle.
     fn pc(&self) -> u32;
-    /// Counters since power-up.
+    /// Counters since power-up or the last reset.
     fn stats(&self) -> CoreStats;
 }
 
@@ -106,10 +106,38 @@ pub(crate) struct CoreSlot<C> {
     /// Local time: the cycle of the next bundle.
     pub time: u64,
     pub stalls: Stalls,
+    /// Counts from before core resets.
+    carried: CoreStats,
     breakpoints: Vec<u32>,
     hook: Option<Box<dyn FnMut(&mut TileView<'_>)>>,
     /// The bundle at the present pc was already shown to the hook.
     shown: bool,
+}
+
+impl<C: CoreModel> CoreSlot<C> {
+    /// Counters since power-up, whatever resets came between.
+    pub fn stats(&self) -> CoreStats {
+        sum(self.carried, self.core.stats())
+    }
+
+    fn reset(&mut self) {
+        let before = self.stats();
+        self.carried = CoreStats::default();
+        self.core.reset();
+        if self.core.stats() != before {
+            self.carried = before;
+        }
+    }
+}
+
+fn sum(a: CoreStats, b: CoreStats) -> CoreStats {
+    CoreStats {
+        bundles: a.bundles + b.bundles,
+        bank_stalls: a.bank_stalls + b.bank_stalls,
+        lock_ops: a.lock_ops + b.lock_ops,
+        vmacs: a.vmacs + b.vmacs,
+        macs: a.macs + b.macs,
+    }
 }
 
 /// A look at one compute tile at a breakpoint, before the bundle at `pc` executes.
@@ -196,6 +224,7 @@ impl<C: CoreModel> MachineOf<C> {
                     state: CoreState::Off,
                     time: 0,
                     stalls: Stalls::default(),
+                    carried: CoreStats::default(),
                     breakpoints: Vec::new(),
                     hook: None,
                     shown: false,
@@ -223,6 +252,7 @@ impl<C: CoreModel> MachineOf<C> {
             }
         }
         self.fabric.settle_network()?;
+        self.fabric.network.check_masters()?;
         self.sync_cores()
     }
 
@@ -321,7 +351,7 @@ impl<C: CoreModel> MachineOf<C> {
             let slot = &mut self.cores[i];
             write_program(i, regs, &mut slot.core)?;
             if std::mem::take(&mut regs.was_reset) || regs.reset {
-                slot.core.reset();
+                slot.reset();
                 slot.shown = false;
                 slot.state = CoreState::Off;
             }

@@ -45,7 +45,7 @@ impl<C: CoreModel> MachineOf<C> {
         let ops = txn::read(stream)?.ops;
         self.fabric.ddr.map(arguments)?;
         let start = self.fabric.now;
-        let stats: Vec<_> = self.cores.iter().map(|s| s.core.stats()).collect();
+        let stats: Vec<_> = self.cores.iter().map(|s| s.stats()).collect();
         for slot in &mut self.cores {
             slot.stalls = Stalls::default();
         }
@@ -248,6 +248,7 @@ impl<C: CoreModel> MachineOf<C> {
                         txn::Direction::Mm2s => Direction::Mm2s,
                     };
                     let c = index::channel(dir, TileLoc::new(*col, *row), *channel);
+                    self.fabric.network.check_masters()?;
                     controller.report.token_waits += 1;
                     controller.waiting = Waiting::Token(dir, c, now);
                     if self.fabric.channels[dir_ix(dir)][c].tokens > 0 {
@@ -352,7 +353,7 @@ impl<C: CoreModel> MachineOf<C> {
         let now = self.fabric.now;
         let cores = (self.cores.iter().zip(before).enumerate())
             .map(|(i, (slot, before))| {
-                let (s, mut stalls) = (slot.core.stats(), slot.stalls);
+                let (s, mut stalls) = (slot.stats(), slot.stalls);
                 if let CoreState::Blocked(reason, since) = slot.state {
                     let lost = now.saturating_sub(since.max(start));
                     match reason {

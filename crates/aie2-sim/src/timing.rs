@@ -152,6 +152,15 @@ timing_table! {
 mod tests {
     use super::*;
 
+    /// The split values add up to what silicon showed.
+    #[test]
+    fn splits_keep_their_measured_sums() {
+        let t = Timing::default();
+        // MEASURED: FIM43-Redeye/xdna-emu 2026-06-27-relay-fill, 2026-05-10-phase-c.
+        assert_eq!(t.s2mm_end_to_release + t.mm2s_grant_to_word, 19);
+        assert_eq!(t.s2mm_end_to_release + t.core_lock_wake, 15);
+    }
+
     #[test]
     fn rows_show_the_values_in_use() {
         let timing = Timing { op_write: 1, ..Timing::default() };

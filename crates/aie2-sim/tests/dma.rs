@@ -2,11 +2,11 @@
 
 mod support;
 
+use Direction::{Mm2s, S2mm};
 use aie2_sim::{Fault, Waiter};
 use npu_container::address::addr;
 use npu_container::txn::{Direction, Op};
 use support::{Act, Design, MEM, SHIM, TestBd, bd, lock_offset, queue_offset, ramp, words_of};
-use Direction::{Mm2s, S2mm};
 
 const OWN: u64 = 0x8_0000;
 

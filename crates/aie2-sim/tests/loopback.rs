@@ -36,8 +36,7 @@ fn amd_pdi() -> Vec<u8> {
         ih[i] = w;
     }
     let mut ph = vec![0u32; 31];
-    for (i, w) in
-        [(0, 0x18), (1, 0x15), (2, 0x18), (6, u32::MAX), (7, u32::MAX), (8, 0x54), (9, 0x0200_0006), (10, 1)]
+    for (i, w) in [(0, 0x18), (1, 0x15), (2, 0x18), (6, u32::MAX), (7, u32::MAX), (8, 0x54), (9, 0x0200_0006), (10, 1)]
     {
         ph[i] = w;
     }
@@ -113,6 +112,9 @@ fn a_transfer_longer_than_its_buffer_names_bd_argument_and_extent() {
 fn without_the_token_route_the_token_has_nowhere_to_go() {
     let mut stream = loopback();
     let at = stream.iter().position(|&w| w == 0x0003_F100).unwrap();
+    stream[at + 2] = 0;
+    assert!(matches!(run(&stream, 4096, 4096), Err(Fault::SlaveDisabled { slave: 0, .. })));
+    let at = stream.iter().position(|&w| w == 0x0003_F008).unwrap();
     stream[at + 2] = 0;
     assert!(matches!(run(&stream, 4096, 4096), Err(Fault::TokenRoute { .. })));
 }

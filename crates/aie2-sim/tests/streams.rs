@@ -128,6 +128,10 @@ fn a_word_that_arrives_nowhere_is_a_fault_with_the_place() {
         sends_from_mem(&mut d),
         Err(Fault::DanglingRoute { why: "the wire ends at the edge of the array", .. })
     ));
+    // A master whose slave stays closed is refused when the configuration is complete.
+    let mut d = Design::default();
+    d.write(0, MEM, 0xB_0000 + 4 * 11, 0x8000_0000);
+    assert!(matches!(d.machine(), Err(Fault::SlaveDisabled { slave: 0, .. })));
     // A slave enabled without a master.
     let mut d = Design::default();
     d.write(0, MEM, 0xB_0100, 0x8000_0000);

@@ -40,7 +40,7 @@ fn check_bd_number(channel: ChannelId, kind: TileKind, bd: u8) -> Result<(), Fau
         return Err(Fault::BdNumber { channel, bd });
     }
     // SOURCE: Xilinx/mlir-aie AIETargetModel isBdChannelAccessible: even channels 0..23, odd channels 24..47.
-    if kind == TileKind::Mem && (channel.index % 2 == 0) != (bd < 24) {
+    if kind == TileKind::Mem && channel.index.is_multiple_of(2) != (bd < 24) {
         return Err(Fault::BdParity { channel, bd });
     }
     Ok(())
@@ -160,7 +160,7 @@ impl Fabric {
         if b.compression {
             return feature("compression");
         }
-        if b.base % 4 != 0 {
+        if !b.base.is_multiple_of(4) {
             return feature("an address that is not word aligned");
         }
         if dir == Direction::S2mm && b.padded() {

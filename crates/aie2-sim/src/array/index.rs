@@ -32,6 +32,11 @@ pub const fn tile(tile: TileLoc) -> usize {
     tile.col as usize * ROWS as usize + tile.row as usize
 }
 
+/// Place of a tile number.
+pub const fn tile_loc(tile: usize) -> TileLoc {
+    TileLoc::new((tile / ROWS as usize) as u8, (tile % ROWS as usize) as u8)
+}
+
 /// Core number of a compute tile.
 pub const fn core(tile: TileLoc) -> CoreIx {
     tile.col as usize * CORES_PER_COLUMN + (tile.row - FIRST_CORE_ROW) as usize

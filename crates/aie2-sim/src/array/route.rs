@@ -283,6 +283,22 @@ impl Network {
         if any { Ok(()) } else { Err(Fault::DanglingRoute { source_port, at, why: "no master selects this slave" }) }
     }
 
+    /// Refuses a circuit master whose slave is not enabled: it would never carry a word.
+    pub fn check_masters(&self) -> Result<(), Fault> {
+        for (i, switch) in self.switches.iter().enumerate() {
+            let tile = index::tile_loc(i);
+            for (index, &word) in (0u8..).zip(&switch.masters) {
+                let slave = (word & 0x7f) as u8;
+                let circuit = word & (ENABLE | PACKET) == ENABLE;
+                if circuit && switch.slaves[usize::from(slave)] & (ENABLE | PACKET) != ENABLE {
+                    let master = PortId { tile, side: PortSide::Master, index };
+                    return Err(Fault::SlaveDisabled { master, slave });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Follows a task token from the tile-control slave of `tile` to the firmware's sink, master South 0 of a shim.
     // SOURCE: Xilinx/mlir-aie token routing; AMD production PDIs (packet and circuit form both in use).
     pub fn token_route(&self, tile: TileLoc, controller_id: u8) -> Result<(), &'static str> {

@@ -1,8 +1,8 @@
 //! Register words for small test designs, written out from the register tables and independent of the simulator.
 #![allow(dead_code)]
 
-use aie2_sim::port::{CoreBus, CoreStats, LockOp, OWN_WINDOW, Step, StreamWord};
 use aie2_sim::port::BlockReason;
+use aie2_sim::port::{CoreBus, CoreStats, LockOp, OWN_WINDOW, Step, StreamWord};
 use aie2_sim::{BufferId, Config, CoreModel, Fault, MachineOf, RunReport, TileLoc, Timing};
 use npu_container::address::addr;
 use npu_container::cdo::Command;
@@ -235,7 +235,7 @@ impl TestBd {
                 ]
             }
             _ => vec![
-                (self.base / 4) as u32 >> 0 << 14 | self.length,
+                ((self.base / 4) as u32) << 14 | self.length,
                 pk << 30 | pid << 19 | ptype << 16,
                 s1 << 13 | s0,
                 w1 << 21 | w0 << 13 | s2,
