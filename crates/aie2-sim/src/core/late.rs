@@ -178,7 +178,13 @@ impl State {
     }
 
     #[inline(always)]
-    fn stage<B: CoreBus + ?Sized>(&mut self, op: &Op, late: Late, bus: &mut B, mem: &mut Memory<'_>) -> Result<(), Trouble> {
+    fn stage<B: CoreBus + ?Sized>(
+        &mut self,
+        op: &Op,
+        late: Late,
+        bus: &mut B,
+        mem: &mut Memory<'_>,
+    ) -> Result<(), Trouble> {
         let v = usize::from(late.value);
         match *op {
             Op::Mac { dst, acc1, acc2, signs, .. } => {

@@ -382,10 +382,12 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         len,
         ops: Vec::new(),
         uses: Vec::new(),
+        reads_now: Units::EMPTY,
         defs: Vec::new(),
         ports: Vec::new(),
         blocking: false,
         branch: false,
+        sets_loop: false,
         part_word_store: false,
         early_reads_allowed: false,
         memory_first: 0,
@@ -422,5 +424,10 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         }
         d.ops.push(op);
     }
+    for u in d.uses.iter().filter(|u| u.cycle == 1) {
+        d.reads_now = d.reads_now.or(u.plain).or(u.mov).or(u.vec);
+    }
+    let loops = Units::one(units::LS).or(Units::one(units::LE)).or(Units::one(units::LC));
+    d.sets_loop = d.defs.iter().any(|def| !def.all.and(loops).is_empty());
     Ok(d)
 }

@@ -408,8 +408,7 @@ impl Core {
                 self.state.put(link, u64::from(back));
             }
         }
-        let written = Units::one(units::LS).or(Units::one(units::LE)).or(Units::one(units::LC));
-        if self.program.bundles[index as usize].defs.iter().any(|def| !def.all.and(written).is_empty()) {
+        if self.program.bundles[index as usize].sets_loop {
             self.loop_written_at = self.issued_bytes + u64::from(len);
         }
         Ok(next)
@@ -422,8 +421,7 @@ impl Core {
         }
         let loop_units = [units::LS, units::LE, units::LC];
         for unit in loop_units {
-            let one = Units::one(unit);
-            if !self.state.init.contains(unit) || self.state.pending(one) {
+            if !self.state.init.contains(unit) {
                 return Err(CoreFaultKind::Uninitialised { register: units::name(unit), cycle: 1 });
             }
         }
@@ -471,7 +469,7 @@ impl Core {
                 return Err(self.trouble(bus, at, t));
             }
             self.state.commit();
-            }
+        }
         Ok(())
     }
 }

@@ -503,11 +503,15 @@ pub(crate) struct Decoded {
     pub len: u32,
     pub ops: Vec<Op>,
     pub uses: Vec<UseSet>,
+    /// Registers read at issue.
+    pub reads_now: Units,
     pub defs: Vec<DefSet>,
     pub ports: Vec<PortSet>,
     /// Locks, streams, cascades: the bus may refuse.
     pub blocking: bool,
     pub branch: bool,
+    /// Writes ls, le or lc.
+    pub sets_loop: bool,
     pub part_word_store: bool,
     pub early_reads_allowed: bool,
     /// First and last memory cycles; 0 if none.

@@ -109,8 +109,9 @@ pub(crate) struct State {
     pub aux: Vec<[u32; 2]>,
     pub lands: Box<[List<Land, 32>; RING]>,
     land_all: [Units; RING],
-    land_mov: [Units; RING],
-    land_vec: [Units; RING],
+    /// Vector pieces among them that the bypasses deliver; bit = piece.
+    land_mov: [u64; RING],
+    land_vec: [u64; RING],
     ports: [u64; RING],
     pub late: Box<[List<Late, 24>; RING]>,
     pub stores: Box<[List<Late, 8>; RING]>,
@@ -139,8 +140,8 @@ impl State {
             aux: vec![[0; 2]; RING * VALUES_PER_BUNDLE],
             lands: Box::new([List::new(land); RING]),
             land_all: [Units::EMPTY; RING],
-            land_mov: [Units::EMPTY; RING],
-            land_vec: [Units::EMPTY; RING],
+            land_mov: [0; RING],
+            land_vec: [0; RING],
             ports: [0; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
@@ -162,8 +163,8 @@ impl State {
         let landing = self.land_all[at];
         let hit = plain
             .and(landing)
-            .or(mov.and(landing).without(self.land_mov[at]))
-            .or(vec.and(landing).without(self.land_vec[at]));
+            .or(mov.and(landing).without(Units([0, 0, self.land_mov[at]])))
+            .or(vec.and(landing).without(Units([0, 0, self.land_vec[at]])));
         if let Some(unit) = hit.lowest() {
             return Some((unit, 1));
         }
@@ -222,7 +223,7 @@ impl State {
     #[cold]
     fn check_missing(&self, cycle: u8, missing: Units) -> Result<(), CoreFaultKind> {
         let at = self.now as usize % RING;
-        let missing = missing.without(self.land_mov[at]).without(self.land_vec[at]);
+        let missing = missing.without(Units([0, 0, self.land_mov[at]])).without(Units([0, 0, self.land_vec[at]]));
         match missing.lowest() {
             None => Ok(()),
             Some(unit) => Err(CoreFaultKind::Uninitialised { register: units::name(unit), cycle }),
@@ -232,8 +233,11 @@ impl State {
     /// Everything that can be checked before a bundle changes the state.
     #[inline(always)]
     pub(crate) fn check_issue(&self, d: &Decoded, early_ok: bool) -> Result<(), CoreFaultKind> {
-        for u in &d.uses {
-            self.check_use(u.cycle, u.plain, u.mov, u.vec, early_ok)?;
+        self.check_init(1, d.reads_now)?;
+        if !early_ok {
+            for u in &d.uses {
+                self.check_use(u.cycle, u.plain, u.mov, u.vec, false)?;
+            }
         }
         for def in &d.defs {
             if let Some(unit) = self.land_all[self.slot(def.cycle)].and(def.all).lowest() {
@@ -260,8 +264,8 @@ impl State {
         for def in &d.defs {
             let at = self.slot(def.cycle);
             self.land_all[at] = self.land_all[at].or(def.all);
-            self.land_mov[at] = self.land_mov[at].or(def.mov);
-            self.land_vec[at] = self.land_vec[at].or(def.vec);
+            self.land_mov[at] |= def.mov.0[2];
+            self.land_vec[at] |= def.vec.0[2];
         }
         for p in &d.ports {
             let at = self.slot(p.cycle);
@@ -320,7 +324,7 @@ impl State {
         let at = self.now as usize % RING;
         let landing = if src.byp == Byp::Mov { self.land_mov[at] } else { self.land_vec[at] };
         // All vector pieces are in the third word of a set.
-        if landing.0[2] >> (src.unit - units::W) & ((1 << src.n) - 1) == 0 {
+        if landing >> (src.unit - units::W) & ((1 << src.n) - 1) == 0 {
             return;
         }
         self.forward_found(at, src, out);
@@ -421,15 +425,10 @@ impl State {
         }
         self.lands[at].clear();
         self.land_all[at] = Units::EMPTY;
-        self.land_mov[at] = Units::EMPTY;
-        self.land_vec[at] = Units::EMPTY;
+        self.land_mov[at] = 0;
+        self.land_vec[at] = 0;
         self.ports[at] = 0;
         self.now += 1;
-    }
-
-    /// Whether any register of the set has a write in flight.
-    pub(crate) fn pending(&self, all: Units) -> bool {
-        self.any_in_flight(1, all)
     }
 
     /// Whether writes or stages are still to come.

@@ -4,5 +4,6 @@
 //! `tests/data` are recordings of FIM43-Redeye/xdna-emu (MIT).
 
 mod float;
+mod layout;
 mod points;
 mod rig;

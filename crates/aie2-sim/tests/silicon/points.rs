@@ -64,7 +64,8 @@ fn isa_points() {
     let out = play(include_str!("../data/isa_points.txt"));
     report("isa_points", &out);
     assert!(out.wrong.is_empty(), "{} differ:\n{}", out.wrong.len(), out.wrong.join("\n"));
-    let listed: Vec<&str> = lines(include_str!("../data/refused_points.txt")).filter_map(|l| l.split('|').next()).collect();
+    let listed: Vec<&str> =
+        lines(include_str!("../data/refused_points.txt")).filter_map(|l| l.split('|').next()).collect();
     for (id, why) in &out.refused {
         assert!(listed.contains(&id.as_str()), "{id} is refused and not listed: {why}");
     }

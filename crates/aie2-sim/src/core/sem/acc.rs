@@ -59,7 +59,11 @@ pub fn add_int(
             }
         };
     }
-    if mode.wide { lanes!(i64, 16) } else { lanes!(i32, 32) }
+    if mode.wide {
+        lanes!(i64, 16)
+    } else {
+        lanes!(i32, 32)
+    }
     Ok(())
 }
 

@@ -137,24 +137,26 @@ pub fn float_mode(config: u32) -> Result<FloatMode, BadConfig> {
 /// The int8 4x8x8 product, the mode of the INT8 GEMM, for operands of which at least one is signed: every product then
 /// fits 16 bits (|a·b| ≤ 255·128). The wrapping operators keep the loops free of checks.
 #[inline]
-fn i8_4x8x8(a: &[u8; 64], b: &[u8; 64], a_signed: bool, b_signed: bool, out: &mut [u8; 128]) {
+#[allow(clippy::needless_range_loop)] // Indexed loops over small arrays are what the compiler turns into vector code.
+fn i8_4x8x8<const A_SIGNED: bool, const B_SIGNED: bool>(a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
     let widen = |v: u8, signed: bool| if signed { i16::from(v as i8) } else { i16::from(v) };
-    let mut wide = [[0i16; 8]; 8];
-    for (row, bytes) in wide.iter_mut().zip(b.as_chunks::<8>().0) {
-        for (w, v) in row.iter_mut().zip(bytes) {
-            *w = widen(*v, b_signed);
-        }
+    let mut wide = [0i16; 64];
+    for (w, v) in wide.iter_mut().zip(b) {
+        *w = widen(*v, B_SIGNED);
     }
-    for (a_row, c_row) in a.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+    for r in 0..4 {
         let mut sum = [0i32; 8];
-        for (x, row) in a_row.iter().zip(&wide) {
-            let x = widen(*x, a_signed);
-            let products = row.map(|y| x.wrapping_mul(y));
-            for (s, p) in sum.iter_mut().zip(products) {
-                *s = s.wrapping_add(i32::from(p));
+        for k in 0..8 {
+            let x = widen(a[8 * r + k], A_SIGNED);
+            let mut product = [0i16; 8];
+            for c in 0..8 {
+                product[c] = x.wrapping_mul(wide[8 * k + c]);
+            }
+            for c in 0..8 {
+                sum[c] = sum[c].wrapping_add(i32::from(product[c]));
             }
         }
-        for (c, s) in c_row.as_chunks_mut::<4>().0.iter_mut().zip(sum) {
+        for (c, s) in out[32 * r..32 * r + 32].as_chunks_mut::<4>().0.iter_mut().zip(sum) {
             *c = s.to_le_bytes();
         }
     }
@@ -182,9 +184,9 @@ fn sum_terms(shape: Shape, lane: usize, term: &mut impl FnMut(usize, usize)) {
 pub fn int_products(mode: &IntMode, a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
     if mode.shape == mm(4, 8, 8) {
         match (mode.a_signed, mode.b_signed) {
-            (true, true) => return i8_4x8x8(a, b, true, true, out),
-            (true, false) => return i8_4x8x8(a, b, true, false, out),
-            (false, true) => return i8_4x8x8(a, b, false, true, out),
+            (true, true) => return i8_4x8x8::<true, true>(a, b, out),
+            (true, false) => return i8_4x8x8::<true, false>(a, b, out),
+            (false, true) => return i8_4x8x8::<false, true>(a, b, out),
             (false, false) => {}
         }
     }

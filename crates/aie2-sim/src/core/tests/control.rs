@@ -11,7 +11,9 @@ const SLOTS: &str = "nop\nnop\nnop\nnop\nnop\n";
 fn five_delay_slots_issue_taken_or_not() {
     // 16-byte lines: the branch at 16, its target at 16 * 9.
     let text = |jump: &str| {
-        format!("!movxm r0, #1\n!{jump}\n!add r0, r0, #1\n!add r0, r0, #1\n!add r0, r0, #1\n!add r0, r0, #1\n!add r0, r0, #1\n!movxm r0, #100\n!nop\n!add r0, r0, #1")
+        format!(
+            "!movxm r0, #1\n!{jump}\n!add r0, r0, #1\n!add r0, r0, #1\n!add r0, r0, #1\n!add r0, r0, #1\n!add r0, r0, #1\n!movxm r0, #100\n!nop\n!add r0, r0, #1"
+        )
     };
     assert_eq!(scalar_after(&text("j #144"), "r0"), 7);
     assert_eq!(scalar_after(&text("jnz r0, #144"), "r0"), 7);
@@ -20,7 +22,9 @@ fn five_delay_slots_issue_taken_or_not() {
 
 #[test]
 fn calls_return_behind_their_delay_slots() {
-    let text = format!("!movxm r0, #0\n!jl #128\n!nop\n!nop\n!nop\n!nop\n!nop\n!j #240\n!add r0, r0, #5\n!ret lr\n!nop\n!nop\n!nop\n!nop\n!nop\n!nop\n");
+    let text = format!(
+        "!movxm r0, #0\n!jl #128\n!nop\n!nop\n!nop\n!nop\n!nop\n!j #240\n!add r0, r0, #5\n!ret lr\n!nop\n!nop\n!nop\n!nop\n!nop\n!nop\n"
+    );
     // `j #240` at 112 runs after the return; its target is the first `done` line's padding.
     let mut c = core(&format!("{text}!nop\n"));
     // The jump's own delay slots contain the callee's first bundles: add and ret. A branch there is a fault.
@@ -33,21 +37,26 @@ fn calls_return_behind_their_delay_slots() {
 
 #[test]
 fn jnzd_counts_down() {
-    let text = "!movxm r0, #3\n!movxm r1, #0\n!movxm p1, #48\n!jnzd r0, r0, p1\n!add r1, r1, #1\n!nop\n!nop\n!nop\n!nop\n!nop";
+    let text =
+        "!movxm r0, #3\n!movxm r1, #0\n!movxm p1, #48\n!jnzd r0, r0, p1\n!add r1, r1, #1\n!nop\n!nop\n!nop\n!nop\n!nop";
     assert_eq!(scalar_after(text, "r1"), 4);
 }
 
 #[test]
 fn branch_faults() {
     assert_eq!(fault_of(&format!("!j #32\n!j #32\n{SLOTS}")), K::BranchInDelaySlot);
-    assert_eq!(fault_of(&format!("!j #34\n{SLOTS}nop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop")), K::BranchTarget { target: 34 });
+    assert_eq!(
+        fault_of(&format!("!j #34\n{SLOTS}nop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop\nnop")),
+        K::BranchTarget { target: 34 }
+    );
     assert_eq!(fault_of(&format!("!j #4096\n{SLOTS}")), K::ProgramCounter { target: 4096 });
 }
 
 /// A loop of `body` bundles (16 bytes each) that adds 1 to r1 per pass, `gap` bundles after its set-up.
 fn looped(count: u32, gap: usize, body: usize, last: &str) -> String {
     let start = 16 * (4 + gap);
-    let mut t = format!("!movxm r1, #0\n!movxm lc, #{count}\n!movxm ls, #{start}\n!movxm le, #{}\n", start + 16 * (body - 1));
+    let mut t =
+        format!("!movxm r1, #0\n!movxm lc, #{count}\n!movxm ls, #{start}\n!movxm le, #{}\n", start + 16 * (body - 1));
     t += &"!nop\n".repeat(gap);
     t += "!add r1, r1, #1\n";
     t += &"!nop\n".repeat(body - 2);
@@ -68,10 +77,17 @@ fn zero_overhead_loop_runs_its_count() {
 fn loop_faults() {
     assert_eq!(fault_of(&looped(5, 0, 7, "nop")), K::LoopSetup { distance: 96 });
     assert_eq!(fault_of(&looped(0, 0, 8, "nop")), K::LoopCount);
-    assert_eq!(fault_of(&format!("movxm r2, #1\n{}", looped(5, 0, 8, "nop").replace("!movxm r1, #0\n", "!movxm r1, #0\n!nop\n"))), K::LoopEnd { le: 176 });
+    assert_eq!(
+        fault_of(&format!(
+            "movxm r2, #1\n{}",
+            looped(5, 0, 8, "nop").replace("!movxm r1, #0\n", "!movxm r1, #0\n!nop\n")
+        )),
+        K::LoopEnd { le: 176 }
+    );
     let store = looped(2, 0, 8, "st.s8 r1, [p0, #0]");
     assert_eq!(fault_of(&store), K::LoopEndPartWordStore);
-    let branch = looped(2, 0, 8, "nop").replacen("!add r1, r1, #1\n!nop\n!nop\n!nop", "!add r1, r1, #1\n!nop\n!nop\n!j #0", 1);
+    let branch =
+        looped(2, 0, 8, "nop").replacen("!add r1, r1, #1\n!nop\n!nop\n!nop", "!add r1, r1, #1\n!nop\n!nop\n!j #0", 1);
     assert_eq!(fault_of(&branch), K::LoopEndInDelaySlot);
 }
 
@@ -85,7 +101,9 @@ fn program_end_and_done() {
     c.reset();
     c.load_program(&bytes("nop")).expect("fits");
     c.set_pc(0x3ffe);
-    assert!(matches!(c.step(&mut bus), Err(Fault::Core { fault, .. }) if fault.kind == K::ProgramCounter { target: 0x3ffe }));
+    assert!(
+        matches!(c.step(&mut bus), Err(Fault::Core { fault, .. }) if fault.kind == K::ProgramCounter { target: 0x3ffe })
+    );
     assert!(c.load_program(&[0; 0x4001]).is_err());
 }
 

@@ -72,7 +72,8 @@ fn program(steps: u32, advance: bool) -> String {
 /// Puts the loop at a 16-byte boundary and fills in its addresses.
 fn place(text: &str) -> String {
     let (head, body) = text.split_once("LOOP\n").expect("loop mark");
-    let fill = |start: u32| head.replace("LOOPSTART", &start.to_string()).replace("LOOPEND", &(start + 7 * 16).to_string());
+    let fill =
+        |start: u32| head.replace("LOOPSTART", &start.to_string()).replace("LOOPEND", &(start + 7 * 16).to_string());
     let mut pad = String::new();
     loop {
         // The addresses do not change the length: movxm has one size.

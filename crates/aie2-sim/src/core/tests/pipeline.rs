@@ -12,7 +12,8 @@ fn nops(n: usize) -> String {
 
 #[test]
 fn a_load_is_seen_after_seven_bundles() {
-    let text = |gap: usize| format!("movxm r0, #5\nmovxm r1, #9\nst r1, [p0, #0]\nlda r0, [p0, #0]\n{}mov r2, r0", nops(gap));
+    let text =
+        |gap: usize| format!("movxm r0, #5\nmovxm r1, #9\nst r1, [p0, #0]\nlda r0, [p0, #0]\n{}mov r2, r0", nops(gap));
     assert_eq!(scalar_after(&text(5), "r2"), 5);
     assert_eq!(scalar_after(&text(6), "r2"), 9);
     assert_eq!(fault_of(&text(5)), K::EarlyRead { register: "r0".to_owned(), cycle: 1, bundles_short: 1 });
@@ -91,10 +92,14 @@ fn never_written_registers() {
         K::Uninitialised { register: "amll1".to_owned(), cycle: 3 }
     );
     // The int8 4x8x8 mode reads only the low half of its first operand.
-    let half = "movxm r0, #0x308\nvlda wl0, [p0, #0]\nvlda wl1, [p0, #0]\nvlda wh1, [p0, #0]\nnop\nnop\nnop\nnop\nnop\nnop\n";
+    let half =
+        "movxm r0, #0x308\nvlda wl0, [p0, #0]\nvlda wl1, [p0, #0]\nvlda wh1, [p0, #0]\nnop\nnop\nnop\nnop\nnop\nnop\n";
     let (mut c, mut bus) = (core(&format!("{half}vmul cm0, x0, x1, r0")), Bus::new());
     run(&mut c, &mut bus).expect("wh0 is not read");
-    assert_eq!(fault_of(&format!("{half}vmul cm0, x1, x0, r0")), K::Uninitialised { register: "wh0".to_owned(), cycle: 1 });
+    assert_eq!(
+        fault_of(&format!("{half}vmul cm0, x1, x0, r0")),
+        K::Uninitialised { register: "wh0".to_owned(), cycle: 1 }
+    );
 }
 
 #[test]
@@ -114,7 +119,11 @@ fn misaligned_and_undefined_operands() {
     assert_eq!(fault_of("movxm p1, #0x70010\nvlda wl0, [p1, #0]"), K::Misaligned { addr: 0x7_0010, bytes: 32 });
     let config = "movxm r0, #0x348\nmovxm r1, #1\nvbcst.8 x0, r1\nnop\nvmul cm0, x0, x0, r0";
     assert!(matches!(fault_of(config), K::Config(c) if c.0 == 0x348));
-    let rounding = |rnd: u32| format!("movxm crRnd, #{rnd}\nmovxm crSat, #0\nmovxm s0, #0\nvclr cm0\nnop\nnop\nnop\nnop\nvsrs.s8.s32 wl0, cm0, s0");
+    let rounding = |rnd: u32| {
+        format!(
+            "movxm crRnd, #{rnd}\nmovxm crSat, #0\nmovxm s0, #0\nvclr cm0\nnop\nnop\nnop\nnop\nvsrs.s8.s32 wl0, cm0, s0"
+        )
+    };
     assert!(matches!(fault_of(&rounding(5)), K::Conversion(_)));
     let (mut c, mut bus) = (core(&rounding(12)), Bus::new());
     run(&mut c, &mut bus).expect("documented mode");
@@ -122,7 +131,10 @@ fn misaligned_and_undefined_operands() {
 
 #[test]
 fn unmodelled_instructions_are_named() {
-    assert_eq!(fault_of("movxm r0, #0\nmovxm dp, #0\nvldb.compr.reset [p0]"), K::Unmodelled { name: "VLDB_COMPR_RESET" });
+    assert_eq!(
+        fault_of("movxm r0, #0\nmovxm dp, #0\nvldb.compr.reset [p0]"),
+        K::Unmodelled { name: "VLDB_COMPR_RESET" }
+    );
     let neg = "movxm r0, #0x308\nmovxm r1, #1\nvbcst.8 x0, r1\nvclr cm0\nnop\nnop\nnop\nvnegmac cm0, cm0, x0, x0, r0";
     assert_eq!(fault_of(neg), K::Unmodelled { name: "VNEGMAC_vmac_cm_core_dense" });
 }
