@@ -35,6 +35,8 @@ pub(crate) struct Info {
     pub(crate) writes_memory: bool,
     /// Orders memory accesses: locks and `done`.
     pub(crate) fence: bool,
+    /// Ends the program: nothing that comes before it may issue behind it.
+    pub(crate) ends: bool,
     pub(crate) side_effects: bool,
     pub(crate) mem: MemRef,
     pub(crate) guards: Rc<Guards>,
@@ -60,6 +62,7 @@ impl Info {
             memory: t.memory_cycles(),
             writes_memory: row.flags.contains(Flags::STORE),
             fence: row.flags.contains(Flags::LOCK) || row.mnemonic == "done",
+            ends: row.mnemonic == "done",
             side_effects: row.flags.contains(Flags::SIDE_EFFECTS),
             mem,
             guards,
@@ -128,7 +131,7 @@ pub(crate) fn order(a: &Info, b: &Info) -> Option<i32> {
     if let (true, Some(first)) = (a.fence && guarded(&a.guards, &b.mem), b.first_memory()) {
         need(LOCK_RESUME - first + 1);
     }
-    if a.side_effects && b.side_effects {
+    if a.side_effects && b.side_effects || b.ends {
         need(1);
     }
     d
@@ -241,7 +244,9 @@ pub(crate) fn edges(ops: &[&Info], wrap: bool, live: &dyn Fn(Atom) -> bool) -> V
             s.writers.push((k, *d));
         }
     }
-    let ordered: Vec<usize> = (0..n).filter(|i| !ops[*i].memory.is_empty() || ops[*i].fence || ops[*i].side_effects).collect();
+    let ends = ops.iter().any(|o| o.ends);
+    let ordered: Vec<usize> =
+        (0..n).filter(|i| ends || !ops[*i].memory.is_empty() || ops[*i].fence || ops[*i].side_effects).collect();
     for (x, &i) in ordered.iter().enumerate() {
         for &j in &ordered[x + 1..] {
             if let Some(latency) = order(ops[i], ops[j]) {

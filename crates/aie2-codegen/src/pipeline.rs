@@ -52,7 +52,9 @@ pub(crate) fn plan(cx: &Context<'_>, _region: usize, pipe: usize) -> Result<Plan
         rec_mii: bounds.rec_mii as u32,
         bound,
     };
-    let mii = bounds.mii();
+    // A hardware loop of one bundle is not used; with a constant trip count it is unrolled, with a register it cannot be.
+    let least = if matches!(ir.trip, Trip::Reg { .. }) && ir.ii != Some(1) { 2 } else { 1 };
+    let mii = bounds.mii().max(least);
     let limit = ir.ii.map_or_else(|| mii + 64 + 12 * ops.len() as i32, |d| d as i32);
     if mii > limit {
         let bound = if bounds.res_mii >= bounds.rec_mii { bounds.resource } else { bounds.recurrence };
