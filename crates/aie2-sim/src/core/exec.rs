@@ -440,7 +440,7 @@ impl State {
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::ToBf16 { dst, src } => {
-                self.to_bf16(vi, src)?;
+                self.narrow_bf16(vi, src)?;
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::Floor { dst, src, s } => {
@@ -564,7 +564,7 @@ impl State {
         Ok(())
     }
 
-    fn to_bf16(&mut self, vi: usize, src: VSrc) -> Result<(), CoreFaultKind> {
+    fn narrow_bf16(&mut self, vi: usize, src: VSrc) -> Result<(), CoreFaultKind> {
         let rnd = shift::Rounding::from_register(self.s(units::CR_RND))?;
         let from = self.read::<64>(src);
         for i in 0..16 {
@@ -618,7 +618,7 @@ impl State {
                 32
             }
             StoreKind::ConvBf16 { src } => {
-                self.to_bf16(vi, src)?;
+                self.narrow_bf16(vi, src)?;
                 32
             }
             StoreKind::Pack { src, bits, sign } => {

@@ -25,7 +25,6 @@ use late::{Memory, Trouble};
 use op::Op;
 use program::Program;
 use state::State;
-use units::Units;
 
 /// Bundles between the last write of a loop register and the loop end, in bytes of program.
 // SOURCE: Xilinx/llvm-aie AIEMachineAlignment.cpp, hardware loop lowering: 7 x 16 bytes.
@@ -389,10 +388,10 @@ impl Core {
                 return Err(CoreFaultKind::LoopEndInDelaySlot);
             }
             self.delay -= 1;
-            if self.delay == 0 {
-                if let Some(target) = self.target.take() {
-                    next = aligned_target(target)?;
-                }
+            if self.delay == 0
+                && let Some(target) = self.target.take()
+            {
+                next = aligned_target(target)?;
             }
         } else if at_end {
             if flow.branch {
@@ -416,7 +415,7 @@ impl Core {
 
     fn loop_end(&mut self, index: u32, le: u32, next: u32) -> Result<u32, CoreFaultKind> {
         let d = &self.program.bundles[index as usize];
-        if le != d.pc || le % 16 != 0 || d.len != 16 {
+        if le != d.pc || !le.is_multiple_of(16) || d.len != 16 {
             return Err(CoreFaultKind::LoopEnd { le });
         }
         let loop_units = [units::LS, units::LE, units::LC];
@@ -475,7 +474,7 @@ impl Core {
 }
 
 fn aligned_target(target: u32) -> Result<u32, CoreFaultKind> {
-    if target % 16 != 0 {
+    if !target.is_multiple_of(16) {
         Err(CoreFaultKind::BranchTarget { target })
     } else if target as usize >= PROGRAM_MEM_BYTES {
         Err(CoreFaultKind::ProgramCounter { target })

@@ -59,14 +59,14 @@ impl Program {
     #[inline]
     pub(crate) fn lookup(&mut self, pc: u32) -> Result<u32, CoreFaultKind> {
         match self.cache.get(pc as usize / STEP) {
-            Some(&i) if i != NONE && pc as usize % STEP == 0 => Ok(i),
+            Some(&i) if i != NONE && (pc as usize).is_multiple_of(STEP) => Ok(i),
             _ => self.decode(pc),
         }
     }
 
     fn decode(&mut self, pc: u32) -> Result<u32, CoreFaultKind> {
         let at = pc as usize;
-        if at % STEP != 0 || at >= PROGRAM_MEM_BYTES || !self.written[at] {
+        if !at.is_multiple_of(STEP) || at >= PROGRAM_MEM_BYTES || !self.written[at] {
             return Err(CoreFaultKind::ProgramCounter { target: pc });
         }
         let window = &self.bytes[at..(at + LONGEST).min(PROGRAM_MEM_BYTES)];

@@ -129,7 +129,7 @@ pub(crate) fn name(unit: u8) -> String {
         DP => "dp".to_owned(),
         CORE_ID => "CORE_ID".to_owned(),
         CNTR => "cntr".to_owned(),
-        W..AM => format!("w{}{}", if (unit - W) % 2 == 0 { 'l' } else { 'h' }, (unit - W) / 2),
+        W..AM => format!("w{}{}", if (unit - W).is_multiple_of(2) { 'l' } else { 'h' }, (unit - W) / 2),
         AM..Q => {
             let quarter = ["amll", "amlh", "amhl", "amhh"][usize::from((unit - AM) % 4)];
             format!("{quarter}{}", (unit - AM) / 4)

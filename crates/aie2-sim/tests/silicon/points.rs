@@ -71,3 +71,57 @@ fn isa_points() {
     }
     assert_eq!((out.run, out.equal, out.refused.len()), (4230, 4220, listed.len()));
 }
+
+/// Configuration words out of random data: nearly all select modes no document describes. Whatever the model does not
+/// refuse must be what the chip stored.
+#[test]
+fn isa_points_random_config() {
+    let out = play(include_str!("../data/isa_points_random_config.txt"));
+    report("isa_points_random_config", &out);
+    assert!(out.wrong.is_empty(), "{} differ:\n{}", out.wrong.len(), out.wrong.join("\n"));
+    assert_eq!(out.run, 352);
+}
+
+/// Fused load and store conversions.
+#[test]
+fn compiled_conversions() {
+    let (mut run_points, mut equal) = (0, 0);
+    for line in lines(include_str!("../data/compiled_conversions.txt")) {
+        let f: Vec<&str> = line.split('|').collect();
+        let (op, input, want) = (f[0], hex(f[1]), hex(f[2]));
+        let parts: Vec<&str> = op.split('.').collect();
+        let width = |t: &str| t[1..].parse::<u32>().expect("lane width");
+        // A 1024-bit accumulator holds the 256-bit vector when it is four times as wide.
+        let acc_of = |acc: &str, vec: &str| if width(acc) == 4 * width(vec) { "cm0" } else { "bml0" };
+        let text = match parts[..] {
+            ["vlda", "ups", acc, vec] => {
+                let a = acc_of(acc, vec);
+                let wait = "nop\n".repeat(9);
+                format!("mov s0, #0\n{op} {a}, s0, [p0, #0]\n{wait}vst.srs.s{}.{acc} {a}, s0, [p1, #0]", width(vec))
+            }
+            ["vst", "srs", vec, acc] => {
+                let a = acc_of(acc, vec);
+                let wait = "nop\n".repeat(9);
+                format!("mov s0, #0\nvlda.ups.{acc}.s{} {a}, s0, [p0, #0]\n{wait}{op} {a}, s0, [p1, #0]", width(vec))
+            }
+            ["vldb", "unpack", ..] => {
+                format!("mov m0, #0\n{op} x1, [p0], m0\n{}vst wl1, [p1, #0]\nvst wh1, [p1, #32]", "nop\n".repeat(7))
+            }
+            ["vst", "pack", ..] => {
+                format!("vlda wl1, [p0, #0]\nvlda wh1, [p0, #32]\n{}{op} x1, [p1], #0", "nop\n".repeat(7))
+            }
+            _ => format!("vlda.conv.fp32.bf16 bml0, [p0, #0]\n{}vst.conv.bf16.fp32 bml0, [p1, #0]", "nop\n".repeat(7)),
+        };
+        let (mut core, mut memory) = (core(), Memory::new());
+        memory.set(INPUT, &input);
+        run(&mut core, &mut memory, &text).unwrap_or_else(|e| panic!("{op}: {e}"));
+        run_points += 1;
+        if memory.stored(OUTPUT, want.len()) == want {
+            equal += 1;
+        } else {
+            println!("{op} differs");
+        }
+    }
+    println!("compiled_conversions: {run_points} points run, {equal} equal, 0 refused");
+    assert_eq!((run_points, equal), (26, 26));
+}

@@ -22,9 +22,7 @@ fn five_delay_slots_issue_taken_or_not() {
 
 #[test]
 fn calls_return_behind_their_delay_slots() {
-    let text = format!(
-        "!movxm r0, #0\n!jl #128\n!nop\n!nop\n!nop\n!nop\n!nop\n!j #240\n!add r0, r0, #5\n!ret lr\n!nop\n!nop\n!nop\n!nop\n!nop\n!nop\n"
-    );
+    let text = "!movxm r0, #0\n!jl #128\n!nop\n!nop\n!nop\n!nop\n!nop\n!j #240\n!add r0, r0, #5\n!ret lr\n!nop\n!nop\n!nop\n!nop\n!nop\n!nop\n";
     // `j #240` at 112 runs after the return; its target is the first `done` line's padding.
     let mut c = core(&format!("{text}!nop\n"));
     // The jump's own delay slots contain the callee's first bundles: add and ret. A branch there is a fault.

@@ -34,7 +34,6 @@ fn program(steps: u32, advance: bool) -> String {
     let lda = |i: u32| format!("vlda wl{i}, [p{i}], m0");
     let ldb = |j: u32, h: u32| {
         let (w, step) = if h == 0 { ("wl", half) } else { ("wh", next) };
-        let step = if h == 0 { step.to_owned() } else { step.to_owned() };
         format!("vldb {w}{}, [p{}], {step}", 4 + j, 4 + j)
     };
     for i in 0..4 {
@@ -78,7 +77,7 @@ fn place(text: &str) -> String {
     loop {
         // The addresses do not change the length: movxm has one size.
         let n = bytes(&format!("{pad}{}", fill(0))).len();
-        if n % 16 == 0 {
+        if n.is_multiple_of(16) {
             return format!("{pad}{}{body}", fill(n as u32));
         }
         pad.push_str("nop\n");

@@ -93,7 +93,7 @@ pub(super) fn bytes(text: &str) -> Vec<u8> {
             Some(rest) => (true, rest),
             None => (false, line),
         };
-        let bundle = if line == "nop" { Bundle::new() } else { assemble(line).expect("assembly")[0].clone() };
+        let bundle = if line == "nop" { Bundle::new() } else { assemble(line).expect("assembly")[0] };
         let encoded = if wide { bundle.encode_at_least(16).expect("a 16-byte format") } else { bundle.encode() };
         out.extend_from_slice(encoded.as_bytes());
     }

@@ -22,8 +22,8 @@ fn a_load_is_seen_after_seven_bundles() {
 
 #[test]
 fn early_reads_are_accepted_where_listed() {
-    let text = format!("movxm r0, #5\nmovxm r1, #9\nst r1, [p0, #0]\nlda r0, [p0, #0]\nnop\nmov r2, r0");
-    let (mut c, mut bus) = (core(&text), Bus::new());
+    let text = "movxm r0, #5\nmovxm r1, #9\nst r1, [p0, #0]\nlda r0, [p0, #0]\nnop\nmov r2, r0";
+    let (mut c, mut bus) = (core(text), Bus::new());
     let before = super::bytes(text.rsplit_once('\n').expect("lines").0).len() as u32;
     c.allow_early_reads([before]);
     run(&mut c, &mut bus).expect("listed");
