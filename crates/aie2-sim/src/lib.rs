@@ -1,7 +1,25 @@
 //! Simulator of the Phoenix (AIE2) array for tests: loads a PDI and executes a TXN stream as the firmware would.
 //!
-//! Register writes are the only input. The model covers the parts a compiled design uses; everything else is a typed
-//! [`Fault`].
+//! Register writes are the only input: nothing of a compiler's in-memory state reaches the model. What a register does not
+//! document, what silicon was seen to drop or corrupt, and what the model leaves out is a typed [`Fault`], never a guess.
+//!
+//! ```text
+//! PDI ── CDO writes ─┐                        ┌─ BDs, queues ── DMA channels ─┐
+//!                    ├─ register decoder ─────┼─ locks                        ├─ memories, DDR
+//! TXN ── controller ─┘   (array::regs)        ├─ switches ──── flows ─────────┘
+//!                                             └─ program memory ── cores
+//! ```
+//!
+//! | part | modelled | refused by name |
+//! |---|---|---|
+//! | DMA | every dimension, iteration, mem tile zero padding, chains, repeats, queue of 4, tokens, locks, packet headers | compression, out of order, finish on TLAST, shim pause |
+//! | switch | circuit routes with latency, storage, broadcast; FIFO detours; token routes in circuit and packet form | packet-switched data, control packets, trace |
+//! | memory | per-byte record of what was written, banks, core-first arbitration, mem tile neighbour windows | zeroise bits, mem tile without interleave |
+//! | core | start, reset, done, neighbour windows and locks, streams, cascade, processor-bus enable bit | processor-bus accesses, debug halt |
+//! | controller | WRITE, BLOCKWRITE, MASKWRITE, MASKPOLL, TCT of one channel, DDR_PATCH with the aperture rule, cost of each | TCT rectangles, everything `npu-container` does not read |
+//!
+//! Not seen at all: DDR burst efficiency and jitter (the shim rates are means), bank conflicts of a core with a neighbour
+//! that uses its memory, events, trace and performance counters (their registers accept writes, see `array::regs`).
 #![forbid(unsafe_code)]
 
 pub mod array;

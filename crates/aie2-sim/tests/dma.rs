@@ -363,3 +363,27 @@ fn an_urgent_dma_wins_a_bank_from_a_core_now_and_then() {
     assert_eq!((none, stolen), (0, 64));
     assert!(contended > free + 500, "{contended} {free}");
 }
+
+#[test]
+fn chained_bds_leave_one_idle_cycle_on_the_port() {
+    // Core (0, 2) MM2S 0 -> core (0, 3) S2MM 0; the receiving core measures by waiting for the lock.
+    let waited = |length: u32, runs: u32| {
+        let mut d = Design::default();
+        d.connect(0, 2, 1, 13).connect(0, 3, 5, 1);
+        for w in 0..length {
+            d.write(0, 2, 4 * w, w);
+        }
+        d.bd(0, 2, 0, &bd(0, length)).write(0, 2, queue_offset(2, Mm2s, 0), (runs - 1) << 16);
+        d.bd(0, 3, 0, &TestBd { release: Some((0, 1)), ..bd(0, length * runs) }).start(0, 3, S2mm, 0, 0);
+        d.core(0, 3, &[Act::Acquire(48, -1), Act::Done]);
+        d.ops.push(Op::MaskPoll { addr: addr(0, 3, 0x3_2004), value: 1 << 20, mask: 1 << 20 });
+        d.run(&[]).unwrap().2.cores.iter().find(|c| c.tile.row == 3).unwrap().stalls.lock
+    };
+    let whole = waited(1024, 1);
+    // Cold start of the sender 6 + 9, the last of 1024 words, two switches 4 + 3, S2MM end to core 15; the core asks first
+    // in cycle 1.
+    assert_eq!(whole, 6 + 9 + 1023 + 4 + 3 + 15 - 1);
+    assert_eq!(waited(64, 16) - whole, 15);
+    assert_eq!(waited(16, 64) - whole, 63);
+    assert_eq!(waited(4, 256) - whole, 255);
+}
