@@ -132,6 +132,15 @@ pub enum CoreFaultKind {
         /// Least distance.
         needed: u64,
     },
+    /// A vector source that is read late was overwritten by an instruction issued with or after the reader; whether the
+    /// reader sees the new value is not documented.
+    #[error("{register} is read at cycle {cycle} and was overwritten since issue")]
+    LateSource {
+        /// Register.
+        register: String,
+        /// Pipeline cycle of the read.
+        cycle: u8,
+    },
     /// Another access to a word while a part-word store is reading, merging and writing it.
     #[error("access to {addr:#x} while a part-word store to the same word is in flight")]
     PartWordRace {

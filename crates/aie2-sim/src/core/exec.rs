@@ -50,16 +50,17 @@ const ADDR_MASK: u32 = 0xf_ffff;
 /// Addresses of the four 64-bit groups of a VLDB.4x.
 ///
 /// A row of 32 bytes holds one 16-byte run twice; even lanes read the first copy, odd lanes the second. Offsets inside a
-/// row count doubled, so bits 4:0 without the granule are halved.
+/// row count doubled, so bits 4:0 without the granule are halved. Only the granule of a group is meaningful.
 // SOURCE: Xilinx/aie_api detail/aie2/parallel_lookup.hpp (offset = index * 2 * entry bytes); Xilinx/mlir-aie
 // lut_based_ops.h (correct on npu1).
 pub(super) fn gather_addresses(lanes8: &[u8; 128], aux: u32) -> [u32; 4] {
     let (high, granule_bits) = (aux >> 8 & 1 == 1, aux & 255);
+    // The low 2, 3 or 4 address bits are ignored for granules of 16, 32 and 64 bits.
     let ignored = granule_bits / 4 - 1;
     std::array::from_fn(|i| {
         let addr = u32::load(lanes8, i + if high { 4 } else { 0 }) & ADDR_MASK;
         let inside = (addr & 31 & !ignored) >> 1;
-        (addr & !31) + (inside & !7) + if i % 2 == 1 { 16 } else { 0 }
+        (addr & !31) + inside + if i % 2 == 1 { 16 } else { 0 }
     })
 }
 
@@ -129,7 +130,7 @@ impl State {
                 Op::StreamRead { .. } => return Err(CoreFaultKind::Unmodelled { name: "MOV_NB_mv_ss2scl" }),
                 Op::StreamWrite { .. } => return Err(CoreFaultKind::Unmodelled { name: "MOV_NB_mv_scl2ms" }),
                 Op::CascadeRead { .. } => {
-                    self.check_init(1, Units::one(units::CR_SCD_EN))?;
+                    self.check_init_unit(1, units::CR_SCD_EN)?;
                     if self.s(units::CR_SCD_EN) & 1 == 0 {
                         return Err(CoreFaultKind::OperandValue { what: "crSCDEn of a cascade read", value: 0 });
                     }
@@ -259,6 +260,7 @@ impl State {
             AluFn::Sub => with(alu::sub(a, b), &mut carry),
             AluFn::Adc => with(alu::adc(a, b, self.s(units::SR_CARRY) & 1 == 1), &mut carry),
             AluFn::Sbc => with(alu::sbc(a, b, self.s(units::SR_CARRY) & 1 == 1), &mut carry),
+            AluFn::AddNc => a.wrapping_add(b),
             AluFn::And => a & b,
             AluFn::Or => a | b,
             AluFn::Xor => a ^ b,

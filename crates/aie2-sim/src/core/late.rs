@@ -130,7 +130,7 @@ impl State {
     }
 
     fn read_acc<const N: usize>(&self, src: VSrc) -> Result<[u8; N], Trouble> {
-        self.check_init(3, piece_units(src))?;
+        self.check_init_source(3, src)?;
         Ok(self.read::<N>(src))
     }
 
@@ -147,7 +147,7 @@ impl State {
         for i in 0..self.late[at].len() {
             let late = self.late[at].get(i);
             let op = &bundles[late.bundle as usize].ops[usize::from(late.op)];
-            self.stage(op, late, bus, mem).map_err(|t| (late.bundle, t))?;
+            self.stage(bundles, op, late, bus, mem).map_err(|t| (late.bundle, t))?;
         }
         self.late[at].clear();
         Ok(())
@@ -180,6 +180,7 @@ impl State {
     #[inline(always)]
     fn stage<B: CoreBus + ?Sized>(
         &mut self,
+        bundles: &[Decoded],
         op: &Op,
         late: Late,
         bus: &mut B,
@@ -191,7 +192,7 @@ impl State {
                 let [acc_bits, zero] = self.aux[v];
                 let acc1 = acc1.filter(|_| zero == 0);
                 for src in [acc1, acc2].into_iter().flatten() {
-                    self.check_init(3, piece_units(src))?;
+                    self.check_init_source(3, src)?;
                 }
                 if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
                     let acc = self.read::<128>(src);
@@ -245,18 +246,21 @@ impl State {
                 self.values[v].0 = self.read_acc::<128>(src)?;
                 self.finish(dst, late);
             }
-            Op::Gather { dst, .. } => {
+            Op::Gather { dst, granule_bits, .. } => {
                 let mut row = [0; 32];
-                for (lane, addr) in
-                    super::exec::gather_addresses(&self.values[v].0, self.aux[v][0]).into_iter().enumerate()
-                {
-                    mem.load(bus, self.now, addr, &mut row[8 * lane..8 * lane + 8])?;
+                let addrs = super::exec::gather_addresses(&self.values[v].0, self.aux[v][0]);
+                for (lane, addr) in addrs.into_iter().enumerate() {
+                    let bytes = usize::from(granule_bits / 8);
+                    mem.load(bus, self.now, addr, &mut row[8 * lane..8 * lane + bytes])?;
                 }
                 self.values[v].0[..32].copy_from_slice(&row);
                 self.finish(dst, late);
             }
             Op::Unpack { dst, src, bits, sign } => {
-                self.check_init(7, piece_units(src))?;
+                self.check_init_source(7, src)?;
+                if let Some(unit) = self.overtaken(bundles, 7, piece_units(src)) {
+                    return Err(CoreFaultKind::LateSource { register: units::name(unit), cycle: 7 }.into());
+                }
                 let sign = self.late_sign(sign)?;
                 let from = self.read::<32>(src);
                 shift::unpack(&from, &mut self.values[v].0[..64], u32::from(bits), sign);
@@ -271,7 +275,7 @@ impl State {
 
     fn late_sign(&self, sign: super::op::Sign) -> Result<bool, Trouble> {
         if let super::op::Sign::Register(u) = sign {
-            self.check_init(7, Units::one(u))?;
+            self.check_init_unit(7, u)?;
         }
         Ok(self.signed(sign))
     }
@@ -337,12 +341,12 @@ impl State {
                     self.next_stage(late, 7);
                 }
                 7 => {
-                    self.check_init(7, Units::one(s))?;
+                    self.check_init_unit(7, s)?;
                     self.aux[v] = [self.s(s), u32::from(self.late_sign(sign)?)];
                     self.next_stage(late, 8);
                 }
                 _ => {
-                    self.check_init(8, Units::one(units::CR_SAT))?;
+                    self.check_init_unit(8, units::CR_SAT)?;
                     let ([shift, sign], sat) = (self.aux[v], self.s(units::CR_SAT));
                     let mut raw = [0; 32];
                     raw.copy_from_slice(&self.values[v].0[..32]);
@@ -365,7 +369,7 @@ impl State {
             mem.part_words.push(PartWord { word: addr & !3, until: self.now + 6 });
             self.next_stage(late, 7);
         } else {
-            self.check_init(7, Units::one(src))?;
+            self.check_init_unit(7, src)?;
             let value = self.s(src);
             self.values[v].0[..4].copy_from_slice(&value.to_le_bytes());
             self.aux[v][1] = u32::from(bytes);

@@ -197,7 +197,7 @@ fn scalar(s: &Source<'_>) -> Option<Op> {
         "MOV_D1" | "MOV_D2" | "MOV_D3" | "MOV_D4" | "MOV_D5" | "MOV_D6" => {
             Some(Op::Move { d: s.sdst("dst")?, src: s.unit("src")? })
         }
-        "ADD_NC" => Some(Op::Alu { f: AluFn::Add, d: s.sdst("dst")?, a: s.unit("s0")?, b: s.ssrc("imm")? }),
+        "ADD_NC" => Some(Op::Alu { f: AluFn::AddNc, d: s.sdst("dst")?, a: s.unit("s0")?, b: s.ssrc("imm")? }),
         "MOV_CNTR" => Some(Op::Counter { d: s.sdst("dst")? }),
         "DONE" => Some(Op::Done),
         "EVENT" => Some(Op::Nop),

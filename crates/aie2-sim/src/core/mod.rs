@@ -279,7 +279,7 @@ impl Core {
         let (mut flow, mut count) = (Flow::default(), MacCount::default());
         let bundles = &self.program.bundles;
         let d = &bundles[index as usize];
-        self.state.announce(d);
+        self.state.announce(index, d);
         let ran = self.state.run_late(bundles, bus, &mut mem);
         if let Err((b, t)) = ran {
             let at = self.program.bundles[b as usize].pc;

@@ -85,6 +85,8 @@ pub(crate) struct Addr {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AluFn {
     Add,
+    /// Without carry.
+    AddNc,
     Sub,
     Adc,
     Sbc,

@@ -113,6 +113,8 @@ pub(crate) struct State {
     land_mov: [u64; RING],
     land_vec: [u64; RING],
     ports: [u64; RING],
+    /// Bundle issued at each of the last times.
+    history: [u32; RING],
     pub late: Box<[List<Late, 24>; RING]>,
     pub stores: Box<[List<Late, 8>; RING]>,
     /// Configuration word of the last integer multiply and its meaning.
@@ -143,6 +145,7 @@ impl State {
             land_mov: [0; RING],
             land_vec: [0; RING],
             ports: [0; RING],
+            history: [u32::MAX; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
             last_mode: None,
@@ -198,7 +201,7 @@ impl State {
     ) -> Result<(), CoreFaultKind> {
         let all = plain.or(mov).or(vec);
         if cycle == 1 {
-            self.check_init(1, all)?;
+            self.check_init(1, plain, mov, vec)?;
         }
         if !early_ok && self.any_in_flight(cycle, all) { self.check_early(cycle, plain, mov, vec) } else { Ok(()) }
     }
@@ -215,15 +218,31 @@ impl State {
 
     /// Faults if a register was never written. A write that the reader's bypass delivers counts.
     #[inline(always)]
-    pub(crate) fn check_init(&self, cycle: u8, all: Units) -> Result<(), CoreFaultKind> {
-        let missing = all.without(self.init);
-        if missing.is_empty() { Ok(()) } else { self.check_missing(cycle, missing) }
+    pub(crate) fn check_init(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Result<(), CoreFaultKind> {
+        let missing = plain.or(mov).or(vec).without(self.init);
+        if missing.is_empty() { Ok(()) } else { self.check_missing(cycle, plain, mov, vec) }
+    }
+
+    /// As [`State::check_init`] for one vector operand.
+    #[inline(always)]
+    pub(crate) fn check_init_source(&self, cycle: u8, src: VSrc) -> Result<(), CoreFaultKind> {
+        let units = Units::run(src.unit, src.n);
+        let of = |byp| if src.byp == byp { units } else { Units::EMPTY };
+        self.check_init(cycle, of(Byp::None), of(Byp::Mov), of(Byp::Vec))
+    }
+
+    /// As [`State::check_init`] for one register without a bypass.
+    pub(crate) fn check_init_unit(&self, cycle: u8, unit: u8) -> Result<(), CoreFaultKind> {
+        self.check_init(cycle, Units::one(unit), Units::EMPTY, Units::EMPTY)
     }
 
     #[cold]
-    fn check_missing(&self, cycle: u8, missing: Units) -> Result<(), CoreFaultKind> {
+    fn check_missing(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Result<(), CoreFaultKind> {
         let at = self.now as usize % RING;
-        let missing = missing.without(Units([0, 0, self.land_mov[at]])).without(Units([0, 0, self.land_vec[at]]));
+        let missing = plain
+            .or(mov.without(Units([0, 0, self.land_mov[at]])))
+            .or(vec.without(Units([0, 0, self.land_vec[at]])))
+            .without(self.init);
         match missing.lowest() {
             None => Ok(()),
             Some(unit) => Err(CoreFaultKind::Uninitialised { register: units::name(unit), cycle }),
@@ -233,7 +252,11 @@ impl State {
     /// Everything that can be checked before a bundle changes the state.
     #[inline(always)]
     pub(crate) fn check_issue(&self, d: &Decoded, early_ok: bool) -> Result<(), CoreFaultKind> {
-        self.check_init(1, d.reads_now)?;
+        if !d.reads_now.without(self.init).is_empty() {
+            for u in d.uses.iter().filter(|u| u.cycle == 1) {
+                self.check_init(1, u.plain, u.mov, u.vec)?;
+            }
+        }
         if !early_ok {
             for u in &d.uses {
                 self.check_use(u.cycle, u.plain, u.mov, u.vec, false)?;
@@ -260,7 +283,9 @@ impl State {
 
     /// Announces the writes and ports of a bundle.
     #[inline(always)]
-    pub(crate) fn announce(&mut self, d: &Decoded) {
+    pub(crate) fn announce(&mut self, index: u32, d: &Decoded) {
+        let now = self.now as usize % RING;
+        self.history[now] = index;
         for def in &d.defs {
             let at = self.slot(def.cycle);
             self.land_all[at] = self.land_all[at].or(def.all);
@@ -429,6 +454,16 @@ impl State {
         self.land_vec[at] = 0;
         self.ports[at] = 0;
         self.now += 1;
+    }
+
+    /// A register of the set that a bundle issued with or after the reader has written before the reader's `cycle`.
+    pub(crate) fn overtaken(&self, bundles: &[Decoded], cycle: u8, units: Units) -> Option<u8> {
+        (1..u64::from(cycle)).filter(|age| *age <= self.now).find_map(|age| {
+            let index = self.history[(self.now - age) as usize % RING];
+            let d = bundles.get(index as usize)?;
+            let landed = |def: &&super::op::DefSet| u64::from(def.cycle) <= age;
+            d.defs.iter().filter(landed).find_map(|def| def.all.and(units).lowest())
+        })
     }
 
     /// Whether writes or stages are still to come.

@@ -166,3 +166,41 @@ fn part_word_stores_read_their_data_late() {
     let (mut c, mut bus) = (core(race), Bus::new());
     assert!(matches!(run(&mut c, &mut bus), Err(Fault::Core { .. })));
 }
+
+#[test]
+fn add_nc_leaves_the_carry() {
+    let text = "movxm r0, #-1\nmovxm r1, #1\nadd r2, r0, r1\nadd.nc r3, r1, #1\nmovxm r4, #0\nadc r5, r4, r4";
+    assert_eq!(scalar_after(text, "r5"), 1);
+}
+
+#[test]
+fn late_vector_sources_must_stay() {
+    let text = |gap: usize| {
+        format!("movxm r1, #1\nvbcst.8 x0, r1\nnop\nvunpack.s16.s8 x2, wl0\n{}vbcst.8 x0, r1\n{}", nops(gap), nops(8))
+    };
+    assert_eq!(fault_of(&text(0)), K::LateSource { register: "wl0".to_owned(), cycle: 7 });
+    assert_eq!(fault_of(&text(3)), K::LateSource { register: "wl0".to_owned(), cycle: 7 });
+    let (mut c, mut bus) = (core(&text(5)), Bus::new());
+    run(&mut c, &mut bus).expect("the source is read first");
+}
+
+#[test]
+fn table_lookup_reads_the_copy_of_its_lane() {
+    // Row r of 32 bytes: a run of eight 16-bit entries, then the same run. Entry e sits at offset 4 e.
+    let (mut c, mut bus) =
+        (core(&format!("vlda wl0, [p0, #0]\n{}vldb.4x16.lo wl1, wl0\n{}", nops(6), nops(7))), Bus::new());
+    for e in 0..64u16 {
+        let (row, column) = (usize::from(e / 8), usize::from(e % 8));
+        for copy in 0..2 {
+            let at = 0x1000 + 32 * row + 16 * copy + 2 * column;
+            bus.bytes[at..at + 2].copy_from_slice(&(1000 + e).to_le_bytes());
+        }
+    }
+    for (lane, e) in [3u32, 10, 63, 8].into_iter().enumerate() {
+        bus.bytes[4 * lane..4 * lane + 4].copy_from_slice(&(OWN_WINDOW + 0x1000 + 4 * e).to_le_bytes());
+    }
+    run(&mut c, &mut bus).expect("no fault");
+    let out = c.register(reg("wl1")).expect("loaded");
+    let got: Vec<u16> = (0..4).map(|g| u16::from_le_bytes([out[8 * g], out[8 * g + 1]])).collect();
+    assert_eq!(got, [1003, 1010, 1063, 1008]);
+}
