@@ -72,7 +72,11 @@ pub(crate) fn substitute(o: Operand, whole: Reg) -> Operand {
         Operand::Virtual(v) if v.class == v.whole => Operand::Physical(whole),
         Operand::Virtual(v) => {
             let want = &whole.atoms()[usize::from(v.first)..usize::from(v.first + v.class.parts())];
-            v.class.registers().iter().find(|r| r.atoms() == want).map_or(Operand::NoSuchView, |r| Operand::Physical(*r))
+            v.class
+                .registers()
+                .iter()
+                .find(|r| r.atoms() == want)
+                .map_or(Operand::NoSuchView, |r| Operand::Physical(*r))
         }
         other => other,
     }
@@ -124,7 +128,10 @@ fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<As
 }
 
 fn refusal(asm: &Asm, flow: &Flow, values: &HashMap<VReg, Value>, done: &Assignment, v: &Value) -> CodegenError {
-    let live = values.values().filter(|o| o.class == v.class && o.parts.iter().any(|p| v.parts.iter().any(|q| p.intersects(q)))).count();
+    let live = values
+        .values()
+        .filter(|o| o.class == v.class && o.parts.iter().any(|p| v.parts.iter().any(|q| p.intersects(q))))
+        .count();
     let at = flow.points.get(v.first / 2).map_or_else(String::new, |p| match p.what {
         What::Op(n) => format!("{} (op {n})", asm.ops[n as usize].text),
         What::Undef => "undef".to_owned(),

@@ -355,7 +355,14 @@ impl Asm {
         let pipe = self.pipes.len();
         self.set_up(trip, labels, Some(pipe));
         // Reserve the number: a loop inside the body is refused below, but must not take it.
-        self.pipes.push(PipeIr { name: name.into(), ii, trip, body: Vec::new(), head: labels.first, last: labels.last });
+        self.pipes.push(PipeIr {
+            name: name.into(),
+            ii,
+            trip,
+            body: Vec::new(),
+            head: labels.first,
+            last: labels.last,
+        });
         let outer = std::mem::take(&mut self.items);
         body(self);
         let inner = std::mem::replace(&mut self.items, outer);
@@ -387,9 +394,12 @@ impl Asm {
 
     fn set_up(&mut self, trip: Trip, labels: ZolLabels, pipe: Option<usize>) {
         let n = match trip {
-            Trip::Const(n) => {
-                self.push_text(MemRef::ANY, Guards::All, "movxm {}, {}", &[Operand::reg("lc"), Operand::Imm(i64::from(n))])
-            }
+            Trip::Const(n) => self.push_text(
+                MemRef::ANY,
+                Guards::All,
+                "movxm {}, {}",
+                &[Operand::reg("lc"), Operand::Imm(i64::from(n))],
+            ),
             Trip::Reg { reg, .. } => {
                 self.push_text(MemRef::ANY, Guards::All, "add.nc {}, {}, #0", &[Operand::reg("lc"), reg])
             }
@@ -437,7 +447,8 @@ impl Asm {
         for op in piece.lines.iter().flat_map(|l| &l.ops) {
             let n = self.raw_op_no(op);
             numbers.insert(op.key, n);
-            vmacs += u32::from(op.insn.row().mnemonic.starts_with("vmac") || op.insn.row().mnemonic.starts_with("vmul"));
+            vmacs +=
+                u32::from(op.insn.row().mnemonic.starts_with("vmac") || op.insn.row().mnemonic.starts_with("vmul"));
         }
         for line in &piece.lines {
             let mut ops = Vec::with_capacity(line.ops.len());

@@ -121,7 +121,14 @@ impl Context<'_> {
         out
     }
 
-    fn walk_on(&self, r: usize, at: i32, current: Option<(usize, &Emitted)>, out: &mut Vec<(Rc<Info>, i32)>, depth: usize) {
+    fn walk_on(
+        &self,
+        r: usize,
+        at: i32,
+        current: Option<(usize, &Emitted)>,
+        out: &mut Vec<(Rc<Info>, i32)>,
+        depth: usize,
+    ) {
         let e = match (&self.done[r], current) {
             (Some(e), _) => e,
             (None, Some((c, e))) if c == r => e,
@@ -148,11 +155,7 @@ fn unrolled_tail(e: &Emitted) -> Vec<&OutLine> {
     let Some((first, last)) = e.zol else { return e.lines.iter().collect() };
     let body = &e.lines[first..=last];
     let repeats = HORIZON as usize / body.len() + 1;
-    e.lines[..first]
-        .iter()
-        .chain(std::iter::repeat_n(body, repeats).flatten())
-        .chain(&e.lines[last + 1..])
-        .collect()
+    e.lines[..first].iter().chain(std::iter::repeat_n(body, repeats).flatten()).chain(&e.lines[last + 1..]).collect()
 }
 
 /// Empty bundles needed between two pieces so that every distance and every unit fits.
@@ -165,7 +168,10 @@ fn gap(before: &[(Rc<Info>, i32)], after: &[(Rc<Info>, i32)]) -> i32 {
             }
         }
     }
-    while before.iter().any(|(a, ta)| after.iter().any(|(b, tb)| tb + g - ta > 0 && info::clash(a, b, tb + g - ta, None))) {
+    while before
+        .iter()
+        .any(|(a, ta)| after.iter().any(|(b, tb)| tb + g - ta > 0 && info::clash(a, b, tb + g - ta, None)))
+    {
         g += 1;
     }
     g
@@ -178,7 +184,8 @@ pub(crate) fn compile(asm: Asm) -> Result<Program, CodegenError> {
     place::refuse_undefined(&asm, &flow, &reaching)?;
     let regs = alloc::assign(&asm, &flow, &index)?;
     let homes = Homes::build(&flow);
-    let mut cx = Context { asm: &asm, flow: &flow, homes, ready: HashMap::new(), live: BTreeSet::new(), done: Vec::new() };
+    let mut cx =
+        Context { asm: &asm, flow: &flow, homes, ready: HashMap::new(), live: BTreeSet::new(), done: Vec::new() };
     make_ready(&mut cx, &regs, &reaching)?;
 
     // Pipelined loops first: their number of stages decides the loop set-up in the blocks before them.
@@ -274,7 +281,8 @@ fn block(cx: &Context<'_>, r: usize, steps: &[Step], dropped: &BTreeSet<OpNo>) -
     if let Some(b) = branch {
         let info = &cx.ready[&b].info;
         let own = infos.iter().copied().zip(time.iter().copied());
-        let earliest = own.chain(in_flight.iter().copied()).filter_map(|(a, t)| info::distance(a, info).map(|d| t + d)).max();
+        let earliest =
+            own.chain(in_flight.iter().copied()).filter_map(|(a, t)| info::distance(a, info).map(|d| t + d)).max();
         let slots = i32::from(info.insn.row().delay_slots);
         let mut t = earliest.unwrap_or(0).max(0);
         let mut end = length;
@@ -345,7 +353,11 @@ fn unrolled_head(e: &Emitted) -> Vec<&OutLine> {
         Some((first, last)) => {
             let body = &e.lines[first..=last];
             let repeats = HORIZON as usize / body.len() + 1;
-            e.lines[..first].iter().chain(std::iter::repeat_n(body, repeats).flatten()).chain(&e.lines[last + 1..]).collect()
+            e.lines[..first]
+                .iter()
+                .chain(std::iter::repeat_n(body, repeats).flatten())
+                .chain(&e.lines[last + 1..])
+                .collect()
         }
     }
 }

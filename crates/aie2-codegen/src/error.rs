@@ -69,7 +69,9 @@ pub enum CodegenError {
         at: String,
     },
     /// A pipelined loop cannot reach its declared initiation interval.
-    #[error("loop `{name}`: declared ii {declared}, lower bounds res_mii {res_mii}, rec_mii {rec_mii}; bound by {bound}")]
+    #[error(
+        "loop `{name}`: declared ii {declared}, lower bounds res_mii {res_mii}, rec_mii {rec_mii}; bound by {bound}"
+    )]
     IiMissed {
         /// Loop.
         name: String,

@@ -75,7 +75,8 @@ impl Flow {
                 label_region.insert(l, i);
             }
         }
-        let mut used: BTreeSet<Label> = placed.iter().enumerate().filter(|(_, n)| **n > 1).map(|(l, _)| Label(l as u32)).collect();
+        let mut used: BTreeSet<Label> =
+            placed.iter().enumerate().filter(|(_, n)| **n > 1).map(|(l, _)| Label(l as u32)).collect();
         let n = regions.len();
         let mut succ: Vec<Vec<usize>> = vec![Vec::new(); n];
         for (i, r) in regions.iter().enumerate() {
@@ -113,7 +114,10 @@ impl Flow {
         }
         for l in used {
             if placed[l.0 as usize] != 1 {
-                return Err(CodegenError::Label { name: asm.labels[l.0 as usize].to_string(), placed: placed[l.0 as usize] });
+                return Err(CodegenError::Label {
+                    name: asm.labels[l.0 as usize].to_string(),
+                    placed: placed[l.0 as usize],
+                });
             }
         }
         for (i, list) in succ.into_iter().enumerate() {
@@ -282,7 +286,10 @@ impl Bits {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(w, bits)| (0..64).filter(move |b| bits >> b & 1 != 0).map(move |b| w * 64 + b))
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(|(w, bits)| (0..64).filter(move |b| bits >> b & 1 != 0).map(move |b| w * 64 + b))
     }
     pub(crate) fn set_range(&mut self, range: std::ops::Range<usize>) {
         range.for_each(|i| self.set(i));
@@ -290,7 +297,7 @@ impl Bits {
     /// Largest member below `i`.
     pub(crate) fn last_below(&self, i: usize) -> Option<usize> {
         let mut word = i / 64;
-        let mut bits = if i % 64 == 0 { 0 } else { self.0[word] & ((1 << (i % 64)) - 1) };
+        let mut bits = if i.is_multiple_of(64) { 0 } else { self.0[word] & ((1 << (i % 64)) - 1) };
         loop {
             if bits != 0 {
                 return Some(word * 64 + 63 - bits.leading_zeros() as usize);

@@ -47,7 +47,10 @@ pub(crate) fn finish(
     for (r, e) in regions.into_iter().enumerate() {
         starts.push(lines.len());
         if let Some((a, b)) = e.zol {
-            let open = !(e.raw && r > 0 && flow.regions[r - 1].falls && matches!(flow.regions[r - 1].kind, crate::flow::Kind::Raw(_)));
+            let open = !(e.raw
+                && r > 0
+                && flow.regions[r - 1].falls
+                && matches!(flow.regions[r - 1].kind, crate::flow::Kind::Raw(_)));
             zols.push(Loop { name: e.name.clone(), region: r, first: lines.len() + a, last: lines.len() + b, open });
         }
         // Labels of regions without bundles name the next bundle.
@@ -172,7 +175,8 @@ fn layout(lines: &[OutLine]) -> Vec<usize> {
             (0..FETCH_BYTES).filter(|r| last[*r].is_some()).min_by_key(|r| last[*r].map(|x| x.0)).unwrap_or(0)
         };
         for k in (start..end).rev() {
-            let (_, len) = best[k - start + 1][residue].expect("every bundle has a 16-byte form, so every sum can be aligned");
+            let (_, len) =
+                best[k - start + 1][residue].expect("every bundle has a 16-byte form, so every sum can be aligned");
             sizes[k] = len;
             residue = (residue + FETCH_BYTES - len % FETCH_BYTES) % FETCH_BYTES;
         }
@@ -195,7 +199,8 @@ fn stretch(
     sizes: &[usize],
 ) -> Result<bool, CodegenError> {
     let zol = &zols[z];
-    let Some(write) = (0..zol.first).rev().find(|k| lines[*k].ops.iter().any(|op| writes_loop_register(&op.info))) else {
+    let Some(write) = (0..zol.first).rev().find(|k| lines[*k].ops.iter().any(|op| writes_loop_register(&op.info)))
+    else {
         return Ok(false);
     };
     let bytes = address[zol.last] - address[write + 1];
@@ -231,7 +236,12 @@ fn stretch(
     Ok(true)
 }
 
-fn encode(asm: &Asm, line: &OutLine, size: usize, at: &HashMap<Label, u32>) -> Result<(EncodedBundle, Bundle), CodegenError> {
+fn encode(
+    asm: &Asm,
+    line: &OutLine,
+    size: usize,
+    at: &HashMap<Label, u32>,
+) -> Result<(EncodedBundle, Bundle), CodegenError> {
     let mut b = Bundle::new();
     for op in &line.ops {
         let insn = match op.label {
@@ -239,15 +249,17 @@ fn encode(asm: &Asm, line: &OutLine, size: usize, at: &HashMap<Label, u32>) -> R
                 let Some(pc) = at.get(&l) else {
                     return Err(CodegenError::Label { name: asm.labels[l.0 as usize].to_string(), placed: 0 });
                 };
-                with_address(&op.info.insn, *pc)
-                    .map_err(|source| CodegenError::Isa { text: op.info.insn.to_string(), op: op.op, source })?
+                with_address(&op.info.insn, *pc).map_err(|source| CodegenError::Isa {
+                    text: op.info.insn.to_string(),
+                    op: op.op,
+                    source,
+                })?
             }
             None => op.info.insn,
         };
         b.insert(insn).map_err(|source| CodegenError::Isa { text: insn.to_string(), op: op.op, source })?;
     }
-    let encoded =
-        b.encode_at_least(size).map_err(|source| CodegenError::Isa { text: b.to_string(), op: 0, source })?;
+    let encoded = b.encode_at_least(size).map_err(|source| CodegenError::Isa { text: b.to_string(), op: 0, source })?;
     Ok((encoded, b))
 }
 
@@ -277,7 +289,8 @@ fn note(line: &OutLine) -> BundleNote {
 fn lands(lines: &[OutLine], out: &mut [Line]) {
     for (k, line) in lines.iter().enumerate() {
         for op in &line.ops {
-            for a in op.info.insn.timing().defs().iter().filter(|d| d.cycle > 1 && d.reg.atoms()[0].file() != File::Sr) {
+            for a in op.info.insn.timing().defs().iter().filter(|d| d.cycle > 1 && d.reg.atoms()[0].file() != File::Sr)
+            {
                 if let Some(target) = out.get_mut(k + usize::from(a.cycle)) {
                     target.lands.push(a.reg.to_string());
                 }

@@ -29,7 +29,8 @@ pub(crate) fn schedule(ops: &[&Info], edges: &[Edge], before: &[InFlight<'_>]) -
     for i in (0..n).rev() {
         height[i] = succ[i].iter().map(|(j, l)| height[*j] + l).max().unwrap_or(0).max(0);
     }
-    let mut ready: std::collections::BTreeSet<(i32, usize)> = (0..n).filter(|i| waiting[*i] == 0).map(|i| (-height[i], i)).collect();
+    let mut ready: std::collections::BTreeSet<(i32, usize)> =
+        (0..n).filter(|i| waiting[*i] == 0).map(|i| (-height[i], i)).collect();
     let mut time = vec![0i32; n];
     let mut length = 0;
     while let Some((_, i)) = ready.pop_first() {

@@ -73,7 +73,16 @@ impl Class {
     #[must_use]
     pub fn parts(self) -> u8 {
         match self {
-            Class::R | Class::P | Class::M | Class::Dn | Class::Dj | Class::Dc | Class::S | Class::W | Class::Am | Class::Q => 1,
+            Class::R
+            | Class::P
+            | Class::M
+            | Class::Dn
+            | Class::Dj
+            | Class::Dc
+            | Class::S
+            | Class::W
+            | Class::Am
+            | Class::Q => 1,
             Class::L | Class::X | Class::Bm => 2,
             Class::D | Class::Y | Class::Cm => 4,
             Class::D3 => 8,
@@ -84,12 +93,15 @@ impl Class {
     #[must_use]
     pub fn registers(self) -> &'static [Reg] {
         static TABLE: OnceLock<Vec<Vec<Reg>>> = OnceLock::new();
-        let table = TABLE.get_or_init(|| Class::ALL.iter().map(|c| c.names().iter().filter_map(|n| Reg::from_name(n)).collect()).collect());
+        let table = TABLE.get_or_init(|| {
+            Class::ALL.iter().map(|c| c.names().iter().filter_map(|n| Reg::from_name(n)).collect()).collect()
+        });
         &table[self as usize]
     }
 
     fn names(self) -> Vec<String> {
-        let numbered = |prefix: &str, range: std::ops::Range<u32>| range.map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
+        let numbered =
+            |prefix: &str, range: std::ops::Range<u32>| range.map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
         match self {
             Class::R => numbered("r", 0..32),
             Class::P => numbered("p", 0..8),
@@ -161,16 +173,18 @@ impl Operand {
 
     fn sub(self, class: Class, first: u8) -> Operand {
         let allowed = match self {
-            Operand::Virtual(v) => matches!(
-                (v.class, class),
-                (Class::X, Class::W)
-                    | (Class::Y, Class::X)
-                    | (Class::Cm, Class::Bm | Class::Am)
-                    | (Class::Bm, Class::Am)
-                    | (Class::L, Class::R)
-                    | (Class::D, Class::M | Class::Dn | Class::Dj | Class::Dc)
-                    | (Class::D3, Class::M | Class::Dn | Class::Dj | Class::Dc | Class::D)
-            ) && first + class.parts() <= v.class.parts(),
+            Operand::Virtual(v) => {
+                matches!(
+                    (v.class, class),
+                    (Class::X, Class::W)
+                        | (Class::Y, Class::X)
+                        | (Class::Cm, Class::Bm | Class::Am)
+                        | (Class::Bm, Class::Am)
+                        | (Class::L, Class::R)
+                        | (Class::D, Class::M | Class::Dn | Class::Dj | Class::Dc)
+                        | (Class::D3, Class::M | Class::Dn | Class::Dj | Class::Dc | Class::D)
+                ) && first + class.parts() <= v.class.parts()
+            }
             _ => true,
         };
         match self {
@@ -179,7 +193,11 @@ impl Operand {
                 let atoms = r.atoms();
                 let range = usize::from(first)..usize::from(first + class.parts());
                 let Some(want) = atoms.get(range) else { return Operand::NoSuchView };
-                class.registers().iter().find(|c| c.atoms() == want).map_or(Operand::NoSuchView, |c| Operand::Physical(*c))
+                class
+                    .registers()
+                    .iter()
+                    .find(|c| c.atoms() == want)
+                    .map_or(Operand::NoSuchView, |c| Operand::Physical(*c))
             }
             _ => Operand::NoSuchView,
         }

@@ -82,7 +82,11 @@ pub(crate) fn plan(cx: &Context<'_>, _region: usize, pipe: usize) -> Result<Plan
                 return Err(CodegenError::LoopTooShort { name: ir.name.to_string() });
             }
             if i64::from(min) < i64::from(stages) {
-                return Err(CodegenError::TripBelowStages { name: ir.name.to_string(), stages: stages as u32, min_trip: min });
+                return Err(CodegenError::TripBelowStages {
+                    name: ir.name.to_string(),
+                    stages: stages as u32,
+                    min_trip: min,
+                });
             }
             (0, Some(-i64::from(stages - 1)))
         }
@@ -159,9 +163,9 @@ fn looped(cx: &Context<'_>, region: usize, plan: &Plan, name: String) -> Emitted
     for r in 0..stages - 1 {
         // The iteration begun last started ii bundles before the end of the kernel.
         for (op, t) in timed().filter(|(_, t)| **t - (r + 1) * ii >= 0) {
-            let i = plan.trip_known(&cx.asm.pipes[plan.pipe].trip).map_or(Which::AtLeast(plan.epilogue_floor(r)), |n| {
-                Which::Exactly((n - 1 - r) as u32)
-            });
+            let i = plan
+                .trip_known(&cx.asm.pipes[plan.pipe].trip)
+                .map_or(Which::AtLeast(plan.epilogue_floor(r)), |n| Which::Exactly((n - 1 - r) as u32));
             epilogue[(t - (r + 1) * ii) as usize].ops.push(cx.placed(*op, -r as i16, i));
         }
     }

@@ -177,9 +177,11 @@ pub(crate) fn sources(
                     Site::Undef => list.push(Source::NotFrom(region_no(here))),
                     Site::Raw(r) => {
                         let Kind::Raw(raw) = &flow.regions[r].kind else { continue };
-                        let writers = raw.lines.iter().flat_map(|l| &l.ops).filter(|op| {
-                            op.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(atom))
-                        });
+                        let writers = raw
+                            .lines
+                            .iter()
+                            .flat_map(|l| &l.ops)
+                            .filter(|op| op.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(atom)));
                         list.extend(writers.map(|op| Source::NewestOf(op.op)));
                     }
                 }

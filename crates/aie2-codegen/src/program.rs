@@ -68,10 +68,12 @@ impl Program {
     pub fn listing(&self) -> String {
         const SLOTS: [Slot; 6] = [Slot::Lda, Slot::Ldb, Slot::St, Slot::Alu, Slot::Mv, Slot::Vec];
         let text = |line: &Line, slot: Slot| -> String {
-            let insn = line.bundle.get(slot).or_else(|| if slot == Slot::Alu { line.bundle.get(Slot::Lng) } else { None });
+            let insn =
+                line.bundle.get(slot).or_else(|| if slot == Slot::Alu { line.bundle.get(Slot::Lng) } else { None });
             insn.map_or_else(String::new, ToString::to_string)
         };
-        let width = |slot: Slot| self.lines.iter().map(|l| text(l, slot).len()).max().unwrap_or(0).max(slot.to_string().len());
+        let width =
+            |slot: Slot| self.lines.iter().map(|l| text(l, slot).len()).max().unwrap_or(0).max(slot.to_string().len());
         let widths: Vec<usize> = SLOTS.iter().map(|s| width(*s)).collect();
         let places = self.lines.iter().map(|l| l.place.len()).max().unwrap_or(0).max(5);
         let mut labels: BTreeMap<u32, Vec<&str>> = BTreeMap::new();

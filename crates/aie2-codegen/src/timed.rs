@@ -80,7 +80,8 @@ impl RawInsn {
                 }
             });
         }
-        let insn = Insn::new(op, &given).map_err(|source| CodegenError::Isa { text: text.to_owned(), op: 0, source })?;
+        let insn =
+            Insn::new(op, &given).map_err(|source| CodegenError::Isa { text: text.to_owned(), op: 0, source })?;
         Ok(RawInsn { insn, label, mem: MemRef::ANY, guards: Guards::All, early: false })
     }
 
@@ -319,7 +320,8 @@ impl Timed {
     /// Only the given stages as written: `0..1` is the first window of a run, `1..stages` the first after its end.
     #[must_use]
     pub fn ramp(&self, stages: std::ops::Range<u32>) -> Piece {
-        let sel: Vec<Stage> = (0..self.stages()).map(|s| if stages.contains(&s) { Stage::On } else { Stage::Off }).collect();
+        let sel: Vec<Stage> =
+            (0..self.stages()).map(|s| if stages.contains(&s) { Stage::On } else { Stage::Off }).collect();
         self.window(&sel)
     }
 
@@ -366,7 +368,8 @@ impl Timed {
     /// before (or a value from outside, when there is no such iteration).
     fn expectations(&self, i: usize, raw: &RawInsn, stage: Stage, offset: i16) -> Vec<(Atom, Expect)> {
         let writes = |k: usize, stage: Stage, atom: Atom| {
-            self.selected(k, stage).is_some_and(|r| r.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(&atom)))
+            self.selected(k, stage)
+                .is_some_and(|r| r.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(&atom)))
         };
         let mut out: Vec<(Atom, Expect)> = Vec::new();
         for atom in raw.insn.timing().uses().iter().flat_map(|u| u.reg.atoms()).copied() {

@@ -40,7 +40,9 @@ fn raw_bundle_with_a_conflict_is_refused() {
         a.raw("both", piece);
     });
     match result {
-        Err(CodegenError::Check(e)) => assert!(matches!(&*e, CheckError::UnitClash { on, .. } if on == "bank 0"), "{e}"),
+        Err(CodegenError::Check(e)) => {
+            assert!(matches!(&*e, CheckError::UnitClash { on, .. } if on == "bank 0"), "{e}")
+        }
         other => panic!("{other:?}"),
     }
 }

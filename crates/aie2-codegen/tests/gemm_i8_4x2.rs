@@ -68,7 +68,8 @@ fn register_trip_count() {
 fn every_short_trip_count() {
     for n in 1..8 {
         let p = gemm(|_| Trip::Const(n), 8).unwrap_or_else(|e| panic!("trip {n}: {e}"));
-        let multiplies = p.lines.iter().flat_map(|l| l.bundle.iter()).filter(|i| i.row().mnemonic == "vmac").count() as u32;
+        let multiplies =
+            p.lines.iter().flat_map(|l| l.bundle.iter()).filter(|i| i.row().mnemonic == "vmac").count() as u32;
         let looped = p.loops[0].pc.is_some();
         assert!(looped || multiplies == 8 * n, "trip {n}: {multiplies} multiplies\n{}", p.listing());
     }
@@ -86,7 +87,8 @@ fn seven_is_refused_with_the_binding_slot() {
 fn timed() -> Timed {
     let insn = |text: String| aie2_isa::Insn::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let mut t = Timed::new("k", 8);
-    let load = |t: &mut Timed, at: u32, text: &str, mem| t.at(at, RawInsn::from(insn(text.to_owned())).mem(mem)).unwrap();
+    let load =
+        |t: &mut Timed, at: u32, text: &str, mem| t.at(at, RawInsn::from(insn(text.to_owned())).mem(mem)).unwrap();
     // x0..x3 = A0..A3, x4, x5 = B0, B1; multiply s of an iteration issues at 14 + s.
     for (r, at) in [(0, 6), (1, 7), (2, 8), (3, 9)] {
         load(&mut t, at, &format!("vlda wl{r}, [p0], #32"), A);

@@ -27,7 +27,9 @@ fn float_multiply_before_integer_multiply() {
         a.raw("both", Piece::new(2).extra(0, insn("vmul.f bml0, x0, x1, r0")).extra(1, insn("vmul cm1, x0, x1, r0")));
     });
     match raw {
-        Err(CodegenError::Check(e)) => assert!(matches!(&*e, CheckError::UnitClash { on, .. } if on == "CM_WA_PORT"), "{e}"),
+        Err(CodegenError::Check(e)) => {
+            assert!(matches!(&*e, CheckError::UnitClash { on, .. } if on == "CM_WA_PORT"), "{e}")
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -24,7 +24,8 @@ fn chain(first: &str, second: &str, text: &[&str]) -> (Program, i64) {
 
 #[test]
 fn int_multiply_accumulate_chain_is_two() {
-    let (p, d) = chain("vmac cm0, cm0, x0", "vmac cm0, cm0, x1", &["vmac cm0, cm0, x0, x1, r0", "vmac cm0, cm0, x1, x0, r0"]);
+    let (p, d) =
+        chain("vmac cm0, cm0, x0", "vmac cm0, cm0, x1", &["vmac cm0, cm0, x0, x1, r0", "vmac cm0, cm0, x1, x0, r0"]);
     assert_eq!(d, 2, "{}", p.listing());
     assert!(shifted(&p, "vmac cm0, cm0, x1", 0, -1).is_err());
 }

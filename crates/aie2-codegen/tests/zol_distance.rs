@@ -26,7 +26,13 @@ fn short_loops_get_their_112_bytes() {
     for wide in [false, true] {
         let p = short(wide, Trip::Const(100));
         let last = p.symbols["sum.last"];
-        let set_up = p.lines.iter().filter(|l| l.pc < last && l.bundle.to_string().contains(" l")).map(|l| l.pc + u32::from(l.bytes)).max().unwrap();
+        let set_up = p
+            .lines
+            .iter()
+            .filter(|l| l.pc < last && l.bundle.to_string().contains(" l"))
+            .map(|l| l.pc + u32::from(l.bytes))
+            .max()
+            .unwrap();
         assert!(last - set_up >= 112, "{}", p.listing());
         assert_eq!((p.symbols["sum"] % 16, last % 16), (0, 0));
         assert_eq!(p.lines.iter().find(|l| l.pc == last).unwrap().bytes, 16);

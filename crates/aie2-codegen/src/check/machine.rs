@@ -1,112 +1,23 @@
-//! Abstract machine of the checker: state, join and the transfer function of one bundle.
+//! Abstract machine of the checker: the transfer function of one bundle.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use aie2_isa::{Access, Atom, Branch, Bundle, Bypass, File, Flags, Insn, Resource, Role, StageKind, Value};
+use aie2_isa::{Access, Atom, Branch, Bundle, File, Flags, Insn, Resource, Role, StageKind, Value};
 
 use super::CheckError;
+use super::memory::{Event, needed};
 use super::note::{Certificate, Mark, OpNo, OpNote, RegionNo, Source};
+use super::state::{History, LateRead, Progress, State, Tag, Write, accumulates, age, incomplete, shift, text};
 use crate::operand::Guards;
-
-/// Stage in which a lock instruction stalls, and the one in which execution resumes.
-// SOURCE: Xilinx/llvm-aie AIE2Schedule.td, AIEBaseSubtarget.cpp.
-const LOCK_STALL: i32 = 2;
-const LOCK_RESUME: i32 = 8;
 
 /// Bytes demanded between the loop set-up and the last bundle of a hardware loop.
 // SOURCE: Xilinx/llvm-aie AIEMachineAlignment.cpp.
 const LOOP_DISTANCE_BYTES: u32 = 112;
 
 /// Fetch word.
+// SOURCE: AMD AM020 ch. 4: program memory is fetched 128 bits at a time.
 const FETCH_BYTES: u32 = 16;
-
-/// Bundles for which a memory access is remembered: longer than any distance rule and than any pipeline this checker is meant for.
-const MEMORY_WINDOW: u8 = 96;
-
-/// Iterations further back than this are not told apart.
-const OLDEST: i16 = -64;
-
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Tag {
-    Undefined,
-    Start,
-    Op(OpNo, i16),
-}
-
-/// A write on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Write {
-    tag: Tag,
-    /// Bundles since issue.
-    age: u8,
-    /// Landing cycle D.
-    cycle: u8,
-    bypass: Option<Bypass>,
-}
-
-/// A read that happens after issue.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct LateRead {
-    /// Bundles until it happens.
-    wait: u8,
-    cycle: u8,
-    bypass: Option<Bypass>,
-    sources: Vec<Source>,
-    pc: u32,
-    op: OpNo,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct History {
-    committed: Tag,
-    writes: Vec<Write>,
-    reads: Vec<LateRead>,
-}
-
-/// A recent memory access, fence or side effect.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Event {
-    age: u8,
-    op: OpNo,
-    region: RegionNo,
-    iteration: i16,
-    seq: u32,
-    /// First and last memory stage, if memory is touched.
-    memory: Option<(u8, u8)>,
-    writes: bool,
-    fence: bool,
-    side_effects: bool,
-    mem: (u16, Option<u16>),
-    guards: Option<Vec<u16>>,
-}
-
-/// Iterations executed of each operation of the region being executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Progress {
-    region: RegionNo,
-    next: Vec<i16>,
-}
-
-impl Progress {
-    fn complete(&self) -> bool {
-        self.next.iter().all(|n| *n == 1)
-    }
-}
-
-const ROWS: usize = Resource::ALL.len() + 4;
-
-#[derive(Debug, Clone)]
-pub(super) struct State {
-    atoms: Vec<Rc<BTreeSet<History>>>,
-    /// Per unit and bank: bit c set if it is used / reserved c cycles from now.
-    units: [(u32, u32); ROWS],
-    events: BTreeSet<Event>,
-    /// Bytes executed since the last write of lc, ls or le, saturated.
-    loop_bytes: u32,
-    progress: Option<Rc<Progress>>,
-}
 
 /// A point of the exploration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,81 +45,6 @@ pub(super) struct Step {
 }
 
 type Result<T> = std::result::Result<T, Box<CheckError>>;
-
-impl State {
-    pub(super) fn start(certificate: &Certificate) -> State {
-        let defined = |a: &Atom| {
-            matches!(a.file(), File::Cr | File::Sr | File::CoreId | File::Cntr | File::Dp | File::Sp)
-                || certificate.live_in.contains(a)
-        };
-        let atoms = Atom::all()
-            .map(|a| {
-                let committed = if defined(&a) { Tag::Start } else { Tag::Undefined };
-                Rc::new(BTreeSet::from([History { committed, writes: Vec::new(), reads: Vec::new() }]))
-            })
-            .collect();
-        State { atoms, units: [(0, 0); ROWS], events: BTreeSet::new(), loop_bytes: u32::from(u16::MAX), progress: None }
-    }
-
-    /// Joins `other` in; true if something changed.
-    pub(super) fn join(&mut self, other: &State, pc: u32, certificate: &Certificate) -> Result<bool> {
-        let mut changed = false;
-        for (a, b) in self.atoms.iter_mut().zip(&other.atoms) {
-            if Rc::ptr_eq(a, b) || b.is_subset(a) {
-                continue;
-            }
-            Rc::make_mut(a).extend(b.iter().cloned());
-            changed = true;
-        }
-        for (a, b) in self.units.iter_mut().zip(&other.units) {
-            let joined = (a.0 | b.0, a.1 | b.1);
-            changed |= joined != *a;
-            *a = joined;
-        }
-        if !other.events.is_subset(&self.events) {
-            self.events.extend(other.events.iter().cloned());
-            changed = true;
-        }
-        if other.loop_bytes < self.loop_bytes {
-            self.loop_bytes = other.loop_bytes;
-            changed = true;
-        }
-        if self.progress != other.progress {
-            for p in [&self.progress, &other.progress].into_iter().flatten().filter(|p| !p.complete()) {
-                return Err(incomplete(p, pc, certificate));
-            }
-            changed |= self.progress.is_some();
-            self.progress = None;
-        }
-        Ok(changed)
-    }
-}
-
-fn text(certificate: &Certificate, op: OpNo) -> String {
-    certificate.text.get(&op).map_or_else(|| format!("op {op}"), |t| format!("{t} (op {op})"))
-}
-
-fn incomplete(p: &Progress, pc: u32, certificate: &Certificate) -> Box<CheckError> {
-    let region = &certificate.regions[p.region as usize];
-    let (op, next) = region.ops.iter().zip(&p.next).find(|(_, n)| **n != 1).unwrap_or((&0, &0));
-    Box::new(CheckError::Coverage {
-        pc,
-        region: region.name.clone(),
-        insn: text(certificate, *op),
-        found: 1,
-        due: i32::from(*next),
-    })
-}
-
-/// Flags that accumulate: the order of their writers is immaterial, and no single writer is meant by a reader.
-fn accumulates(atom: Atom) -> bool {
-    atom.file() == File::Sr && !["srCarry", "srSS0", "srMS0"].contains(&atom.reg().name())
-}
-
-fn shift(iteration: i16, by: i16) -> i16 {
-    let moved = iteration.saturating_sub(by);
-    if moved < OLDEST { i16::MIN } else { moved }
-}
 
 pub(super) struct Machine<'a> {
     bytes: &'a [u8],
@@ -415,7 +251,8 @@ impl<'a> Machine<'a> {
         }
         // Writes issued before the reader; the newest of them is what a machine with interlocks would deliver.
         let newest_before = h.writes.iter().rev().find(|w| w.age >= r.cycle);
-        let early = newest_before.is_some_and(|n| !visible(&n)) && arrived.is_none_or(|a| newest_before.is_some_and(|n| a.age > n.age));
+        let early = newest_before.is_some_and(|n| !visible(&n))
+            && arrived.is_none_or(|a| newest_before.is_some_and(|n| a.age > n.age));
         let region = |op: OpNo| self.region_of.get(&op).copied();
         let allowed = r.sources.iter().any(|s| match *s {
             Source::Def { op, iteration } => tag == Tag::Op(op, iteration),
@@ -456,7 +293,13 @@ impl<'a> Machine<'a> {
                 other => format!("{other:?}"),
             })
             .collect();
-        Err(Box::new(CheckError::WrongValue { pc: r.pc, reader: self.text(r.op), atom, received, meant: meant.join(" or ") }))
+        Err(Box::new(CheckError::WrongValue {
+            pc: r.pc,
+            reader: self.text(r.op),
+            atom,
+            received,
+            meant: meant.join(" or "),
+        }))
     }
 
     fn units(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
@@ -464,7 +307,9 @@ impl<'a> Machine<'a> {
             let t = insn.timing();
             let mut need: Vec<(usize, u8, StageKind)> = Vec::new();
             for s in t.stages() {
-                need.extend((s.first_cycle - 1..s.first_cycle - 1 + s.cycles).map(|c| (s.resource as usize, c, s.kind)));
+                need.extend(
+                    (s.first_cycle - 1..s.first_cycle - 1 + s.cycles).map(|c| (s.resource as usize, c, s.kind)),
+                );
             }
             if let Some(bank) = note.mem.bank {
                 let row = Resource::ALL.len() + usize::from(bank & 3);
@@ -499,7 +344,8 @@ impl<'a> Machine<'a> {
                 if accumulates(atom) {
                     continue;
                 }
-                let new = Write { tag: Tag::Op(note.op, note.iteration), age: 0, cycle: access.cycle, bypass: access.bypass };
+                let new =
+                    Write { tag: Tag::Op(note.op, note.iteration), age: 0, cycle: access.cycle, bypass: access.bypass };
                 let set = &mut state.atoms[atom.as_usize()];
                 let mut out = BTreeSet::new();
                 for h in set.iter() {
@@ -589,7 +435,12 @@ impl<'a> Machine<'a> {
             aligned(pc, target)?;
             let slots = insn.row().delay_slots;
             step.next.push((Node { delay: Some((slots, Some(target))), ..next }, false));
-            if insn.row().operands.iter().any(|o| o.role == Role::In && matches!(o.kind, aie2_isa::OperandKind::Class(_))) {
+            if insn
+                .row()
+                .operands
+                .iter()
+                .any(|o| o.role == Role::In && matches!(o.kind, aie2_isa::OperandKind::Class(_)))
+            {
                 step.next.push((Node { delay: Some((slots, None)), ..next }, false));
             }
             return Ok(());
@@ -667,64 +518,4 @@ fn target(insn: &Insn) -> Option<u32> {
 
 fn aligned(pc: u32, target: u32) -> Result<()> {
     if target.is_multiple_of(FETCH_BYTES) { Ok(()) } else { Err(Box::new(CheckError::Misaligned { pc, target })) }
-}
-
-/// Distance demanded between two accesses or fences in sequential order.
-fn needed(first: &Event, second: &Event) -> Option<i32> {
-    let mut out: Option<i32> = None;
-    let mut need = |d: i32| out = Some(out.map_or(d, |o: i32| o.max(d)));
-    let alias = |a: &Event, b: &Event| {
-        let ((s, p), (t, q)) = (a.mem, b.mem);
-        s == 0 || t == 0 || (s == t && !(p.is_some() && q.is_some() && p != q))
-    };
-    let guards = |fence: &Event, access: &Event| {
-        fence.fence && fence.guards.as_ref().is_none_or(|g| access.mem.0 == 0 || g.contains(&access.mem.0))
-    };
-    if let (Some((_, last)), Some((early, _))) = (first.memory, second.memory)
-        && (first.writes || second.writes)
-        && alias(first, second)
-    {
-        need(i32::from(last) - i32::from(early) + 1);
-    }
-    if let Some((_, last)) = first.memory
-        && guards(second, first)
-    {
-        need(i32::from(last) - LOCK_STALL + 1);
-    }
-    if let Some((early, _)) = second.memory
-        && guards(first, second)
-    {
-        need(LOCK_RESUME - i32::from(early) + 1);
-    }
-    if first.side_effects && second.side_effects {
-        need(1);
-    }
-    out
-}
-
-/// One bundle later.
-fn age(state: &mut State) {
-    for set in &mut state.atoms {
-        if set.iter().all(|h| h.writes.is_empty() && h.reads.is_empty()) {
-            continue;
-        }
-        let aged = set.iter().map(|h| {
-            let mut h = h.clone();
-            h.writes.iter_mut().for_each(|w| w.age += 1);
-            // A write that every reader can see ends all older ones.
-            if let Some(k) = h.writes.iter().rposition(|w| w.age >= w.cycle && h.reads.is_empty()) {
-                h.committed = h.writes[k].tag;
-                h.writes.drain(..=k);
-            }
-            h.reads.iter_mut().for_each(|r| r.wait -= 1);
-            h
-        });
-        *set = Rc::new(aged.collect());
-    }
-    state.units.iter_mut().for_each(|(u, r)| (*u, *r) = (*u >> 1, *r >> 1));
-    state.events = std::mem::take(&mut state.events)
-        .into_iter()
-        .map(|e| Event { age: e.age + 1, ..e })
-        .filter(|e| e.age <= MEMORY_WINDOW)
-        .collect();
 }

@@ -31,7 +31,9 @@
 //! The exploration ends when no state changes.
 
 mod machine;
+mod memory;
 mod note;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -224,11 +226,11 @@ const STEP_LIMIT: usize = 400_000;
 /// The first rule that is broken.
 pub fn check(bytes: &[u8], entry: u32, certificate: &Certificate) -> Result<Verdict, Box<CheckError>> {
     let machine = machine::Machine::new(bytes, certificate);
-    let mut states: BTreeMap<machine::Node, machine::State> = BTreeMap::new();
+    let mut states: BTreeMap<machine::Node, state::State> = BTreeMap::new();
     let mut work: BTreeSet<machine::Node> = BTreeSet::new();
     let mut early = BTreeSet::new();
     let start = machine::Node::start(entry);
-    let mut state = machine::State::start(certificate);
+    let mut state = state::State::start(certificate);
     machine.enter(&mut state, entry, false)?;
     states.insert(start, state);
     work.insert(start);

@@ -56,7 +56,8 @@ pub fn shifted(p: &Program, prefix: &str, nth: usize, by: i64) -> Result<check::
     let k = notes.iter().position(|n| n.slot == slot).expect("every instruction has a note");
     let note = notes.remove(k);
     certificate.bundles.get_mut(&p.lines[to].pc).expect("every line has a note").ops.push(note);
-    let bytes: Vec<u8> = bundles.iter().flat_map(|b| b.encode_at_least(16).expect("16 bytes hold every slot").to_vec()).collect();
+    let bytes: Vec<u8> =
+        bundles.iter().flat_map(|b| b.encode_at_least(16).expect("16 bytes hold every slot").to_vec()).collect();
     assert_eq!(bytes.len(), p.bytes.len());
     check::check(&bytes, p.entry, &certificate)
 }
