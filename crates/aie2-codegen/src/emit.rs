@@ -20,7 +20,7 @@ use crate::error::CodegenError;
 use crate::flow::{Flow, Kind, Reaching, VarIndex};
 use crate::info::{self, HORIZON, Info};
 use crate::ir::{OpNo, RawIr, Step};
-use crate::layout;
+use crate::layout::{self, Outcome};
 use crate::list;
 use crate::operand::Label;
 use crate::pipeline;
@@ -158,9 +158,9 @@ fn unrolled_tail(e: &Emitted) -> Vec<&OutLine> {
     e.lines[..first].iter().chain(std::iter::repeat_n(body, repeats).flatten()).chain(&e.lines[last + 1..]).collect()
 }
 
-/// Empty bundles needed between two pieces so that every distance and every unit fits.
-fn gap(before: &[(Rc<Info>, i32)], after: &[(Rc<Info>, i32)]) -> i32 {
-    let mut g = 0;
+/// Empty bundles needed between two pieces, at least `least`, so that every distance and every unit fits.
+fn gap(before: &[(Rc<Info>, i32)], after: &[(Rc<Info>, i32)], least: i32) -> i32 {
+    let mut g = least;
     for (a, ta) in before {
         for (b, tb) in after {
             if let Some(d) = info::distance(a, b) {
@@ -217,22 +217,41 @@ pub(crate) fn compile(asm: Asm) -> Result<Program, CodegenError> {
         }
     }
 
-    cx.done.resize_with(flow.regions.len(), || None);
-    for r in 0..flow.regions.len() {
-        let emitted = match &flow.regions[r].kind {
-            Kind::Block(steps) => block(&cx, r, steps, &dropped),
+    // Loops that turn out too close to their set-up get more bundles in front, and everything behind them is scheduled again.
+    let mut pads = vec![0; flow.regions.len()];
+    loop {
+        let mut reports = loops.clone();
+        let regions = regions(&mut cx, &plans, &dropped, &pads, &mut reports)?;
+        match layout::finish(&asm, &flow, regions, certificate(&cx, &dropped), reports)? {
+            Outcome::Done(program) => return Ok(*program),
+            Outcome::Pad { region, bundles } => pads[region] += bundles,
+        }
+    }
+}
+
+/// Schedules all regions in order.
+fn regions(
+    cx: &mut Context<'_>,
+    plans: &HashMap<usize, pipeline::Plan>,
+    dropped: &BTreeSet<OpNo>,
+    pads: &[i32],
+    loops: &mut Vec<LoopReport>,
+) -> Result<Vec<Emitted>, CodegenError> {
+    let flow = cx.flow;
+    cx.done = vec![None; flow.regions.len()];
+    for (r, region) in flow.regions.iter().enumerate() {
+        let emitted = match &region.kind {
+            Kind::Block(steps) => block(cx, r, steps, dropped),
             Kind::Pipe(_) => {
-                let mut e = pipeline::emit(&cx, r, &plans[&r]);
-                pad_front(&cx, r, &mut e);
+                let mut e = pipeline::emit(cx, r, &plans[&r]);
+                pad_front(cx, r, &mut e, pads[r]);
                 e
             }
-            Kind::Raw(raw) => raw_region(&cx, r, raw, &mut loops)?,
+            Kind::Raw(raw) => raw_region(cx, r, raw, pads[r], loops)?,
         };
         cx.done[r] = Some(emitted);
     }
-    let regions: Vec<Emitted> = std::mem::take(&mut cx.done).into_iter().flatten().collect();
-    let certificate = certificate(&cx, &dropped);
-    layout::finish(&asm, &flow, regions, certificate, loops)
+    Ok(std::mem::take(&mut cx.done).into_iter().flatten().collect())
 }
 
 fn make_ready(cx: &mut Context<'_>, regs: &Assignment, reaching: &Reaching) -> Result<(), CodegenError> {
@@ -300,7 +319,7 @@ fn block(cx: &Context<'_>, r: usize, steps: &[Step], dropped: &BTreeSet<OpNo>) -
             cx.tail(r, &trial, 0, &mut leaving, &mut Vec::new());
             let succ = &cx.flow.regions[r].succ;
             let targets = succ.iter().filter(|s| cx.done[**s].is_some() || **s == r);
-            let g = targets.map(|s| gap(&leaving, &cx.after(*s, Some((r, &trial))))).max().unwrap_or(0);
+            let g = targets.map(|s| gap(&leaving, &cx.after(*s, Some((r, &trial))), 0)).max().unwrap_or(0);
             if g == 0 {
                 lines = trial.lines;
                 break;
@@ -328,7 +347,7 @@ fn head_labels(cx: &Context<'_>, r: usize, e: &mut Emitted) {
 }
 
 /// Puts empty bundles in front of code with fixed issue times.
-fn pad_front(cx: &Context<'_>, r: usize, e: &mut Emitted) -> i32 {
+fn pad_front(cx: &Context<'_>, r: usize, e: &mut Emitted, least: i32) {
     let before = cx.before(r);
     let head: Vec<(Rc<Info>, i32)> = unrolled_head(e)
         .iter()
@@ -336,7 +355,7 @@ fn pad_front(cx: &Context<'_>, r: usize, e: &mut Emitted) -> i32 {
         .take(HORIZON as usize)
         .flat_map(|(k, l)| l.ops.iter().map(move |op| (op.info.clone(), k as i32)))
         .collect();
-    let g = gap(&before, &head);
+    let g = gap(&before, &head, least);
     let pad = (0..g).map(|k| OutLine { place: format!("{} wait {k}", e.name), ..OutLine::default() });
     e.lines.splice(0..0, pad);
     if let Some((a, b)) = &mut e.zol {
@@ -344,7 +363,6 @@ fn pad_front(cx: &Context<'_>, r: usize, e: &mut Emitted) -> i32 {
         *b += g as usize;
     }
     head_labels(cx, r, e);
-    g
 }
 
 fn unrolled_head(e: &Emitted) -> Vec<&OutLine> {
@@ -363,7 +381,13 @@ fn unrolled_head(e: &Emitted) -> Vec<&OutLine> {
 }
 
 /// A raw piece: issue times are the author's.
-fn raw_region(cx: &Context<'_>, r: usize, raw: &RawIr, loops: &mut Vec<LoopReport>) -> Result<Emitted, CodegenError> {
+fn raw_region(
+    cx: &Context<'_>,
+    r: usize,
+    raw: &RawIr,
+    least: i32,
+    loops: &mut Vec<LoopReport>,
+) -> Result<Emitted, CodegenError> {
     let regions = RawRegions::build(cx.flow);
     let mut lines = Vec::with_capacity(raw.lines.len());
     for (k, l) in raw.lines.iter().enumerate() {
@@ -406,7 +430,7 @@ fn raw_region(cx: &Context<'_>, r: usize, raw: &RawIr, loops: &mut Vec<LoopRepor
     if follows_raw {
         head_labels(cx, r, &mut e);
     } else {
-        pad_front(cx, r, &mut e);
+        pad_front(cx, r, &mut e, least);
     }
     Ok(e)
 }

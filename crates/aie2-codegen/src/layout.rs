@@ -33,19 +33,25 @@ struct Loop {
     open: bool,
 }
 
+/// What came of a layout.
+pub(crate) enum Outcome {
+    /// The program.
+    Done(Box<Program>),
+    /// A loop needs this many more bundles in front of its region. They change distances, so the regions are emitted again.
+    Pad { region: usize, bundles: i32 },
+}
+
 pub(crate) fn finish(
     asm: &Asm,
     flow: &Flow,
     regions: Vec<Emitted>,
     mut certificate: Certificate,
     mut loops: Vec<LoopReport>,
-) -> Result<Program, CodegenError> {
+) -> Result<Outcome, CodegenError> {
     let mut lines: Vec<OutLine> = Vec::new();
-    let mut starts = Vec::with_capacity(regions.len());
     let mut zols: Vec<Loop> = Vec::new();
     let mut dangling: Vec<Label> = Vec::new();
     for (r, e) in regions.into_iter().enumerate() {
-        starts.push(lines.len());
         if let Some((a, b)) = e.zol {
             let open = !(e.raw
                 && r > 0
@@ -75,14 +81,18 @@ pub(crate) fn finish(
     loop {
         sizes = layout(&lines);
         let address = addresses(&sizes);
-        let mut changed = false;
-        for z in 0..zols.len() {
-            changed = stretch(&mut lines, &mut zols, &mut starts, z, &address, &sizes)?;
-            if changed {
-                break;
+        let mut widened = false;
+        for z in &zols {
+            match stretch(&mut lines, z, &address, &sizes)? {
+                Stretch::Fits => {}
+                Stretch::Widened => {
+                    widened = true;
+                    break;
+                }
+                Stretch::Pad(bundles) => return Ok(Outcome::Pad { region: z.region, bundles }),
             }
         }
-        if !changed {
+        if !widened {
             break;
         }
     }
@@ -111,7 +121,9 @@ pub(crate) fn finish(
         l.pc = zols.iter().find(|z| z.name == l.name).map(|z| address[z.first] as u32);
     }
     let symbols: BTreeMap<String, u32> = at.iter().map(|(l, pc)| (asm.labels[l.0 as usize].to_string(), *pc)).collect();
-    Ok(Program { bytes, entry: 0, symbols, loops, early_reads: verdict.early_reads, lines: out, certificate })
+    let program =
+        Program { bytes, entry: 0, symbols, loops, early_reads: verdict.early_reads, lines: out, certificate };
+    Ok(Outcome::Done(Box::new(program)))
 }
 
 fn addresses(sizes: &[usize]) -> Vec<usize> {
@@ -189,51 +201,34 @@ fn writes_loop_register(info: &Info) -> bool {
     info.defs.iter().any(|d| matches!(d.atom.file(), File::Lc | File::Ls | File::Le))
 }
 
-/// Enforces the distance of one loop; true if something changed.
-fn stretch(
-    lines: &mut Vec<OutLine>,
-    zols: &mut [Loop],
-    starts: &mut [usize],
-    z: usize,
-    address: &[usize],
-    sizes: &[usize],
-) -> Result<bool, CodegenError> {
-    let zol = &zols[z];
+/// What one loop needs to keep its distance.
+enum Stretch {
+    Fits,
+    /// A bundle was marked for a wider encoding.
+    Widened,
+    /// Bundles missing.
+    Pad(i32),
+}
+
+/// Enforces the distance of one loop.
+fn stretch(lines: &mut [OutLine], zol: &Loop, address: &[usize], sizes: &[usize]) -> Result<Stretch, CodegenError> {
     let Some(write) = (0..zol.first).rev().find(|k| lines[*k].ops.iter().any(|op| writes_loop_register(&op.info)))
     else {
-        return Ok(false);
+        return Ok(Stretch::Fits);
     };
     let bytes = address[zol.last] - address[write + 1];
     if bytes >= ZOL_DISTANCE_BYTES {
-        return Ok(false);
+        return Ok(Stretch::Fits);
     }
     // Wider bundles cost no time: widen from the loop end backwards.
     if let Some(k) = (write + 1..zol.last).rev().find(|k| sizes[*k] < FETCH_BYTES && !lines[*k].full) {
         lines[k].full = true;
-        return Ok(true);
+        return Ok(Stretch::Widened);
     }
     if !zol.open {
         return Err(CodegenError::ZolDistance { name: zol.name.clone(), bytes });
     }
-    let missing = (ZOL_DISTANCE_BYTES - bytes).div_ceil(FETCH_BYTES);
-    let at = starts[zol.region].max(write + 1);
-    let (region, name) = (zol.region, zol.name.clone());
-    let (labels, align) = (std::mem::take(&mut lines[at].labels), lines[at].align);
-    let inner: Vec<Label> = if zols[z].first == at { labels.clone() } else { Vec::new() };
-    // Labels of the loop itself stay on its first bundle; labels of the region move in front of the padding.
-    lines[at].labels = inner;
-    let pad = (0..missing).map(|k| OutLine { full: true, place: format!("{name} distance {k}"), ..OutLine::default() });
-    lines.splice(at..at, pad);
-    if zols[z].first != at {
-        lines[at].labels = labels;
-        lines[at].align = align;
-    }
-    for other in zols.iter_mut().filter(|o| o.first >= at) {
-        other.first += missing;
-        other.last += missing;
-    }
-    starts.iter_mut().enumerate().filter(|(r, _)| *r > region).for_each(|(_, s)| *s += missing);
-    Ok(true)
+    Ok(Stretch::Pad((ZOL_DISTANCE_BYTES - bytes).div_ceil(FETCH_BYTES) as i32))
 }
 
 fn encode(

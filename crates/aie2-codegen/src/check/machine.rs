@@ -339,25 +339,30 @@ impl<'a> Machine<'a> {
     }
 
     fn writes(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
-        for (insn, note) in ops {
-            for (atom, access) in touched(insn.timing().defs()) {
-                if accumulates(atom) {
-                    continue;
-                }
-                let new =
-                    Write { tag: Tag::Op(note.op, note.iteration), age: 0, cycle: access.cycle, bypass: access.bypass };
-                let set = &mut state.atoms[atom.as_usize()];
-                let mut out = BTreeSet::new();
-                for h in set.iter() {
-                    if h.writes.iter().any(|w| i32::from(w.cycle) - i32::from(w.age) >= i32::from(new.cycle)) {
-                        return Err(Box::new(CheckError::WriteClash { pc, writer: insn.to_string(), atom }));
-                    }
-                    let mut h = h.clone();
-                    h.writes.push(new);
-                    out.insert(h);
-                }
-                *set = Rc::new(out);
+        // Writes of one bundle are issued together; what orders them is when they land.
+        let mut defs: Vec<(Atom, Access, usize)> = Vec::new();
+        for (k, (insn, _)) in ops.iter().enumerate() {
+            defs.extend(touched(insn.timing().defs()).map(|(atom, access)| (atom, access, k)));
+        }
+        defs.sort_by_key(|(_, access, _)| access.cycle);
+        for (atom, access, k) in defs {
+            if accumulates(atom) {
+                continue;
             }
+            let (insn, note) = &ops[k];
+            let new =
+                Write { tag: Tag::Op(note.op, note.iteration), age: 0, cycle: access.cycle, bypass: access.bypass };
+            let set = &mut state.atoms[atom.as_usize()];
+            let mut out = BTreeSet::new();
+            for h in set.iter() {
+                if h.writes.iter().any(|w| i32::from(w.cycle) - i32::from(w.age) >= i32::from(new.cycle)) {
+                    return Err(Box::new(CheckError::WriteClash { pc, writer: insn.to_string(), atom }));
+                }
+                let mut h = h.clone();
+                h.writes.push(new);
+                out.insert(h);
+            }
+            *set = Rc::new(out);
         }
         Ok(())
     }
