@@ -2,10 +2,11 @@
 
 use super::lower_vector;
 use super::op::{
-    Addr, AddrMode, AluFn, Byp, Condition, Decoded, DefSet, LoadKind, Op, PortSet, SDst, SSrc, Sign, StoreKind,
-    StreamLast, Target, UseSet, VDst, VSrc,
+    Addr, AddrMode, AluFn, Byp, Claim, Condition, Decoded, LoadKind, Op, SDst, SSrc, Sign, StoreKind, StreamLast,
+    Target, UseSet, VDst, VSrc,
 };
 use super::sem::shift::Widths;
+use super::state::port_clash;
 use super::units::{self, Units};
 use crate::core_fault::CoreFaultKind;
 use aie2_isa::{Access, Addressing, Bundle, Bypass, File, Insn, Reg, Role, StageKind, Timing, Value};
@@ -324,52 +325,52 @@ fn add_uses(s: &Source<'_>, op: &Op, uses: &mut Vec<UseSet>) {
     }
 }
 
+/// The claims of `cycle`.
+fn claim_at(claims: &mut Vec<(u8, Claim)>, cycle: u8) -> &mut Claim {
+    let at = claims.iter().position(|c| c.0 == cycle).unwrap_or_else(|| {
+        claims.push((cycle, Claim::default()));
+        claims.len() - 1
+    });
+    &mut claims[at].1
+}
+
 /// Adds the registers an instruction writes; fails if two writes of the bundle land together.
-fn add_defs(timing: &Timing, defs: &mut Vec<DefSet>) -> Result<(), CoreFaultKind> {
+fn add_defs(timing: &Timing, claims: &mut Vec<(u8, Claim)>) -> Result<(), CoreFaultKind> {
     for Access { reg, cycle, bypass: b } in timing.defs().iter().copied() {
-        let mut set = Units::of(reg);
         let first = units::first(reg);
         if is_status(first) && !modelled_status(first) {
-            set = Units::EMPTY;
-        }
-        if set.is_empty() {
             continue;
         }
-        let at = defs.iter().position(|d| d.cycle == cycle).unwrap_or_else(|| {
-            defs.push(DefSet { cycle, all: Units::EMPTY, mov: Units::EMPTY, vec: Units::EMPTY });
-            defs.len() - 1
-        });
-        let d = &mut defs[at];
-        if let Some(unit) = d.all.and(set).lowest() {
+        let set = Units::of(reg);
+        let c = claim_at(claims, cycle);
+        if let Some(unit) = c.all.and(set).lowest() {
             return Err(CoreFaultKind::WriteClash { register: units::name(unit), cycle });
         }
-        d.all = d.all.or(set);
+        c.all = c.all.or(set);
         match bypass(b) {
             Byp::None => {}
-            Byp::Mov => d.mov = d.mov.or(set),
-            Byp::Vec => d.vec = d.vec.or(set),
+            // Only vector pieces have a bypass; they are the third word of a set.
+            Byp::Mov => c.mov |= set.0[2],
+            Byp::Vec => c.vec |= set.0[2],
         }
     }
     Ok(())
 }
 
 /// Adds the ports an instruction occupies; fails if the bundle needs one twice.
-fn add_ports(timing: &Timing, ports: &mut Vec<PortSet>) -> Result<(), CoreFaultKind> {
+fn add_ports(timing: &Timing, claims: &mut Vec<(u8, Claim)>) -> Result<(), CoreFaultKind> {
     for stage in timing.stages() {
         for cycle in stage.first_cycle..stage.first_cycle + stage.cycles {
             let index = stage.resource as u32;
-            let (bit, clash) = match stage.kind {
-                StageKind::Use => (1u64 << index, (1u64 << index) | (1 << (index + 32))),
-                StageKind::Reserve => (1 << (index + 32), 1 << index),
+            let bit = match stage.kind {
+                StageKind::Use => 1u64 << index,
+                StageKind::Reserve => 1 << (index + 32),
             };
-            let at = ports.iter().position(|p| p.cycle == cycle).unwrap_or_else(|| {
-                ports.push(PortSet { cycle, bits: 0 });
-                ports.len() - 1
-            });
-            if ports[at].bits & clash != 0 {
+            let c = claim_at(claims, cycle);
+            if port_clash(c.ports, bit) != 0 {
                 return Err(CoreFaultKind::PortClash { resource: stage.resource.name(), cycle });
             }
-            ports[at].bits |= bit;
+            c.ports |= bit;
         }
     }
     Ok(())
@@ -383,8 +384,7 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         ops: Vec::new(),
         uses: Vec::new(),
         reads_now: Units::EMPTY,
-        defs: Vec::new(),
-        ports: Vec::new(),
+        claims: Vec::new(),
         blocking: false,
         branch: false,
         sets_loop: false,
@@ -416,8 +416,8 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         d.branch |= matches!(op, Op::Branch { .. });
         d.part_word_store |= matches!(op, Op::Store { kind: StoreKind::Part { .. }, .. });
         add_uses(&s, &op, &mut d.uses);
-        add_defs(&s.timing, &mut d.defs)?;
-        add_ports(&s.timing, &mut d.ports)?;
+        add_defs(&s.timing, &mut d.claims)?;
+        add_ports(&s.timing, &mut d.claims)?;
         if let (Some(&first), Some(&last)) = (s.timing.memory_cycles().first(), s.timing.memory_cycles().last()) {
             d.memory_first = if d.memory_first == 0 { first } else { d.memory_first.min(first) };
             d.memory_last = d.memory_last.max(last);
@@ -428,6 +428,6 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         d.reads_now = d.reads_now.or(u.plain).or(u.mov).or(u.vec);
     }
     let loops = Units::one(units::LS).or(Units::one(units::LE)).or(Units::one(units::LC));
-    d.sets_loop = d.defs.iter().any(|def| !def.all.and(loops).is_empty());
+    d.sets_loop = d.claims.iter().any(|(_, c)| !c.all.and(loops).is_empty());
     Ok(d)
 }

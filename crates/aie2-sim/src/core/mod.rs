@@ -279,7 +279,9 @@ impl Core {
         let (mut flow, mut count) = (Flow::default(), MacCount::default());
         let bundles = &self.program.bundles;
         let d = &bundles[index as usize];
-        self.state.announce(index, d);
+        if let Err(kind) = self.state.claim(index, d) {
+            return Err(self.fault(bus, pc, kind));
+        }
         let ran = self.state.run_late(bundles, bus, &mut mem);
         if let Err((b, t)) = ran {
             let at = self.program.bundles[b as usize].pc;

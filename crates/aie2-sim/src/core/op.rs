@@ -482,20 +482,14 @@ pub(crate) struct UseSet {
     pub vec: Units,
 }
 
-/// Registers written in one pipeline cycle.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DefSet {
-    pub cycle: u8,
+/// What a bundle claims in one pipeline cycle: registers it writes (all; vector pieces delivered by each bypass) and
+/// units and ports (low half used, high half reserved).
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Claim {
     pub all: Units,
-    pub mov: Units,
-    pub vec: Units,
-}
-
-/// Units and ports occupied in one pipeline cycle: low half used, high half reserved.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PortSet {
-    pub cycle: u8,
-    pub bits: u64,
+    pub mov: u64,
+    pub vec: u64,
+    pub ports: u64,
 }
 
 /// One decoded bundle.
@@ -507,8 +501,8 @@ pub(crate) struct Decoded {
     pub uses: Vec<UseSet>,
     /// Registers read at issue.
     pub reads_now: Units,
-    pub defs: Vec<DefSet>,
-    pub ports: Vec<PortSet>,
+    /// Claims with their pipeline cycles.
+    pub claims: Vec<(u8, Claim)>,
     /// Locks, streams, cascades: the bus may refuse.
     pub blocking: bool,
     pub branch: bool,

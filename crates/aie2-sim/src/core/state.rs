@@ -5,7 +5,7 @@
 //! other reader one later. This is the rule L = D - U + 1 - same.
 // SOURCE: Xilinx/llvm-aie AIE2Schedule.td; FIM43-Redeye/xdna-emu src/interpreter/state/registers.rs (checked on silicon).
 
-use super::op::{Byp, Decoded, SDst, SSrc, Sign, VDst, VSrc};
+use super::op::{Byp, Claim, Decoded, SDst, SSrc, Sign, VDst, VSrc};
 use super::sem::mac::IntMode;
 use super::units::{self, PIECES, SCALARS, Units};
 use crate::core_fault::CoreFaultKind;
@@ -95,6 +95,24 @@ pub(crate) struct Wide(pub [u8; 128]);
 #[repr(align(32))]
 pub(crate) struct Piece(pub [u8; 32]);
 
+/// Ports that `held` and `wanted` cannot have at once: use against use or reserve.
+#[inline(always)]
+pub(crate) fn port_clash(held: u64, wanted: u64) -> u32 {
+    let (used, reserved) = (held as u32, (held >> 32) as u32);
+    let (uses, reserves) = (wanted as u32, (wanted >> 32) as u32);
+    used & (uses | reserves) | reserved & uses
+}
+
+#[cold]
+fn clash(held: &Claim, wanted: &Claim, cycle: u8) -> CoreFaultKind {
+    if let Some(unit) = held.all.and(wanted.all).lowest() {
+        return CoreFaultKind::WriteClash { register: units::name(unit), cycle };
+    }
+    let port = port_clash(held.ports, wanted.ports).trailing_zeros();
+    let resource = Resource::ALL.iter().find(|r| **r as u32 == port).map_or("port", |r| r.name());
+    CoreFaultKind::PortClash { resource, cycle }
+}
+
 /// Registers, writes in flight and stages to come.
 #[derive(Clone)]
 pub(crate) struct State {
@@ -108,11 +126,8 @@ pub(crate) struct State {
     /// Addresses, configuration words and shift amounts kept for later stages, per value slot.
     pub aux: Vec<[u32; 2]>,
     pub lands: Box<[List<Land, 32>; RING]>,
-    land_all: [Units; RING],
-    /// Vector pieces among them that the bypasses deliver; bit = piece.
-    land_mov: [u64; RING],
-    land_vec: [u64; RING],
-    ports: [u64; RING],
+    /// Writes and ports claimed per time.
+    claims: [Claim; RING],
     /// Bundle issued at each of the last times.
     history: [u32; RING],
     pub late: Box<[List<Late, 24>; RING]>,
@@ -141,10 +156,7 @@ impl State {
             values: vec![Wide([0; 128]); RING * VALUES_PER_BUNDLE],
             aux: vec![[0; 2]; RING * VALUES_PER_BUNDLE],
             lands: Box::new([List::new(land); RING]),
-            land_all: [Units::EMPTY; RING],
-            land_mov: [0; RING],
-            land_vec: [0; RING],
-            ports: [0; RING],
+            claims: [Claim::default(); RING],
             history: [u32::MAX; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
@@ -163,16 +175,16 @@ impl State {
     fn in_flight(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Option<(u8, u8)> {
         let all = plain.or(mov).or(vec);
         let at = self.slot(cycle);
-        let landing = self.land_all[at];
+        let landing = self.claims[at].all;
         let hit = plain
             .and(landing)
-            .or(mov.and(landing).without(Units([0, 0, self.land_mov[at]])))
-            .or(vec.and(landing).without(Units([0, 0, self.land_vec[at]])));
+            .or(mov.and(landing).without(Units([0, 0, self.claims[at].mov])))
+            .or(vec.and(landing).without(Units([0, 0, self.claims[at].vec])));
         if let Some(unit) = hit.lowest() {
             return Some((unit, 1));
         }
         for k in u64::from(cycle)..HORIZON {
-            let landing = self.land_all[(self.now + k) as usize % RING];
+            let landing = self.claims[(self.now + k) as usize % RING].all;
             if let Some(unit) = landing.and(all).lowest() {
                 return Some((unit, (k - u64::from(cycle)) as u8 + 2));
             }
@@ -184,7 +196,7 @@ impl State {
     fn any_in_flight(&self, cycle: u8, all: Units) -> bool {
         let mut acc = Units::EMPTY;
         for k in u64::from(cycle) - 1..HORIZON {
-            acc = acc.or(self.land_all[(self.now + k) as usize % RING]);
+            acc = acc.or(self.claims[(self.now + k) as usize % RING].all);
         }
         !acc.and(all).is_empty()
     }
@@ -240,8 +252,8 @@ impl State {
     fn check_missing(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Result<(), CoreFaultKind> {
         let at = self.now as usize % RING;
         let missing = plain
-            .or(mov.without(Units([0, 0, self.land_mov[at]])))
-            .or(vec.without(Units([0, 0, self.land_vec[at]])))
+            .or(mov.without(Units([0, 0, self.claims[at].mov])))
+            .or(vec.without(Units([0, 0, self.claims[at].vec])))
             .without(self.init);
         match missing.lowest() {
             None => Ok(()),
@@ -262,40 +274,25 @@ impl State {
                 self.check_use(u.cycle, u.plain, u.mov, u.vec, false)?;
             }
         }
-        for def in &d.defs {
-            if let Some(unit) = self.land_all[self.slot(def.cycle)].and(def.all).lowest() {
-                return Err(CoreFaultKind::WriteClash { register: units::name(unit), cycle: def.cycle });
-            }
-        }
-        for p in &d.ports {
-            let held = self.ports[self.slot(p.cycle)];
-            let (used, reserved) = (held as u32, (held >> 32) as u32);
-            let (uses, reserves) = (p.bits as u32, (p.bits >> 32) as u32);
-            let clash = used & (uses | reserves) | reserved & uses;
-            if clash != 0 {
-                let name =
-                    Resource::ALL.iter().find(|r| **r as u32 == clash.trailing_zeros()).map_or("port", |r| r.name());
-                return Err(CoreFaultKind::PortClash { resource: name, cycle: p.cycle });
-            }
-        }
         Ok(())
     }
 
-    /// Announces the writes and ports of a bundle.
+    /// Claims the writes and ports of a bundle; fails where an earlier bundle holds them.
     #[inline(always)]
-    pub(crate) fn announce(&mut self, index: u32, d: &Decoded) {
-        let now = self.now as usize % RING;
-        self.history[now] = index;
-        for def in &d.defs {
-            let at = self.slot(def.cycle);
-            self.land_all[at] = self.land_all[at].or(def.all);
-            self.land_mov[at] |= def.mov.0[2];
-            self.land_vec[at] |= def.vec.0[2];
+    pub(crate) fn claim(&mut self, index: u32, d: &Decoded) -> Result<(), CoreFaultKind> {
+        let now = self.now as usize;
+        self.history[now % RING] = index;
+        for (cycle, c) in &d.claims {
+            let held = &mut self.claims[now.wrapping_add(usize::from(*cycle)).wrapping_sub(1) % RING];
+            if port_clash(held.ports, c.ports) != 0 || !held.all.and(c.all).is_empty() {
+                return Err(clash(held, c, *cycle));
+            }
+            held.all = held.all.or(c.all);
+            held.mov |= c.mov;
+            held.vec |= c.vec;
+            held.ports |= c.ports;
         }
-        for p in &d.ports {
-            let at = self.slot(p.cycle);
-            self.ports[at] |= p.bits;
-        }
+        Ok(())
     }
 
     // ---- reads ----------------------------------------------------------------------------------------------------
@@ -347,7 +344,7 @@ impl State {
     #[inline(always)]
     fn forward<const N: usize>(&self, src: VSrc, out: &mut [u8; N]) {
         let at = self.now as usize % RING;
-        let landing = if src.byp == Byp::Mov { self.land_mov[at] } else { self.land_vec[at] };
+        let landing = if src.byp == Byp::Mov { self.claims[at].mov } else { self.claims[at].vec };
         // All vector pieces are in the third word of a set.
         if landing >> (src.unit - units::W) & ((1 << src.n) - 1) == 0 {
             return;
@@ -441,7 +438,7 @@ impl State {
                 LandKind::Undefined => {}
             }
         }
-        self.init = self.init.or(self.land_all[at]);
+        self.init = self.init.or(self.claims[at].all);
         for i in 0..n {
             let land = self.lands[at].get(i);
             if land.kind == LandKind::Undefined {
@@ -449,11 +446,9 @@ impl State {
             }
         }
         self.lands[at].clear();
-        self.land_all[at] = Units::EMPTY;
-        self.land_mov[at] = 0;
-        self.land_vec[at] = 0;
-        self.ports[at] = 0;
+        self.claims[at] = Claim::default();
         self.now += 1;
+        self.history[self.now as usize % RING] = u32::MAX;
     }
 
     /// A register of the set that a bundle issued with or after the reader has written before the reader's `cycle`.
@@ -461,8 +456,7 @@ impl State {
         (1..u64::from(cycle)).filter(|age| *age <= self.now).find_map(|age| {
             let index = self.history[(self.now - age) as usize % RING];
             let d = bundles.get(index as usize)?;
-            let landed = |def: &&super::op::DefSet| u64::from(def.cycle) <= age;
-            d.defs.iter().filter(landed).find_map(|def| def.all.and(units).lowest())
+            d.claims.iter().filter(|c| u64::from(c.0) <= age).find_map(|(_, c)| c.all.and(units).lowest())
         })
     }
 

@@ -134,29 +134,35 @@ pub fn float_mode(config: u32) -> Result<FloatMode, BadConfig> {
     Ok(FloatMode { shape, zero_acc: config & 1 == 1 })
 }
 
-/// The int8 4x8x8 product, the mode of the INT8 GEMM, for operands of which at least one is signed: every product then
-/// fits 16 bits (|a·b| ≤ 255·128). The wrapping operators keep the loops free of checks.
-#[inline]
+/// One row of the int8 4x8x8 product: Σₖ x[k]·b[k][c]. At least one operand is signed, so every product fits 16 bits
+/// (|a·b| ≤ 255·128); the wrapping operators keep the loops free of checks.
+#[inline(never)]
 #[allow(clippy::needless_range_loop)] // Indexed loops over small arrays are what the compiler turns into vector code.
+fn i8_row(x: &[i16; 8], b: &[i16; 64]) -> [i32; 8] {
+    let mut sum = [0i32; 8];
+    for k in 0..8 {
+        let mut product = [0i16; 8];
+        for c in 0..8 {
+            product[c] = x[k].wrapping_mul(b[8 * k + c]);
+        }
+        for c in 0..8 {
+            sum[c] = sum[c].wrapping_add(i32::from(product[c]));
+        }
+    }
+    sum
+}
+
+/// The int8 4x8x8 product, the mode of the INT8 GEMM.
+#[inline]
 fn i8_4x8x8<const A_SIGNED: bool, const B_SIGNED: bool>(a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
     let widen = |v: u8, signed: bool| if signed { i16::from(v as i8) } else { i16::from(v) };
     let mut wide = [0i16; 64];
     for (w, v) in wide.iter_mut().zip(b) {
         *w = widen(*v, B_SIGNED);
     }
-    for r in 0..4 {
-        let mut sum = [0i32; 8];
-        for k in 0..8 {
-            let x = widen(a[8 * r + k], A_SIGNED);
-            let mut product = [0i16; 8];
-            for c in 0..8 {
-                product[c] = x.wrapping_mul(wide[8 * k + c]);
-            }
-            for c in 0..8 {
-                sum[c] = sum[c].wrapping_add(i32::from(product[c]));
-            }
-        }
-        for (c, s) in out[32 * r..32 * r + 32].as_chunks_mut::<4>().0.iter_mut().zip(sum) {
+    for (row, c) in a.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        let sum = i8_row(&row.map(|v| widen(v, A_SIGNED)), &wide);
+        for (c, s) in c.as_chunks_mut::<4>().0.iter_mut().zip(sum) {
             *c = s.to_le_bytes();
         }
     }

@@ -133,11 +133,3 @@ fn operands_in_one_bank_stall_the_core() {
     // Two bundles of every loop pass and the two before the loop.
     assert_eq!((stalls, core.stats().bank_stalls), (2 * 4 + 2, 2 * 4 + 2));
 }
-
-#[test]
-fn speed() {
-    let (mut core, mut bus) = prepare(1_000_000, false);
-    let t = std::time::Instant::now();
-    let n = run(&mut core, &mut bus).expect("no fault");
-    println!("{:.1} M bundles/s", n as f64 / t.elapsed().as_secs_f64() / 1e6);
-}
