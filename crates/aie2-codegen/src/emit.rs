@@ -426,7 +426,9 @@ fn raw_region(
             pc: None,
         });
     }
-    let follows_raw = r > 0 && cx.flow.regions[r - 1].falls && cx.done[r - 1].as_ref().is_some_and(|e| e.raw);
+    // Between pieces with fixed issue times the author has decided, also across a branch.
+    let pred = &cx.flow.regions[r].pred;
+    let follows_raw = !pred.is_empty() && pred.iter().all(|p| matches!(cx.flow.regions[*p].kind, Kind::Raw(_)));
     if follows_raw {
         head_labels(cx, r, &mut e);
     } else {

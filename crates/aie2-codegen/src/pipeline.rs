@@ -9,6 +9,8 @@
 //! Iterations are numbered for the certificate so that after each pass of the kernel the iteration begun last is number 0. Runs of a loop
 //! are numbered on end: before the first iteration comes the last one of the run before.
 
+use aie2_isa::Flags;
+
 use crate::check::Mark;
 use crate::emit::{Context, Emitted, OutLine};
 use crate::error::CodegenError;
@@ -62,11 +64,12 @@ pub(crate) fn plan(cx: &Context<'_>, _region: usize, pipe: usize) -> Result<Plan
     }
     let mut stuck = 0;
     let schedule = (mii..=limit).find_map(|ii| modulo::schedule(&infos, &edges, ii).map_err(|at| stuck = at).ok());
-    let Some(schedule) = schedule else {
+    let Some(mut schedule) = schedule else {
         let at = infos.get(stuck).map_or_else(String::new, |i| i.insn.to_string());
         return Err(missed(limit as u32, format!("no schedule found; stuck at `{at}`")));
     };
     let ii = schedule.ii;
+    rotate(&mut schedule, &infos);
     let stages = schedule.time.iter().map(|t| t / ii + 1).max().unwrap_or(1);
     let unroll = if ii == 1 { 2 } else { 1 };
     let (peel, loop_count) = match ir.trip {
@@ -103,6 +106,17 @@ pub(crate) fn plan(cx: &Context<'_>, _region: usize, pipe: usize) -> Result<Plan
         pc: None,
     };
     Ok(Plan { pipe, ops, schedule, stages, unroll, peel, loop_count, report })
+}
+
+/// Shifts the whole schedule so that no part-word store issues in the last bundle of the loop body, where it could be lost.
+// SOURCE: FIM43-Redeye/xdna-emu, silicon: part-word stores in the last bundle of a short hardware loop were lost on the back edge.
+fn rotate(schedule: &mut Modulo, infos: &[&Info]) {
+    let part_word = |i: &Info| i.insn.row().flags.contains(Flags::LOAD | Flags::STORE);
+    let last = |shift: i32| {
+        infos.iter().zip(&schedule.time).any(|(i, t)| part_word(i) && (t + shift) % schedule.ii == schedule.ii - 1)
+    };
+    let shift = (0..schedule.ii).find(|s| !last(*s)).unwrap_or(0);
+    schedule.time.iter_mut().for_each(|t| *t += shift);
 }
 
 pub(crate) fn emit(cx: &Context<'_>, region: usize, plan: &Plan) -> Emitted {

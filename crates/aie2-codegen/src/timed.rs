@@ -252,6 +252,8 @@ pub enum Stage {
 struct Entry {
     t: u32,
     raw: RawInsn,
+    /// Executed only in variants that name it.
+    optional: bool,
 }
 
 /// A software-pipelined loop with pinned issue times.
@@ -288,24 +290,38 @@ impl Timed {
     /// # Errors
     /// If it needs a slot, unit or bank that another operation of the loop has in the same cycle modulo ii.
     pub fn at(&mut self, t: u32, op: impl Into<RawInsn>) -> Result<TimedOp, CodegenError> {
-        let raw = op.into();
+        self.pin(t, op.into(), false)
+    }
+
+    /// Pins an operation that only variants execute (a store of the last iteration, say): [`Timed::variant`] has to name it. It must not
+    /// clash with the operations of every iteration; among optional ones only the same absolute cycle counts.
+    ///
+    /// # Errors
+    /// As [`Timed::at`].
+    pub fn optional(&mut self, t: u32, op: impl Into<RawInsn>) -> Result<TimedOp, CodegenError> {
+        self.pin(t, op.into(), true)
+    }
+
+    fn pin(&mut self, t: u32, raw: RawInsn, optional: bool) -> Result<TimedOp, CodegenError> {
         for e in &self.entries {
-            if let Some((on, modulo)) = clash(self.ii, (e.t, &e.raw), (t, &raw)) {
+            // Times without wrap-around: an interval longer than any program.
+            let ii = if optional && e.optional { 1 << 24 } else { self.ii };
+            if let Some((on, modulo)) = clash(ii, (e.t, &e.raw), (t, &raw)) {
                 return Err(CodegenError::TimedClash {
                     name: self.name.clone(),
                     first: e.raw.insn.to_string(),
                     second: raw.insn.to_string(),
                     t,
                     on,
-                    modulo,
+                    modulo: modulo % self.ii,
                 });
             }
         }
-        self.entries.push(Entry { t, raw });
+        self.entries.push(Entry { t, raw, optional });
         Ok(TimedOp(self.entries.len() as u32 - 1))
     }
 
-    /// Declares a changed iteration: some operations replaced (same time) or left out.
+    /// Declares a changed iteration: some operations replaced (same time), left out (`None`), or executed at all (optional ones).
     pub fn variant<I: Into<RawInsn>>(&mut self, changes: impl IntoIterator<Item = (TimedOp, Option<I>)>) -> Variant {
         self.variants.push(changes.into_iter().map(|(op, i)| (op, i.map(Into::into))).collect());
         Variant(self.variants.len() as u32 - 1)
@@ -354,12 +370,14 @@ impl Timed {
     }
 
     fn selected(&self, i: usize, stage: Stage) -> Option<&RawInsn> {
+        let entry = &self.entries[i];
+        let base = (!entry.optional).then_some(&entry.raw);
         match stage {
             Stage::Off => None,
-            Stage::On => Some(&self.entries[i].raw),
+            Stage::On => base,
             Stage::As(v) => match self.variants.get(v.0 as usize)?.iter().find(|(op, _)| op.0 as usize == i) {
                 Some((_, change)) => change.as_ref(),
-                None => Some(&self.entries[i].raw),
+                None => base,
             },
         }
     }
