@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::case::{self, Case};
-use crate::machine::{CLOCK_HZ, Loaded, known};
+use crate::machine::{Binary, CLOCK_HZ, Loaded, known};
 use crate::report::Row;
 use crate::verify;
 
@@ -47,12 +47,13 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     for kernel in package.manifest().kernels.iter().filter(|k| args.seq.is_empty() || args.seq.contains(&k.seq)) {
         known(kernel)?;
         let case = Case::random(case::shape(package.manifest(), kernel)?, args.seed)?;
-        let row = verify::verify(&package, kernel, &case, format!("random weights, seed {}", args.seed), 0)?;
+        let binary = Binary::read(&package, kernel)?;
+        let row = verify::verify(&binary, kernel, &case, format!("random weights, seed {}", args.seed), 0)?;
         equal &= row.bit_equal;
         let mut times = serde_json::Map::new();
         let mut unlimited: Option<RunReport> = None;
         for (name, rate) in DDR_RATES {
-            let report = time(&package, kernel, &case, rate)?;
+            let report = time(&binary, &case, rate)?;
             times.insert(name.into(), json!(report.cycles as f64 / CLOCK_HZ * 1e3));
             unlimited.get_or_insert(report);
         }
@@ -69,8 +70,8 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     Ok(equal)
 }
 
-fn time(package: &Package, kernel: &Kernel, case: &Case, rate: Option<f64>) -> Result<RunReport> {
-    let mut loaded = Loaded::new(package, kernel, rate)?;
+fn time(binary: &Binary, case: &Case, rate: Option<f64>) -> Result<RunReport> {
+    let mut loaded = Loaded::new(binary, rate)?;
     loaded.write("x", &case.x_bytes())?;
     loaded.write("weights", &case.packed)?;
     Ok(loaded.run()?.report)

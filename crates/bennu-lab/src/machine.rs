@@ -25,24 +25,64 @@ pub struct Ran {
     pub wall_s: f64,
 }
 
+/// What a kernel is to the machine: the bytes of its files, and what the manifest says of them.
+pub struct Binary {
+    /// Array configuration.
+    pub pdi: Vec<u8>,
+    /// Runtime stream.
+    pub txn: Vec<u8>,
+    /// What each core's program declares as intended.
+    pub cores: Vec<Intended>,
+    /// Host buffers in call order: name and bytes.
+    pub buffers: Vec<(String, usize)>,
+}
+
+/// Addresses at which a core's program does on purpose what would otherwise be a fault.
+pub struct Intended {
+    /// Column and array row.
+    pub tile: [u8; 2],
+    /// Reads of an old value while a newer one is in flight.
+    pub early_reads: Vec<u32>,
+    /// Lock instructions close to accesses they do not guard.
+    pub partial_locks: Vec<u32>,
+}
+
+impl Intended {
+    fn of(program: &npu_package::Program) -> Self {
+        let (early_reads, partial_locks) = (program.early_reads.clone(), program.partial_locks.clone());
+        Self { tile: program.tile, early_reads, partial_locks }
+    }
+}
+
+impl Binary {
+    /// Reads a kernel's files, checked against their digests.
+    pub fn read(package: &Package, kernel: &Kernel) -> Result<Self> {
+        let buffers = kernel.args.iter().map(|arg| Ok((arg.name.clone(), usize::try_from(arg.bytes)?)));
+        Ok(Self {
+            pdi: package.read_file(&kernel.files.pdi)?,
+            txn: package.read_file(&kernel.files.txn)?,
+            cores: kernel.programs.iter().map(Intended::of).collect(),
+            buffers: buffers.collect::<Result<_>>()?,
+        })
+    }
+}
+
 impl Loaded {
-    /// Loads PDI and stream from the package's files and allocates the buffers the manifest lists. `ddr_bytes_per_s` caps all DDR traffic.
-    pub fn new(package: &Package, kernel: &Kernel, ddr_bytes_per_s: Option<f64>) -> Result<Self> {
+    /// Loads a kernel and allocates its buffers. `ddr_bytes_per_s` caps all DDR traffic.
+    pub fn new(binary: &Binary, ddr_bytes_per_s: Option<f64>) -> Result<Self> {
         let config = Config {
             ddr_millibytes_per_cycle: ddr_bytes_per_s.map(|rate| (rate / CLOCK_HZ * 1e3).round() as u64),
             ..Config::default()
         };
         let mut machine = Machine::new(config);
-        machine.load_pdi(&package.read_file(&kernel.files.pdi)?).context("loading the PDI")?;
-        for program in &kernel.programs {
-            let [col, row] = program.tile;
-            machine.core_mut(col, row)?.allow_early_reads(program.early_reads.iter().copied());
+        machine.load_pdi(&binary.pdi).context("loading the PDI")?;
+        for Intended { tile: [col, row], early_reads, partial_locks } in &binary.cores {
+            let core = machine.core_mut(*col, *row)?;
+            core.allow_early_reads(early_reads.iter().copied());
+            core.allow_partial_locks(partial_locks.iter().copied());
         }
-        let mut buffers = Vec::new();
-        for arg in &kernel.args {
-            buffers.push((arg.name.clone(), machine.alloc(&arg.name, usize::try_from(arg.bytes)?)));
-        }
-        Ok(Self { machine, buffers, txn: package.read_file(&kernel.files.txn)? })
+        let buffers = binary.buffers.iter().map(|(name, bytes)| (name.clone(), machine.alloc(name, *bytes))).collect();
+        Ok(Self { machine, buffers, txn: binary.txn.clone() })
     }
 
     /// The simulated machine, for hooks.

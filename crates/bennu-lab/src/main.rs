@@ -2,14 +2,9 @@
 //! what ships.
 #![forbid(unsafe_code)]
 
-mod bench;
-mod case;
-mod machine;
-mod report;
-mod verify;
-
 use std::process::ExitCode;
 
+use bennu_lab::{bench, verify};
 use clap::{Parser, Subcommand};
 
 /// Runs NPU packages in the simulator.

@@ -7,7 +7,8 @@ use npu_package::{Kernel, Package, PackedModel};
 use serde_json::json;
 
 use crate::case::{self, Case};
-use crate::machine::{self, Loaded};
+use crate::golden;
+use crate::machine::{self, Binary, Loaded};
 use crate::report::Row;
 
 /// Largest accepted relative Frobenius error against float64 on the same quantised inputs: 2^-8.
@@ -22,6 +23,10 @@ pub struct Args {
     /// Take the weights of this packed model, every layer, instead of random ones
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+
+    /// Also inject the INT8 codes of this golden file and compare the INT32 sums; needs --model
+    #[arg(long, value_name = "FILE", requires = "model")]
+    goldens: Option<PathBuf>,
 
     /// Seed of the random data
     #[arg(long, default_value_t = 1)]
@@ -41,17 +46,24 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     for kernel in &package.manifest().kernels {
         machine::known(kernel)?;
         for (case, weights) in cases(&package, kernel, model.as_ref(), args.seed)? {
-            let row = verify(&package, kernel, &case, weights, args.rows)?;
+            let row = verify(&Binary::read(&package, kernel)?, kernel, &case, weights, args.rows)?;
             if !json {
                 print!("{}", row.table());
             }
             rows.push(row);
         }
     }
-    if json {
-        println!("{:#}", json!({ "kernels": rows }));
+    let mut sums = Vec::new();
+    if let (Some(file), Some(model)) = (&args.goldens, &model) {
+        sums = golden::verify(&package, model, file)?;
     }
-    Ok(rows.iter().all(|row| row.bit_equal && row.rel_error_f64 <= REL_ERROR_MAX))
+    if json {
+        println!("{:#}", json!({ "kernels": rows, "goldens": sums }));
+    } else {
+        sums.iter().for_each(|s| println!("{s}"));
+    }
+    let equal = rows.iter().all(|row| row.bit_equal && row.rel_error_f64 <= REL_ERROR_MAX);
+    Ok(equal && sums.iter().all(|s| s.differing == 0))
 }
 
 fn cases(package: &Package, kernel: &Kernel, model: Option<&PackedModel>, seed: u64) -> Result<Vec<(Case, String)>> {
@@ -64,8 +76,8 @@ fn cases(package: &Package, kernel: &Kernel, model: Option<&PackedModel>, seed: 
 }
 
 /// Runs one case and compares it.
-pub fn verify(package: &Package, kernel: &Kernel, case: &Case, weights: String, rows: usize) -> Result<Row> {
-    let mut loaded = Loaded::new(package, kernel, None)?;
+pub fn verify(binary: &Binary, kernel: &Kernel, case: &Case, weights: String, rows: usize) -> Result<Row> {
+    let mut loaded = Loaded::new(binary, None)?;
     loaded.write("x", &case.x_bytes())?;
     loaded.write("weights", &case.packed)?;
     let ran = loaded.run()?;

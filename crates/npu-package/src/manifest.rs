@@ -167,6 +167,9 @@ pub struct Program {
     pub symbols: BTreeMap<String, u32>,
     /// Addresses of bundles that read a register before its last writer has finished, on purpose.
     pub early_reads: Vec<u32>,
+    /// Addresses of bundles with a lock instruction that guards only some memory: accesses elsewhere may be close to it.
+    #[serde(default)]
+    pub partial_locks: Vec<u32>,
 }
 
 /// What the compiler measured of one kernel.

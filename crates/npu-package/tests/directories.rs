@@ -52,6 +52,7 @@ fn kernel() -> Kernel {
         bytes: 4,
         symbols: BTreeMap::from([("entry".to_owned(), 0)]),
         early_reads: vec![16],
+        partial_locks: Vec::new(),
     };
     let name = "gemm".to_owned();
     Kernel {

@@ -390,6 +390,7 @@ pub(super) fn lower(bundle: &Bundle, pc: u32, len: u32) -> Result<Decoded, CoreF
         sets_loop: false,
         part_word_store: false,
         early_reads_allowed: false,
+        partial_lock: false,
         memory_first: 0,
         memory_last: 0,
     };

@@ -181,6 +181,12 @@ impl Core {
         self.program.set_early_reads(pcs);
     }
 
+    /// Bundles (by address) whose lock instruction guards only some memory, so that accesses elsewhere may be close to it. What it does
+    /// guard is then the compiler's to prove; a race shows as wrong data.
+    pub fn allow_partial_locks(&mut self, pcs: impl IntoIterator<Item = u32>) {
+        self.program.set_partial_locks(pcs);
+    }
+
     /// Addresses to watch.
     pub fn set_breakpoints(&mut self, pcs: &[u32]) {
         self.breakpoints = pcs.to_vec();
@@ -279,9 +285,6 @@ impl Core {
         let (mut flow, mut count) = (Flow::default(), MacCount::default());
         let bundles = &self.program.bundles;
         let d = &bundles[index as usize];
-        if let Err(kind) = self.state.claim(index, d) {
-            return Err(self.fault(bus, pc, kind));
-        }
         let ran = self.state.run_late(bundles, bus, &mut mem);
         if let Err((b, t)) = ran {
             let at = self.program.bundles[b as usize].pc;
@@ -291,6 +294,10 @@ impl Core {
             if let Err(kind) = self.state.issue(index, i, op, early_ok, &granted, &mut flow, &mut count) {
                 return Err(self.fault(bus, pc, kind));
             }
+        }
+        // Behind the reads: a bundle reads its sources before it writes, so its own results are not in flight for it.
+        if let Err(kind) = self.state.claim(index, d) {
+            return Err(self.fault(bus, pc, kind));
         }
         let ran = self.state.run_stores(bundles, bus, &mut mem);
         if let Err((b, t)) = ran {
@@ -357,7 +364,7 @@ impl Core {
                 return Err(CoreFaultKind::LockFence { distance, needed });
             }
         }
-        if d.blocking {
+        if d.blocking && !d.partial_lock {
             for op in &d.ops {
                 if let Op::Lock { acquire, .. } = op {
                     if *acquire {

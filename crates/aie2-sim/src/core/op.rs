@@ -510,6 +510,7 @@ pub(crate) struct Decoded {
     pub sets_loop: bool,
     pub part_word_store: bool,
     pub early_reads_allowed: bool,
+    pub partial_lock: bool,
     /// First and last memory cycles; 0 if none.
     pub memory_first: u8,
     pub memory_last: u8,

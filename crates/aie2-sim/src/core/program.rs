@@ -20,6 +20,7 @@ pub(crate) struct Program {
     cache: Vec<u32>,
     pub bundles: Vec<Decoded>,
     early_reads: HashSet<u32>,
+    partial_locks: HashSet<u32>,
 }
 
 impl Program {
@@ -30,6 +31,7 @@ impl Program {
             cache: vec![NONE; PROGRAM_MEM_BYTES / STEP],
             bundles: Vec::new(),
             early_reads: HashSet::new(),
+            partial_locks: HashSet::new(),
         }
     }
 
@@ -52,6 +54,11 @@ impl Program {
 
     pub(crate) fn set_early_reads(&mut self, pcs: impl IntoIterator<Item = u32>) {
         self.early_reads = pcs.into_iter().collect();
+        self.forget();
+    }
+
+    pub(crate) fn set_partial_locks(&mut self, pcs: impl IntoIterator<Item = u32>) {
+        self.partial_locks = pcs.into_iter().collect();
         self.forget();
     }
 
@@ -79,6 +86,7 @@ impl Program {
         }
         let mut decoded = lower(&bundle, pc, len as u32)?;
         decoded.early_reads_allowed = self.early_reads.contains(&pc);
+        decoded.partial_lock = self.partial_locks.contains(&pc);
         let index = self.bundles.len() as u32;
         self.bundles.push(decoded);
         self.cache[at / STEP] = index;

@@ -144,8 +144,7 @@ fn write_kernel(
 ) -> Result<Kernel, Failure> {
     let shape = projection.shape();
     let stem = format!("{}_s{}", compiled.kernel, shape.seq());
-    let files =
-        Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
+    let files = Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
     let container = xclbin::Builder::new(
         compiled.kernel,
         INSTANCE,
@@ -176,6 +175,7 @@ fn write_kernel(
             bytes: core.bytes.len() as u64,
             symbols: core.symbols.clone(),
             early_reads: core.early_reads.clone(),
+            partial_locks: core.partial_locks.clone(),
         });
     }
     let panels = shape.panels();

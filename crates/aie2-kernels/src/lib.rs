@@ -1,0 +1,181 @@
+//! bennu's NPU kernels for Gemma 3.
+//!
+//! A kernel is a module that states its meaning, operand layouts, block and initiation interval, and compiles to a [`Compiled`]: configuration
+//! (PDI), runtime stream (TXN) and one program per compute tile. The meaning is written down bit for bit in the dev-only crate `oracle`.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+pub mod w8a8;
+
+/// Why a kernel cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The shape breaks a rule of the operand layouts.
+    #[error(transparent)]
+    Shape(#[from] npu_package::layout::LayoutError),
+    /// A row of activations does not fit next to the rings in a compute tile.
+    #[error("hidden size {hidden}: a token of {token_bytes} bytes does not fit the {limit} bytes of L1 that hold one")]
+    TokenTooLong {
+        /// Inputs per token.
+        hidden: usize,
+        /// Bytes of one token in bfloat16.
+        token_bytes: usize,
+        /// Bytes there are.
+        limit: usize,
+    },
+    /// A core program does not schedule, allocate, fit or check.
+    #[error("core program: {0}")]
+    Codegen(#[from] aie2_codegen::CodegenError),
+    /// The array cannot be configured as designed.
+    #[error("array: {0}")]
+    Array(#[from] aie2_array::Error),
+}
+
+/// A compiled kernel.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Its name.
+    pub kernel: &'static str,
+    /// Columns of the partition.
+    pub columns: u8,
+    /// Configuration, to be loaded once per context.
+    pub pdi: Vec<u8>,
+    /// Runtime stream of one dispatch.
+    pub txn: Vec<u8>,
+    /// Programs by (column, array row).
+    pub cores: BTreeMap<(u8, u8), CoreBinary>,
+    /// Host buffers in order.
+    pub operands: Vec<Operand>,
+    /// What the design uses.
+    pub usage: Usage,
+    /// Schedule of the core program, as a table.
+    pub listing: String,
+}
+
+/// One core's program.
+#[derive(Clone, Debug)]
+pub struct CoreBinary {
+    /// Machine code from address 0.
+    pub bytes: Vec<u8>,
+    /// Label to program counter.
+    pub symbols: BTreeMap<String, u32>,
+    /// Bundles that read a register while its next value is in flight, on purpose.
+    pub early_reads: Vec<u32>,
+    /// Bundles with a lock instruction that guards only some memory; accesses elsewhere may be close to it.
+    pub partial_locks: Vec<u32>,
+    /// Bundles.
+    pub bundles: usize,
+    /// Pipelined loops.
+    pub loops: Vec<Loop>,
+}
+
+/// A software-pipelined loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loop {
+    /// Its name.
+    pub name: String,
+    /// Bundles per iteration that the kernel promises; 0 where it promises nothing.
+    pub ii_declared: u32,
+    /// Bundles per iteration in the program.
+    pub ii_reached: u32,
+    /// Multiply-accumulate bundles per iteration.
+    pub vmac_per_ii: u32,
+}
+
+impl From<&aie2_codegen::Program> for CoreBinary {
+    fn from(program: &aie2_codegen::Program) -> Self {
+        Self {
+            bytes: program.bytes.clone(),
+            symbols: program.symbols.clone(),
+            early_reads: program.early_reads.clone(),
+            partial_locks: program.partial_locks.clone(),
+            bundles: program.lines.len(),
+            loops: program
+                .loops
+                .iter()
+                .map(|l| Loop {
+                    name: l.name.clone(),
+                    ii_declared: l.ii_declared.unwrap_or(0),
+                    ii_reached: l.ii_reached,
+                    vmac_per_ii: l.vmac_per_ii,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Direction of a host buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Read by the NPU.
+    In,
+    /// Written by the NPU.
+    Out,
+    /// Both, contents of no meaning to the host.
+    Scratch,
+}
+
+/// Element type of a host buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    /// bfloat16.
+    Bf16,
+    /// Bytes without one element type.
+    U8,
+}
+
+/// A host buffer.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    /// Its name.
+    pub name: &'static str,
+    /// Who writes it.
+    pub direction: Direction,
+    /// Its size.
+    pub bytes: usize,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Shape in elements.
+    pub shape: Vec<usize>,
+    /// Layout name of `docs/package.md`.
+    pub layout: &'static str,
+}
+
+impl Operand {
+    fn new(name: &'static str, direction: Direction, bytes: usize) -> Self {
+        let layout = npu_package::layout::names::OPAQUE;
+        Self { name, direction, bytes, dtype: Dtype::U8, shape: vec![bytes], layout }
+    }
+
+    fn input(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
+        Self { dtype, shape, layout, ..Self::new(name, Direction::In, bytes) }
+    }
+
+    fn output(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
+        Self { dtype, shape, layout, ..Self::new(name, Direction::Out, bytes) }
+    }
+
+    fn scratch(name: &'static str, bytes: usize) -> Self {
+        Self::new(name, Direction::Scratch, bytes)
+    }
+}
+
+/// Resources of a design.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Compute tiles.
+    pub tiles: usize,
+    /// Largest program, of 16 KiB.
+    pub program_bytes_max: u32,
+    /// Largest data memory, of 64 KiB.
+    pub data_bytes_max: u32,
+    /// Largest mem tile, of 512 KiB.
+    pub memtile_bytes_max: u32,
+    /// Buffer descriptors of all tiles.
+    pub bds: usize,
+    /// Locks of all tiles.
+    pub locks: usize,
+    /// Master ports switched.
+    pub routes: usize,
+}

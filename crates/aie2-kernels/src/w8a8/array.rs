@@ -1,0 +1,142 @@
+//! The array side: rings, routes and locks of the 4 × 4 compute tiles and their mem tiles.
+//!
+//! ```text
+//! A   shim c ─MM2S 0─► mem c [2 × m·256] ─4 chunks each, tiled 8×8─► core row c, all columns [2 × m·64]
+//! B   shim c ─MM2S 1─► mem c [8 × 4096] ─► column c, all rows [2 × 4096]
+//! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 1024] ─joined─► shim c S2MM 0
+//! ```
+//! Every ring is an endless chain paced by its two locks; none knows what it carries.
+
+use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile};
+
+use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES, tile};
+use super::program::Locks;
+use super::quantise::reciprocal_table;
+
+/// Columns, and core rows.
+pub const GRID: u8 = 4;
+/// Chunks of A in one buffer of a mem tile.
+const CHUNKS: u32 = 4;
+/// Bytes of a row in one chunk of A.
+const CHUNK_ROW_BYTES: u32 = 64;
+/// Units of B that a mem tile holds.
+const B_DEPTH: usize = 8;
+const WORD: u32 = 4;
+
+/// The design before its programs are known.
+pub struct Array {
+    design: Design,
+    locks: Locks,
+}
+
+impl Array {
+    /// Places everything for m rows per core and rows of x of `token_bytes`.
+    ///
+    /// # Errors
+    /// A resource runs out; the message names it.
+    pub fn new(m: u32, token_bytes: u32) -> Result<Self, Error> {
+        let mut design = Design::new(GRID)?;
+        let l1 = L1 { m };
+        let mut core_rings = Vec::new();
+        let mut outs = Vec::new();
+        for col in 0..GRID {
+            for row in 0..GRID {
+                let (locks, out) = core(&mut design, (col, row), l1, token_bytes)?;
+                core_rings.push(locks);
+                outs.push(out);
+            }
+        }
+        for col in 0..GRID {
+            mem(&mut design, col, m)?;
+            design.token_route(col)?;
+        }
+        // All cores are alike, so one set of lock numbers serves every program.
+        let locks = core_rings[0];
+        debug_assert!(core_rings.iter().all(|l| *l == locks));
+        Ok(Self { design, locks })
+    }
+
+    /// Lock numbers of the rings as every core sees them.
+    pub fn locks(&self) -> Locks {
+        self.locks
+    }
+
+    /// Installs the program on every core and lowers the design.
+    ///
+    /// # Errors
+    /// An illegal route, or a program too long.
+    pub fn finish(mut self, program: &[u8]) -> Result<Configuration, Error> {
+        for col in 0..GRID {
+            for row in 0..GRID {
+                self.design.program(tile(col, row), program)?;
+            }
+        }
+        self.design.finish()
+    }
+}
+
+fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, token_bytes: u32) -> Result<(Locks, RingId), Error> {
+    let tile = tile(col, row);
+    let [a_place, b_place, out_place] = l1.rings();
+    let a = design.ring(tile, "A", 2, l1.a_bytes(), a_place)?;
+    let b = design.ring(tile, "B", 2, B_UNIT_BYTES, b_place)?;
+    let out = design.ring(tile, "out", 2, OUT_UNIT_BYTES, out_place)?;
+    design.fill_by_dma(a, S2mm(0), &[Pattern::linear(l1.a_bytes() / WORD)])?;
+    design.fill_by_dma(b, S2mm(1), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
+    // [8 columns][8 rows][4 words] -> row by row
+    design.drain_by_dma(out, Mm2s(0), &[Pattern::new(&[(1, 4), (32, 8), (4, 8)])])?;
+    let CoreRing { acquire: a_full, release: a_empty, .. } = design.core_drains(a)?;
+    let CoreRing { acquire: b_full, release: b_empty, .. } = design.core_drains(b)?;
+    let CoreRing { acquire: out_empty, release: out_full, .. } = design.core_fills(out)?;
+    for (name, bytes, offset) in l1.buffers(token_bytes) {
+        design.reserve(tile, name, bytes, Place::At(offset))?;
+    }
+    let table = reciprocal_table();
+    debug_assert_eq!(table.len(), RECIPROCAL_BYTES as usize);
+    design.init_data(tile, l1.reciprocals() & 0xFFFF, &table)?;
+    // core row r captures tokens r, r + 4 ..
+    let before = u32::from(row) * token_bytes;
+    design.init_data(tile, l1.first_token() & 0xFFFF, &before.to_le_bytes())?;
+    let locks = Locks {
+        a_full: a_full.id,
+        a_empty: a_empty.id,
+        b_full: b_full.id,
+        b_empty: b_empty.id,
+        out_empty: out_empty.id,
+        out_full: out_full.id,
+    };
+    Ok((locks, out))
+}
+
+fn mem(design: &mut Design, col: u8, m: u32) -> Result<(), Error> {
+    let (mem, shim) = (Tile::mem(col), Tile::shim(col));
+    let row_words = CHUNKS * CHUNK_ROW_BYTES / WORD;
+
+    let a = design.ring(mem, "A", 2, m * row_words * WORD, Place::Anywhere)?;
+    design.fill_by_dma(a, S2mm(0), &[Pattern::linear(m * row_words)])?;
+    // chunk [m rows][64 bytes] -> [m/8][8 tiles of k][8 rows][8 bytes]
+    let chunk = |index: u32| {
+        Pattern::new(&[(1, 2), (row_words, 8), (2, 8), (8 * row_words, m / 8)]).offset(index * CHUNK_ROW_BYTES / WORD)
+    };
+    design.drain_by_dma(a, Mm2s(0), &[chunk(0), chunk(1), chunk(2), chunk(3)])?;
+    let row: Vec<_> = (0..GRID).map(|c| (tile(c, col), S2mm(0)).into()).collect();
+    design.connect((shim, Mm2s(0)).into(), &[(mem, S2mm(0)).into()])?;
+    design.connect((mem, Mm2s(0)).into(), &row)?;
+
+    let b = design.ring(mem, "B", B_DEPTH, B_UNIT_BYTES, Place::Anywhere)?;
+    design.fill_by_dma(b, S2mm(1), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
+    design.drain_by_dma(b, Mm2s(1), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
+    let column: Vec<_> = (0..GRID).map(|r| (tile(col, r), S2mm(1)).into()).collect();
+    design.connect((shim, Mm2s(1)).into(), &[(mem, S2mm(1)).into()])?;
+    design.connect((mem, Mm2s(1)).into(), &column)?;
+
+    let mut joined = Vec::new();
+    for r in 0..GRID {
+        let ring = design.ring(mem, &format!("out {r}"), 2, OUT_UNIT_BYTES, Place::Anywhere)?;
+        design.fill_by_dma(ring, S2mm(2 + r), &[Pattern::linear(OUT_UNIT_BYTES / WORD)])?;
+        design.connect((tile(col, r), Mm2s(0)).into(), &[(mem, S2mm(2 + r)).into()])?;
+        joined.push(ring);
+    }
+    design.drain_joined(&joined, Mm2s(2), &Pattern::linear(OUT_UNIT_BYTES / WORD))?;
+    design.connect((mem, Mm2s(2)).into(), &[(shim, S2mm(0)).into()])
+}

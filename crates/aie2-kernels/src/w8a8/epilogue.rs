@@ -1,0 +1,239 @@
+//! y = bf16(float(acc) · s_tok · s_ch), 4 × 8 outputs at a time, and accumulators back to zero.
+//!
+//! ```text
+//! acc  = h · 2^16 + l, h rounded to even                        vsrs, vups, vsub
+//! v    = ((1.5·2^39 + h·2^16) - (1.5·2^39 + 1.5·2^23)) + (1.5·2^23 + l)     magic numbers: integer addition makes the floats
+//! v    = v₁ + v₂,  S = (t₁ + t₂) · s_ch = S₁ + S₂               limbs of bfloat16
+//! y    = bf16((v₁S₁ + v₂S₁) + v₁S₂ + v₂S₂)
+//! ```
+//! A limb is taken off in two halves ([v₁, v₁] · [½, ½]): rounded up past a power of two, a whole one would cost the rest its last bit.
+
+use aie2_codegen::{Asm, Guards, Operand};
+
+use super::l1::{L1, space};
+use super::program::{Locks, fixed};
+use super::quantise::next_out_unit;
+
+/// Tiles of 4 × 8 in the loop's body: two row tiles of two column tiles.
+const TILES: u32 = 4;
+/// Column pairs of 16 outputs.
+const COLUMN_PAIRS: u32 = 4;
+/// Declared initiation interval of the body.
+pub const II: u32 = 160;
+
+/// bits of 1.5 · 2^23.
+const LOW_MAGIC: i64 = 0x4B40_0000;
+/// bits of 1.5 · 2^39.
+const HIGH_MAGIC: i64 = 0x5340_0000;
+/// bits of 1.5 · 2^39 + 1.5 · 2^23, exact in float32.
+const BOTH_MAGIC: i64 = 0x5340_00C0;
+/// ½ in bfloat16.
+const HALF: i64 = 0x3F00;
+
+/// Sizes of the epilogue.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue {
+    /// Where things are.
+    pub l1: L1,
+    /// Locks of the rings.
+    pub locks: Locks,
+}
+
+impl Epilogue {
+    /// Spreads the scales of a chunk of A (8 bytes of each limb per row) into `[m/2][hi, hi', lo, lo'] × 8`.
+    pub fn unpack_token_scales(&self, a: &mut Asm) {
+        let (from, to, lo, hi) = (a.p(), a.p(), a.r(), a.r());
+        a.imm(from, i64::from(self.l1.a()));
+        a.imm(to, i64::from(self.l1.token_scales()));
+        // interleaving a vector of 64-bit elements with itself repeats each: T64_2x8
+        a.imm(lo, 14);
+        a.imm(hi, 15);
+        a.zol("token_scales", self.l1.m / 8, |a| {
+            let (high, low) = (a.x(), a.x());
+            a.vlda(space::A, high.lo(), from, 32);
+            a.vlda(space::A, high.hi(), from, 96);
+            a.vlda(space::A, low.lo(), from, 32);
+            a.vlda(space::A, low.hi(), from, 512 - 160);
+            for mode in [lo, hi] {
+                let (h, l) = (a.x(), a.x());
+                a.i("vshuffle {}, {}, {}, {}", &[h, high, high, mode]);
+                a.i("vshuffle {}, {}, {}, {}", &[l, low, low, mode]);
+                for half in [h.lo(), l.lo(), h.hi(), l.hi()] {
+                    a.vst(space::TOKEN_SCALES, half, to, 32);
+                }
+            }
+        });
+    }
+
+    /// Scales all accumulators and sends them as m / 8 units of 8 rows.
+    pub fn emit(&self, a: &mut Asm) {
+        let c = Constants::new(a);
+        let (tokens, first_c) = (a.p(), a.p());
+        a.imm(tokens, i64::from(self.l1.token_scales()));
+        a.imm(first_c, i64::from(self.l1.c()));
+        let next_pair = a.m();
+        // from the end of a block to the same row pair of the next column pair
+        a.imm(next_pair, i64::from(self.l1.m / 8 * 512));
+        a.loop_n("rows", self.l1.m / 8, |a| {
+            let (acc, clear, channels, out) = (a.p(), a.p(), a.p(), a.p());
+            a.acq(Guards::Spaces(vec![space::OUT.space]), self.locks.out_empty, fixed::ACQUIRE_ONE.into());
+            a.mov(out, fixed::OUT.into());
+            // the store's offset reaches from -128 to 96
+            a.i("padda [{}], #128", &[out]);
+            a.mov(acc, first_c);
+            a.mov(clear, first_c);
+            a.mov(channels, fixed::B_POINTER.into());
+            a.pipelined("scale", II, COLUMN_PAIRS, |a| {
+                for tile in 0..TILES {
+                    let (r, s) = (tile % 2, tile / 2);
+                    self.tile(a, &c, Tile { tile, r, s, acc, clear, tokens, channels, out });
+                }
+                a.i("padda [{}], {}", &[acc, next_pair]);
+                a.i("padda [{}], {}", &[clear, next_pair]);
+                a.i("padda [{}], #128", &[channels]);
+                a.i("padda [{}], #256", &[out]);
+            });
+            a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, fixed::RELEASE_ONE.into());
+            next_out_unit(a);
+            a.i("padda [{}], #256", &[tokens]);
+            a.i("padda [{}], #512", &[first_c]);
+        });
+    }
+
+    fn tile(&self, a: &mut Asm, c: &Constants, t: Tile) {
+        let int = Operand::from(fixed::INT32_ADD);
+        let acc = a.cm();
+        for quarter in 0..4u8 {
+            let at = i64::from(128 * t.tile + 32 * u32::from(quarter));
+            a.mi(space::C.piece(t.tile as u16), "vlda {}, [{}, {}]", &[acc.am(quarter), t.acc, at.into()]);
+        }
+        for quarter in 0..4i64 {
+            let at = i64::from(128 * t.tile) + 32 * quarter;
+            a.mi(space::C.piece(t.tile as u16), "vst {}, [{}, {}]", &[c.zero, t.clear, at.into()]);
+        }
+        let (h, high, low) = (a.x(), a.cm(), a.cm());
+        a.i("vsrs.s16.s32 {}, {}, {}", &[h, acc, c.sixteen]);
+        a.i("vups.s32.s16 {}, {}, {}", &[high, h, c.sixteen]);
+        a.i("vsub {}, {}, {}, {}", &[low, acc, high, int]);
+        a.i("vadd {}, {}, {}, {}", &[low, low, c.low_magic, int]);
+        let high = a.cm();
+        a.i("vups.s32.s16 {}, {}, {}", &[high, h, c.none]);
+        a.i("vadd {}, {}, {}, {}", &[high, high, c.high_magic, int]);
+        let channel = a.x();
+        a.mi(space::B, "vlda {}, [{}, {}]", &[channel.lo(), t.channels, (64 * t.s).into()]);
+        a.mi(space::B, "vlda {}, [{}, {}]", &[channel.hi(), t.channels, (64 * t.s + 32).into()]);
+        for half in 0..2u8 {
+            let v = a.bm();
+            a.i("vsub.f {}, {}, {}, {}", &[v, high.bm(half), c.both_magic, c.float_add]);
+            a.i("vadd.f {}, {}, {}, {}", &[v, v, low.bm(half), c.float_add]);
+            let v_limbs = self.limbs(a, c, v);
+
+            let (token, s) = (a.x(), a.bm());
+            let at = 128 * t.r + 64 * u32::from(half);
+            a.mi(space::TOKEN_SCALES, "vlda {}, [{}, {}]", &[token.lo(), t.tokens, at.into()]);
+            a.mi(space::TOKEN_SCALES, "vlda {}, [{}, {}]", &[token.hi(), t.tokens, (at + 32).into()]);
+            a.i("vmul.f {}, {}, {}, {}", &[s, token, channel, c.elementwise]);
+            let s1 = self.first_limb(a, s);
+            let s2 = self.rest(a, c, s, s1);
+            let s2_both = a.x();
+            a.i("vconv.bf16.fp32 {}, {}", &[s2_both.lo(), s2]);
+            a.i("vmov {}, {}", &[s2_both.hi(), s2_both.lo()]);
+
+            let y = a.bm();
+            a.i("vmul.f {}, {}, {}, {}", &[y, v_limbs, s1, c.elementwise]);
+            a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, v_limbs, s2_both, c.elementwise]);
+            let at = i64::from(128 * t.s + 64 * t.r + 32 * u32::from(half)) - 128;
+            a.mi(space::OUT, "vst.conv.bf16.fp32 {}, [{}, {}]", &[y, t.out, at.into()]);
+        }
+    }
+
+    /// `[bf16(v), bf16(v)]`.
+    fn first_limb(&self, a: &mut Asm, v: Operand) -> Operand {
+        let x = a.x();
+        a.i("vconv.bf16.fp32 {}, {}", &[x.lo(), v]);
+        a.i("vmov {}, {}", &[x.hi(), x.lo()]);
+        x
+    }
+
+    /// v - v₁.
+    fn rest(&self, a: &mut Asm, c: &Constants, v: Operand, first: Operand) -> Operand {
+        let rest = a.bm();
+        a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, v, first, c.half, c.elementwise]);
+        rest
+    }
+
+    /// `[v₁, v₂]`.
+    fn limbs(&self, a: &mut Asm, c: &Constants, v: Operand) -> Operand {
+        let first = self.first_limb(a, v);
+        let rest = self.rest(a, c, v, first);
+        a.i("vconv.bf16.fp32 {}, {}", &[first.hi(), rest]);
+        first
+    }
+}
+
+/// Registers of one tile in the loop's body.
+struct Tile {
+    tile: u32,
+    r: u32,
+    s: u32,
+    acc: Operand,
+    clear: Operand,
+    tokens: Operand,
+    channels: Operand,
+    out: Operand,
+}
+
+struct Constants {
+    low_magic: Operand,
+    high_magic: Operand,
+    both_magic: Operand,
+    half: Operand,
+    zero: Operand,
+    sixteen: Operand,
+    none: Operand,
+    elementwise: Operand,
+    float_add: Operand,
+}
+
+impl Constants {
+    fn new(a: &mut Asm) -> Self {
+        let t = a.r();
+        let splat = |a: &mut Asm, bits: i64| {
+            let x = a.x();
+            a.imm(t, bits);
+            a.i("vbcst.32 {}, {}", &[x, t]);
+            x
+        };
+        let pinned = |a: &mut Asm, v: Operand, name: &str| {
+            if let Operand::Physical(reg) = Operand::reg(name) {
+                a.pin(v, reg);
+            }
+        };
+        // long-lived values at one end of the file leave the rest of it whole
+        let accumulator = |a: &mut Asm, bits: i64, name: &str| {
+            let (x, cm) = (splat(a, bits), a.cm());
+            pinned(a, cm, name);
+            a.i("vmov {}, {}", &[cm.bm(0), x]);
+            a.i("vmov {}, {}", &[cm.bm(1), x]);
+            cm
+        };
+        let (low_magic, high_magic) = (accumulator(a, LOW_MAGIC, "cm8"), accumulator(a, HIGH_MAGIC, "cm7"));
+        let both_magic = a.bm();
+        pinned(a, both_magic, "bmh6");
+        let x = splat(a, BOTH_MAGIC);
+        a.i("vmov {}, {}", &[both_magic, x]);
+        let half = a.x();
+        a.imm(t, HALF);
+        a.i("vbcst.16 {}, {}", &[half, t]);
+        let zero = splat(a, 0).lo();
+        let (sixteen, none) = (a.s(), a.s());
+        a.imm(t, 16);
+        a.mov(sixteen, t);
+        a.imm(t, 0);
+        a.mov(none, t);
+        let (elementwise, float_add) = (a.r(), a.r());
+        a.imm(elementwise, i64::from(fixed::BF16_ELEMENTWISE));
+        a.imm(float_add, i64::from(fixed::BF16_DENSE));
+        Self { low_magic, high_magic, both_magic, half, zero, sixteen, none, elementwise, float_add }
+    }
+}

@@ -1,0 +1,251 @@
+//! C[8·16][16] += A[8·16][64] · B[64][16]   int8 × int8 → int32, the inner loop of the projection.
+//!
+//! One body is two blocks, X and Y, of 2 × 2 tiles `4x8x8` each, over 8 steps of k: 64 `vmac` in 64 bundles, so II = 64 and the vector slot
+//! never idles. Accumulators live in memory (the whole output of a core is 32 KiB), so a block also loads and stores its 4 tiles of C:
+//!
+//! ```text
+//! per body   vec 64 vmac | lda 32 A + 32 C | ldb 64 B | st 32 C        (every load slot is used: ResMII = 64)
+//! cycle t    even: lda A, ldb B, st C      odd: lda C, ldb B           (C is never loaded and stored in one bundle: one bank)
+//! X computes in t = 9..41 while Y's tiles are exchanged, Y in 41..73 while X's are.
+//! ```
+//!
+//! An accumulator is exchanged without a bubble: its quarter is stored from 5 cycles after the last `vmac`, and the next tile's quarter, loaded
+//! 5 cycles before that store, lands 2 cycles after it. The loop therefore reads registers whose next value is already in flight, on purpose.
+//!
+//! The loop never drains inside a pass. Between the chunks of k it switches buffers in copies of the body that carry the lock operations in
+//! slots the body leaves free: [`Copy::Last`] acquires the next chunk and turns the pointers, [`Copy::Resumed`] releases the previous one.
+//!
+//! Registers: x0, x1 A tile 0; x2 A tile 1; x3, x4 B; cm0..3 X; cm4..7 Y; p0 A; p1 B; p2 C to load; p3 C to store.
+
+use aie2_codegen::{CodegenError, Guards, Label, MemRef, Operand, Piece, RawInsn, Stage, Timed, Variant};
+
+use super::l1::space;
+
+/// Bundles in one body: the declared initiation interval.
+pub const II: u32 = 64;
+/// `vmac` in one body.
+pub const VMAC_PER_II: u32 = 64;
+/// Bytes of A, B and C that one body consumes, B twice over.
+pub const BODY_BYTES: u32 = 1024;
+/// Steps of k (of 8) in one block.
+const STEPS: u32 = 8;
+
+/// Registers that hold nothing when the loop is entered and nothing of use when it is left.
+pub const OWN_REGISTERS: [&str; 19] = [
+    "x0", "x1", "x2", "x3", "x4", "cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6", "cm7", "r4", "r7", "r10", "p3", "m2",
+    "m3",
+];
+
+/// Scalar registers the loop relies on; the program sets them before the first body.
+pub mod regs {
+    /// `vmac` configuration: int8 × int8, 4x8x8, both signed.
+    pub const CONFIG: &str = "r0";
+    /// -1: acquire one.
+    pub const ACQUIRE_ONE: &str = "r1";
+    /// +1: release one.
+    pub const RELEASE_ONE: &str = "r2";
+    /// 32: the plain step of A and B.
+    pub const STEP: &str = "r6";
+    /// Step of A after the last body of a column pair: back to the start of the chunk.
+    pub const A_REWIND: &str = "r5";
+    /// Step of B after a body: back to the start of the column pair.
+    pub const B_REWIND: &str = "r8";
+    /// Bodies per column pair.
+    pub const BODIES: &str = "r9";
+    /// Start of C.
+    pub const C_START: &str = "r14";
+    /// Step of A from the end of this chunk to the start of the next; alternates.
+    pub const A_SWITCH: &str = "r11";
+    /// Sum of the two values [`A_SWITCH`] alternates between.
+    pub const A_SWITCH_SUM: &str = "r12";
+    /// Step of B from the end of this unit to the start of the next; alternates.
+    pub const B_SWITCH: &str = "r13";
+    /// Sum of the two values [`B_SWITCH`] alternates between.
+    pub const B_SWITCH_SUM: &str = "r15";
+    /// Trips of the steady copy within a chunk.
+    pub const STEADY_TRIPS: &str = "r18";
+    /// Chunks left after this one.
+    pub const CHUNKS_LEFT: &str = "r19";
+}
+
+/// Locks of the buffers that a chunk of A and a unit of B arrive in, as the core numbers them.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkLocks {
+    /// Full buffers of A.
+    pub a_full: u8,
+    /// Empty buffers of A.
+    pub a_empty: u8,
+    /// Full buffers of B.
+    pub b_full: u8,
+    /// Empty buffers of B.
+    pub b_empty: u8,
+}
+
+/// The copies of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// First body of a pass: nothing of an earlier body is in flight.
+    First,
+    /// The zero-overhead loop.
+    Steady,
+    /// Last body of a chunk.
+    Last,
+    /// First body of a chunk other than the first.
+    Resumed,
+}
+
+/// Quarter `index` of the four accumulators from `first`: `amll`, `amlh`, `amhl`, `amhh` of each in turn.
+fn quarter(first: u32, index: u32) -> String {
+    let name = ["amll", "amlh", "amhl", "amhh"][(index % 4) as usize];
+    format!("{name}{}", first + index / 4)
+}
+
+/// A body starts with the first load of X's tiles of C, this many bundles before its first load of A.
+const LEAD: u32 = II;
+/// Its stages: tiles of X prefetched; A, B, most of the multiplications; the last multiplications and the stores.
+const STAGES: [Stage; 3] = [Stage::On; 3];
+
+/// The dataflow of one body, and a body that does nothing. Times are relative to its first load of A; negative ones overlap the body before.
+fn body() -> Result<(Timed, Variant), CodegenError> {
+    let mut body = Timed::new("gemm", II);
+    let mut all = Vec::new();
+    let mut at = |time: i32, mem: Option<MemRef>, text: String| -> Result<(), CodegenError> {
+        let raw = RawInsn::new(&text, &[])?;
+        all.push(body.at((LEAD as i32 + time) as u32, mem.into_iter().fold(raw, RawInsn::mem))?);
+        Ok(())
+    };
+    for block in 0..2u32 {
+        let (first, offset, base) = (4 * block, 512 * block, 32 * block as i32);
+        // C[r, s], 4x8 int32, 128 bytes each
+        for i in 0..16 {
+            let text = format!("vlda {}, [p2, #{}]", quarter(first, i), offset + 32 * i);
+            at(base - 27 + 2 * i as i32, Some(space::C_LOAD), text)?;
+        }
+        for step in 0..STEPS {
+            let k = block * STEPS + step;
+            let (t, a0) = (4 * k as i32, k % 2);
+            let last_of_block = step == STEPS - 1;
+            // A[r, k]: 4x8 codes, 32 bytes
+            let a_step = if last_of_block && block == 1 { "m3" } else { "#32" };
+            at(t, Some(space::A), format!("vlda wl{a0}, [p0], #32"))?;
+            at(t + 2, Some(space::A), format!("vlda wl2, [p0], {a_step}"))?;
+            // B[k, s]: 8x8 codes, 64 bytes; X and Y read the same 1 KiB
+            let b_step = match (last_of_block, block) {
+                (false, _) => "#32",
+                (true, 0) => "m1",
+                (true, _) => "m2",
+            };
+            at(t, Some(space::B), "vldb wl3, [p1], #32".into())?;
+            at(t + 1, Some(space::B), "vldb wh3, [p1], #32".into())?;
+            at(t + 2, Some(space::B), "vldb wl4, [p1], #32".into())?;
+            at(t + 3, Some(space::B), format!("vldb wh4, [p1], {b_step}"))?;
+            // C[r, s] += A[r, k] · B[k, s]
+            for (i, (a, b)) in [(a0, 3), (2, 3), (a0, 4), (2, 4)].into_iter().enumerate() {
+                let (acc, config) = (first + i as u32, regs::CONFIG);
+                at(t + 9 + i as i32, None, format!("vmac cm{acc}, cm{acc}, x{a}, x{b}, {config}"))?;
+            }
+        }
+        for i in 0..16 {
+            let text = format!("vst {}, [p3, #{}]", quarter(first, i), offset + 32 * i);
+            at(base + 42 + 2 * i as i32, Some(space::C_STORE), text)?;
+        }
+    }
+    let nothing = body.variant(all.into_iter().map(|op| (op, None::<RawInsn>)));
+    Ok((body, nothing))
+}
+
+/// Scalar operations of one copy: pointer steps, counters, and at a chunk's edge locks and branches.
+fn bookkeeping(copy: Copy, locks: ChunkLocks, labels: Labels) -> Result<Vec<(usize, RawInsn)>, CodegenError> {
+    use regs::*;
+    let plain = |text: String| RawInsn::new(&text, &[]);
+    // What these locks guard is the other buffer of the ring: its first load comes 14 bundles after the later acquire, its last one 16 bundles
+    // before the earlier release. The loads beside a lock instruction belong to a buffer that is held.
+    let lock = |text: String| Ok::<_, CodegenError>(plain(text)?.guards(Guards::Spaces(Vec::new())));
+    let mut ops = vec![
+        // r27 counts the bodies of a column pair; at its end A rewinds to the chunk and B moves on instead of rewinding.
+        (10, plain("add r27, r27, #-1".into())?),
+        (11, plain(format!("sel.eqz r4, {A_REWIND}, {STEP}, r27"))?),
+        (12, plain(format!("sel.eqz r7, {STEP}, {B_REWIND}, r27"))?),
+        (13, plain(format!("sel.eqz r27, {BODIES}, r27, r27"))?),
+        (30, plain("mov r10, p2".into())?),
+        (41, plain("mov p3, r10".into())?),
+    ];
+    match copy {
+        Copy::Last => ops.extend([
+            (14, plain(format!("mov m3, {A_SWITCH}"))?),
+            (15, plain(format!("mov m2, {B_SWITCH}"))?),
+            (16, plain(format!("sub {A_SWITCH}, {A_SWITCH_SUM}, {A_SWITCH}"))?),
+            (17, plain(format!("sub {B_SWITCH}, {B_SWITCH_SUM}, {B_SWITCH}"))?),
+            (35, plain(format!("mov p2, {C_START}"))?),
+            (44, lock(format!("acq #{}, {ACQUIRE_ONE}", locks.a_full))?),
+            (50, lock(format!("acq #{}, {ACQUIRE_ONE}", locks.b_full))?),
+            // taken while chunks are left; the five bundles after it are its delay slots
+(58, RawInsn::new("jnz {}, {}", &[CHUNKS_LEFT.into(), Operand::Label(labels.resumed)])?),
+        ]),
+        Copy::First | Copy::Steady | Copy::Resumed => ops.extend([
+            (14, plain("mov m3, r4".into())?),
+            (15, plain("mov m2, r7".into())?),
+            (35, plain(format!("padds [p2], #{BODY_BYTES}"))?),
+        ]),
+    }
+    if copy == Copy::Resumed {
+        ops.extend([
+            (16, lock(format!("rel #{}, {RELEASE_ONE}", locks.a_empty))?),
+            (20, plain(format!("mov lc, {STEADY_TRIPS}"))?),
+            (22, lock(format!("rel #{}, {RELEASE_ONE}", locks.b_empty))?),
+            (24, plain(format!("add {CHUNKS_LEFT}, {CHUNKS_LEFT}, #-1"))?),
+            (58, RawInsn::new("j {}", &[Operand::Label(labels.steady)])?),
+        ]);
+    }
+    Ok(ops)
+}
+
+/// Where the copies branch to.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels {
+    /// First bundle of the zero-overhead loop, [`Copy::Steady`].
+    pub steady: Label,
+    /// [`Copy::Resumed`].
+    pub resumed: Label,
+}
+
+/// The code of the loop, all copies from one body.
+pub struct Gemm {
+    body: Timed,
+    nothing: Variant,
+    locks: ChunkLocks,
+    labels: Labels,
+}
+
+impl Gemm {
+    /// # Errors
+    /// Only for a fault of this file: an instruction unknown, or two operations in one slot.
+    pub fn new(locks: ChunkLocks, labels: Labels) -> Result<Self, CodegenError> {
+        let (body, nothing) = body()?;
+        Ok(Self { body, nothing, locks, labels })
+    }
+
+    /// The loads of C that precede the first body of a pass.
+    pub fn fill(&self) -> Piece {
+        self.body.window(&[Stage::On, Stage::Off, Stage::Off])
+    }
+
+    /// One copy of the body, [`II`] bundles.
+    ///
+    /// # Errors
+    /// As [`Gemm::new`].
+    pub fn copy(&self, copy: Copy) -> Result<Piece, CodegenError> {
+        let window = match copy {
+            Copy::First => self.body.window(&[Stage::On, Stage::On, Stage::Off]),
+            Copy::Steady | Copy::Last | Copy::Resumed => self.body.window(&STAGES),
+        };
+        Ok(window.with_extras(bookkeeping(copy, self.locks, self.labels)?))
+    }
+
+    /// What the last body of a pass leaves in flight: its final `vmac` and stores.
+    ///
+    /// That body has already begun the next one, by loading tiles of C; here it goes no further.
+    pub fn drain(&self) -> Piece {
+        self.body.window(&[Stage::Off, Stage::As(self.nothing), Stage::On])
+    }
+}

@@ -1,0 +1,132 @@
+//! Where things lie in the 64 KiB of a compute tile.
+//!
+//! ```text
+//! bank 0  0x0000  A ring      2 × m·64          codes of one chunk of k, [m/8][8][8 rows][8]
+//! bank 1  0x4000  B ring      2 × 4096          one unit of weights, scales or x
+//!         0x6000  out ring    2 × 1024          [8 columns][8 rows][16 bytes]
+//!         0x6800  token scales  m·32            [m/2][hi, hi', lo, lo'] × 8
+//!         0x7800  reciprocals  1024             [128]{127/a, 1/(127/a) in two limbs}
+//!         0x7C00  absmax       32
+//!         0x7C20  first token   4            bytes of x before the core's first token
+//! bank 2  0x8000  C           m·256             accumulators [4 column pairs][m/8 row pairs][4 tiles][32] int32
+//! bank 3                                        during phase 1: one token of x
+//! ```
+//! In the inner loop A, B and C are loaded in one bundle at most pairwise, from different banks.
+
+use aie2_array::{Place, Tile};
+
+/// Bytes of one unit of path B.
+pub const B_UNIT_BYTES: u32 = 4096;
+/// Bytes of one unit of path C.
+pub const OUT_UNIT_BYTES: u32 = 1024;
+/// Address of a tile's own memory as its core sees it.
+// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
+pub const CORE_BASE: u32 = 0x7_0000;
+
+const B_RING: u32 = 0x4000;
+const OUT_RING: u32 = 0x6000;
+const TOKEN_SCALES: u32 = 0x6800;
+const RECIPROCALS: u32 = 0x7800;
+const ABSMAX: u32 = 0x7C00;
+const FIRST_TOKEN: u32 = 0x7C20;
+const ACCUMULATORS: u32 = 0x8000;
+/// Largest token in bytes, so that phase 1 can hold one where the accumulators will be.
+pub const TOKEN_BYTES_MAX: u32 = 0x8000;
+
+/// Alias classes and banks of the memory above.
+pub mod space {
+    use aie2_codegen::MemRef;
+
+    /// The A ring.
+    pub const A: MemRef = MemRef::space(1).in_bank(0);
+    /// The B ring.
+    pub const B: MemRef = MemRef::space(2).in_bank(1);
+    /// Accumulators, and the token of phase 1. They span two banks; one name for both is the cautious reading.
+    pub const C: MemRef = MemRef::space(3).in_bank(2);
+    /// Accumulators as the inner loop loads them. A tile is loaded again a whole chunk, at least four bodies, after it was stored, so that no
+    /// load of the loop needs to be ordered behind a store.
+    pub const C_LOAD: MemRef = MemRef::space(7).in_bank(2);
+    /// Accumulators as the inner loop stores them.
+    pub const C_STORE: MemRef = MemRef::space(8).in_bank(2);
+    /// The out ring.
+    pub const OUT: MemRef = MemRef::space(4).in_bank(1);
+    /// Token scales.
+    pub const TOKEN_SCALES: MemRef = MemRef::space(5).in_bank(1);
+    /// Reciprocals and the absmax word.
+    pub const TABLE: MemRef = MemRef::space(6).in_bank(1);
+}
+
+/// Core addresses for one m.
+#[derive(Clone, Copy, Debug)]
+pub struct L1 {
+    /// Rows per core.
+    pub m: u32,
+}
+
+impl L1 {
+    /// Bytes of one buffer of A.
+    pub fn a_bytes(self) -> u32 {
+        self.m * 64
+    }
+    /// Bytes of the accumulators.
+    pub fn c_bytes(self) -> u32 {
+        self.m * 256
+    }
+    /// First buffer of A.
+    pub fn a(self) -> u32 {
+        CORE_BASE
+    }
+    /// First unit of B.
+    pub fn b(self) -> u32 {
+        CORE_BASE + B_RING
+    }
+    /// First unit of the out ring.
+    pub fn out(self) -> u32 {
+        CORE_BASE + OUT_RING
+    }
+    /// Token scales.
+    pub fn token_scales(self) -> u32 {
+        CORE_BASE + TOKEN_SCALES
+    }
+    /// Reciprocal table.
+    pub fn reciprocals(self) -> u32 {
+        CORE_BASE + RECIPROCALS
+    }
+    /// Where a token's largest magnitude passes from the vector to the scalar side.
+    pub fn absmax(self) -> u32 {
+        CORE_BASE + ABSMAX
+    }
+    /// Bytes of x that pass before the core's first token: a parameter of the core, not of the program.
+    pub fn first_token(self) -> u32 {
+        CORE_BASE + FIRST_TOKEN
+    }
+    /// Accumulators.
+    pub fn c(self) -> u32 {
+        CORE_BASE + ACCUMULATORS
+    }
+
+    /// Rings of the array's side, in the order A, B, out: place of each slot.
+    pub fn rings(self) -> [Place; 3] {
+        let pair = |base: u32, bytes: u32| Place::Each(vec![base, base + bytes]);
+        [pair(0, self.a_bytes()), pair(B_RING, B_UNIT_BYTES), pair(OUT_RING, OUT_UNIT_BYTES)]
+    }
+
+    /// Plain buffers: name, bytes, offset. `token_bytes` is one row of x.
+    pub fn buffers(self, token_bytes: u32) -> [(&'static str, u32, u32); 5] {
+        [
+            ("token scales", self.m * 32, TOKEN_SCALES),
+            ("reciprocals", RECIPROCAL_BYTES, RECIPROCALS),
+            ("absmax", 32, ABSMAX),
+            ("first token", 32, FIRST_TOKEN),
+            ("accumulators", self.c_bytes().max(token_bytes), ACCUMULATORS),
+        ]
+    }
+}
+
+/// Bytes of the reciprocal table.
+pub const RECIPROCAL_BYTES: u32 = 128 * 8;
+
+/// The compute tile of column `col` in core row `row`.
+pub fn tile(col: u8, row: u8) -> Tile {
+    Tile::core(col, row)
+}

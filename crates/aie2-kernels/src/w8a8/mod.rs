@@ -1,0 +1,137 @@
+//! `w8a8_qkv_projection`: y[s][n] = s_tok[s] · s_ch[n] · Σₖ q(x[s][k]) · w[n][k]
+//!
+//! BF16 activations, quantised per token on the NPU; INT8 weights with BF16 scales per output channel; BF16 outputs. Spec, bit for bit:
+//! `oracle::w8a8`. Operand layouts: `docs/package.md`. Shape rules: K, NQ, NK, NV multiples of 256; S ≥ 1.
+//!
+//! | phase | loop | II | bound |
+//! |---|---|---|---|
+//! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
+//! | scale | `scale` | 84 for 4 tiles of 4x8 | vector slot (68), accumulators |
+
+mod array;
+mod epilogue;
+mod gemm;
+mod l1;
+mod program;
+mod quantise;
+mod stream;
+
+use std::collections::BTreeMap;
+
+use aie2_array::TileKind;
+use npu_container::{pdi, txn};
+use npu_package::layout::{QkvPanels, QkvShape};
+
+use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage};
+
+pub use array::GRID;
+
+/// Name of the kernel in packages.
+pub const NAME: &str = "w8a8_qkv_projection";
+
+/// One instance: a model's projection at one sequence length.
+#[derive(Clone, Copy, Debug)]
+pub struct QkvProjection {
+    shape: QkvShape,
+}
+
+impl QkvProjection {
+    /// `seq` tokens of `hidden` inputs to NQ, NK and NV outputs.
+    ///
+    /// # Errors
+    /// A shape that breaks a rule, named.
+    pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, KernelError> {
+        let shape = QkvShape::new(seq, hidden, n_q, n_k, n_v)?;
+        let (token_bytes, limit) = (2 * hidden, l1::TOKEN_BYTES_MAX as usize);
+        if token_bytes > limit {
+            return Err(KernelError::TokenTooLong { hidden, token_bytes, limit });
+        }
+        Ok(Self { shape })
+    }
+
+    /// Rows, blocks and buffer sizes.
+    pub fn shape(&self) -> &QkvShape {
+        &self.shape
+    }
+
+    fn core(&self, locks: program::Locks) -> program::CoreProgram {
+        program::CoreProgram {
+            k: self.shape.panels().hidden() as u32,
+            m: self.shape.m() as u32,
+            passes: self.shape.panels().passes() as u32,
+            locks,
+        }
+    }
+
+    /// Compiles programs, configuration and runtime stream.
+    ///
+    /// # Errors
+    /// A missed II, an exhausted resource or a failed check, with its place.
+    pub fn compile(&self) -> Result<Compiled, KernelError> {
+        let array = array::Array::new(self.shape.m() as u32, 2 * self.shape.panels().hidden() as u32)?;
+        let locks = array.locks();
+        let program = self.core(locks).compile()?;
+        let configuration = array.finish(&program.bytes)?;
+        let stream = stream::stream(&self.shape)?;
+        let usage = usage(&configuration);
+        let binary = CoreBinary::from(&program);
+        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
+        let cores: BTreeMap<_, _> = tiles.map(|tile| (tile, binary.clone())).collect();
+        Ok(Compiled {
+            kernel: NAME,
+            columns: GRID,
+            pdi: pdi::write(&configuration.commands),
+            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
+            cores,
+            operands: self.operands(),
+            usage,
+            listing: program.listing(),
+        })
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let (s, panels) = (&self.shape, self.shape.panels());
+        let names = npu_package::layout::names::ROW_MAJOR;
+        vec![
+            Operand::input("x", s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.hidden()], names),
+            Operand::input(
+                "weights",
+                s.weights_bytes(),
+                Dtype::U8,
+                vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES],
+                npu_package::layout::names::QKV_PANELS,
+            ),
+            Operand::output(
+                "qkv",
+                s.qkv_bytes(),
+                Dtype::Bf16,
+                vec![s.seq(), panels.n()],
+                npu_package::layout::names::Q_K_V_ROW_MAJOR,
+            ),
+            Operand::scratch("scratch", s.scratch_bytes()),
+        ]
+    }
+}
+
+fn usage(configuration: &aie2_array::Configuration) -> Usage {
+    let of = |kind: TileKind| {
+        configuration.resources.iter().filter(move |(tile, _)| tile.kind() == kind).map(|(_, used)| used)
+    };
+    Usage {
+        tiles: of(TileKind::Core).count(),
+        program_bytes_max: of(TileKind::Core).map(|r| r.program_bytes).max().unwrap_or(0),
+        data_bytes_max: of(TileKind::Core).map(|r| r.memory_bytes).max().unwrap_or(0),
+        memtile_bytes_max: of(TileKind::Mem).map(|r| r.memory_bytes).max().unwrap_or(0),
+        bds: configuration.resources.values().map(|r| r.bds).sum(),
+        locks: configuration.resources.values().map(|r| r.locks).sum(),
+        routes: configuration.resources.values().map(|r| r.masters).sum(),
+    }
+}
+
+/// Weights of one layer in the panel layout; the same rules as the kernel's.
+///
+/// # Errors
+/// A shape that breaks a rule, named.
+pub fn panels(hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<QkvPanels, KernelError> {
+    Ok(QkvPanels::new(hidden, n_q, n_k, n_v)?)
+}

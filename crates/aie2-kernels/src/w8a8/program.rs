@@ -1,0 +1,213 @@
+//! The program of every compute tile: for ever { quantise; for each pass { multiply; scale } }.
+//!
+//! Nothing is set up per dispatch. Rings, locks and the pointers below stand at the end of a block exactly where its start expects them, so the
+//! next block, or the next dispatch, continues.
+
+use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program, Trip};
+
+use super::epilogue::Epilogue;
+use super::gemm::{self, ChunkLocks, Copy, Gemm, Labels, regs};
+use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
+use super::quantise::{Quantise, next_b_unit};
+
+/// Registers with one meaning in the whole program, beside those of [`gemm::regs`].
+pub mod fixed {
+    pub use crate::w8a8::gemm::regs::{ACQUIRE_ONE, RELEASE_ONE};
+
+    /// Next unit of B.
+    pub const B_POINTER: &str = "p1";
+    /// Next unit of the out ring.
+    pub const OUT: &str = "r20";
+    /// Configuration word of integer accumulator additions: 32-bit lanes.
+    pub const INT32_ADD: &str = "r21";
+    /// bf16 multiply, 16 lanes of 2 terms.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3, variant 1.
+    pub const BF16_ELEMENTWISE: u32 = 0x3C;
+    /// Configuration word of float accumulator additions.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3.
+    pub const BF16_DENSE: u32 = 0x1C;
+    /// int8 × int8, 4x8x8, both signed.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 0, bmode 1, signs set.
+    pub const INT8_4X8X8: u32 = 0x308;
+    /// Round half to even.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
+    pub const ROUND_EVEN: u32 = 12;
+    /// Saturate to the full range of the narrower type.
+    // SOURCE: AM020 ch. 4, crSat.
+    pub const SATURATE: u32 = 1;
+}
+
+/// Locks of the three rings as the core numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locks {
+    /// Full buffers of A.
+    pub a_full: u8,
+    /// Empty buffers of A.
+    pub a_empty: u8,
+    /// Full units of B.
+    pub b_full: u8,
+    /// Empty units of B.
+    pub b_empty: u8,
+    /// Empty units of the out ring.
+    pub out_empty: u8,
+    /// Full units of the out ring.
+    pub out_full: u8,
+}
+
+/// What the program depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreProgram {
+    /// Row length K.
+    pub k: u32,
+    /// Rows per core m.
+    pub m: u32,
+    /// Passes of 256 output columns.
+    pub passes: u32,
+    /// Locks of the rings.
+    pub locks: Locks,
+}
+
+/// Chunks of A in one 256-byte column of rows: the scale columns are a whole one.
+const CHUNKS_PER_COLUMN: u32 = 4;
+impl CoreProgram {
+    fn l1(&self) -> L1 {
+        L1 { m: self.m }
+    }
+
+    /// Compiles and checks the program.
+    ///
+    /// # Errors
+    /// If a declared II is missed, registers or program memory run out, or the checker objects.
+    pub fn compile(&self) -> Result<Program, CodegenError> {
+        let mut a = Asm::new();
+        let resumed = a.label("resumed");
+        let steady = a.zol_labels("gemm");
+        let chunk_locks = ChunkLocks {
+            a_full: self.locks.a_full,
+            a_empty: self.locks.a_empty,
+            b_full: self.locks.b_full,
+            b_empty: self.locks.b_empty,
+        };
+        let gemm = Gemm::new(chunk_locks, Labels { steady: steady.first, resumed })?;
+        let (last, first, body, resume) =
+            (gemm.copy(Copy::Last)?, gemm.copy(Copy::First)?, gemm.copy(Copy::Steady)?, gemm.copy(Copy::Resumed)?);
+
+        self.start(&mut a);
+        let block = a.label("block");
+        a.bind(block);
+        Quantise { k: self.k, l1: self.l1(), locks: self.locks }.emit(&mut a);
+        let epilogue = Epilogue { l1: self.l1(), locks: self.locks };
+        self.acquire(&mut a, self.locks.a_full, space::A.space);
+        epilogue.unpack_token_scales(&mut a);
+        self.skip_chunks(&mut a);
+        // each pass leaves the first chunk of the next one acquired
+        self.acquire(&mut a, self.locks.a_full, space::A.space);
+        let passes = a.r();
+        a.imm(passes, i64::from(self.passes));
+        let pass = a.label("pass");
+        a.bind(pass);
+        self.set_up_pass(&mut a);
+        self.acquire(&mut a, self.locks.b_full, space::B.space);
+        a.zol_set_up(Trip::Reg { reg: regs::STEADY_TRIPS.into(), min: 1 }, steady);
+        // no value crosses from the last pass: outside of the loop these registers are free
+        for register in gemm::OWN_REGISTERS {
+            a.undef(register.into());
+        }
+        a.raw("fill", gemm.fill());
+        a.raw("first", first);
+        a.zol_body("gemm", steady, body);
+        a.raw("last", last);
+        a.raw("drain", gemm.drain());
+        self.release(&mut a, self.locks.a_empty, space::A.space);
+        self.release(&mut a, self.locks.b_empty, space::B.space);
+        let scale = a.label("scale_outputs");
+        a.bind(scale);
+        epilogue.emit(&mut a);
+        self.release(&mut a, self.locks.b_empty, space::B.space);
+        next_b_unit(&mut a);
+        a.add(passes, passes, Operand::Imm(-1));
+        a.jnz(passes, pass);
+        // the chunk acquired by the last pass, and the rest of its column, hold nothing
+        self.skip_chunks(&mut a);
+        a.jump(block);
+        a.bind(resumed);
+        a.raw("resumed", resume);
+        a.finish()
+    }
+
+    /// Once: rounding and saturation, constants, defined contents for what is read before it is first written.
+    fn start(&self, a: &mut Asm) {
+        let t = a.r();
+        for (register, value) in [("crRnd", fixed::ROUND_EVEN), ("crSat", fixed::SATURATE)] {
+            a.imm(t, i64::from(value));
+            a.mov(register.into(), t);
+        }
+        a.imm(regs::CONFIG.into(), i64::from(fixed::INT8_4X8X8));
+        a.imm(regs::ACQUIRE_ONE.into(), -1);
+        a.imm(regs::RELEASE_ONE.into(), 1);
+        a.imm(regs::STEP.into(), 32);
+        a.imm(fixed::INT32_ADD.into(), 0);
+        a.imm(fixed::OUT.into(), i64::from(self.l1().out()));
+        a.imm(fixed::B_POINTER.into(), i64::from(self.l1().b()));
+        let (zero, p) = (a.x(), a.p());
+        a.imm(t, 0);
+        a.i("vbcst.32 {}, {}", &[zero, t]);
+        for (name, memory, from, bytes) in [
+            ("clear_accumulators", space::C, self.l1().c(), self.l1().c_bytes()),
+            ("clear_out", space::OUT, self.l1().out(), 2 * OUT_UNIT_BYTES),
+        ] {
+            a.imm(p, i64::from(from));
+            a.zol(name, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
+        }
+    }
+
+    fn set_up_pass(&self, a: &mut Asm) {
+        let (m, l1) = (i64::from(self.m), self.l1());
+        let (chunk, body) = (i64::from(l1.a_bytes()), i64::from(gemm::BODY_BYTES));
+        let unit = i64::from(B_UNIT_BYTES);
+        let step = 32;
+        for (register, value) in [
+            (regs::A_REWIND, step - chunk),
+            (regs::B_REWIND, step - body),
+            ("m1", step - body),
+            (regs::BODIES, m / 16),
+            ("r27", m / 16),
+            (regs::C_START, i64::from(l1.c())),
+            ("p2", i64::from(l1.c())),
+            ("p0", i64::from(l1.a())),
+            // the other buffer lies right behind the first, or a chunk before the second
+            (regs::A_SWITCH, step),
+            (regs::A_SWITCH_SUM, 2 * step - 2 * chunk),
+            (regs::B_SWITCH_SUM, 2 * step - 2 * unit),
+            (regs::STEADY_TRIPS, m / 4 - 2),
+            (regs::CHUNKS_LEFT, i64::from(self.k / 64) - 1),
+        ] {
+            a.imm(register.into(), value);
+        }
+        // B may stand on either unit of its ring: they differ in one address bit
+        let (bit, t) = (a.r(), a.r());
+        a.imm(t, unit);
+        a.mov(bit, fixed::B_POINTER.into());
+        a.i("and {}, {}, {}", &[bit, bit, t]);
+        a.add(bit, bit, bit);
+        a.imm(t, step);
+        a.i("sub {}, {}, {}", &[regs::B_SWITCH.into(), t, bit]);
+    }
+
+    /// Gives back the chunk of A that is held and lets the rest of its column pass.
+    fn skip_chunks(&self, a: &mut Asm) {
+        for _ in 1..CHUNKS_PER_COLUMN {
+            self.release(a, self.locks.a_empty, space::A.space);
+            self.acquire(a, self.locks.a_full, space::A.space);
+        }
+        self.release(a, self.locks.a_empty, space::A.space);
+    }
+
+    fn acquire(&self, a: &mut Asm, lock: u8, guarded: u16) {
+        a.acq(Guards::Spaces(vec![guarded]), lock, fixed::ACQUIRE_ONE.into());
+    }
+
+    fn release(&self, a: &mut Asm, lock: u8, guarded: u16) {
+        a.rel(Guards::Spaces(vec![guarded]), lock, fixed::RELEASE_ONE.into());
+    }
+}

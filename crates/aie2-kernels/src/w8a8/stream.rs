@@ -1,0 +1,192 @@
+//! The runtime stream of one dispatch: for each block of at most 512 rows
+//!
+//! ```text
+//! push  S2MM 0  records of the block into scratch                        (token: phase 1 is over)
+//! push  MM2S 1  x: whole groups of 8 rows | the ragged group | the last row again as padding | all weights
+//! wait  S2MM 0
+//! push  MM2S 0  scale columns | codes, once per pass | scale columns (they end the block)
+//! per pass      push S2MM 0 rows of 64 outputs, padded rows into scratch; at most three passes outstanding
+//! ```
+
+use aie2_array::runtime::Stream;
+use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
+use npu_package::layout::{Output, QkvPanels, QkvShape};
+
+use super::array::GRID;
+use super::l1::OUT_UNIT_BYTES;
+
+/// Host buffers by index.
+pub mod arg {
+    /// Activations.
+    pub const X: u32 = 0;
+    /// Packed weights.
+    pub const WEIGHTS: u32 = 1;
+    /// Outputs.
+    pub const QKV: u32 = 2;
+    /// Quantised activations, and where padded rows drain.
+    pub const SCRATCH: u32 = 3;
+}
+
+const WORD: usize = 4;
+const BF16: usize = 2;
+/// Rows of one core in a group.
+const GROUP: usize = 8;
+/// Tokens that leave a column together: one from each of its cores.
+const TOGETHER: usize = 4;
+/// Bytes of a row in one column of A.
+const A_ROW_BYTES: usize = 256;
+/// Output columns of one compute tile.
+const TILE_COLUMNS: usize = 64;
+/// Passes whose outputs may be outstanding; the shim's BDs and queue allow three chains of two.
+const PASSES_IN_FLIGHT: usize = 3;
+
+fn words(bytes: usize) -> u32 {
+    (bytes / WORD) as u32
+}
+
+/// Builds the stream.
+///
+/// # Errors
+/// A shape that the DMAs cannot express; the message names the field and its limit.
+pub fn stream(shape: &QkvShape) -> Result<Stream, Error> {
+    let mut rt = Runtime::new(GRID)?;
+    for block in 0..shape.blocks() {
+        let builder = Block { shape, block };
+        for col in 0..GRID {
+            builder.quantise(&mut rt, col)?;
+        }
+        for col in 0..GRID {
+            rt.wait(col, S2mm(0))?;
+        }
+        for col in 0..GRID {
+            builder.activations(&mut rt, col)?;
+        }
+        builder.outputs(&mut rt)?;
+        rt.wait_all()?;
+    }
+    rt.finish()
+}
+
+struct Block<'a> {
+    shape: &'a QkvShape,
+    block: usize,
+}
+
+impl Block<'_> {
+    fn hidden(&self) -> usize {
+        self.shape.panels().hidden()
+    }
+
+    /// Rows of x, then weights, on B; records on C.
+    fn quantise(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
+        let (c, m, record) = (usize::from(col), self.shape.m(), self.shape.record_bytes());
+        // units arrive as [m/4][units of a record][4 cores]; iteration walks the groups of 4 tokens
+        let unit = words(OUT_UNIT_BYTES as usize);
+        let units = words(record) / unit;
+        let records = Pattern::new(&[(1, unit), (words(record), TOGETHER as u32), (unit, units)])
+            .iterate(words(TOGETHER * record), (m / TOGETHER) as u8);
+        let region = self.shape.region_offset(c) as u64;
+        rt.task(col, S2mm(0), &ShimBd::new(arg::SCRATCH, region, records), (m / TOGETHER) as u32, true)?;
+        self.rows(rt, col)?;
+        let weights = self.shape.panels().group_offset(c, 0) as u64;
+        rt.task(
+            col,
+            Mm2s(1),
+            &ShimBd::linear(arg::WEIGHTS, weights, self.shape.panels().column_bytes() as u64)?,
+            1,
+            true,
+        )
+    }
+
+    /// The column's tokens in order: rows 32u + 8c .. + 8 for every u, ragged ones, then the last row once per padded row.
+    fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
+        let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
+        let row_bytes = BF16 * self.hidden();
+        let first_row = self.block * self.shape.block_rows();
+        let at = |row: usize| ((first_row + row) * row_bytes) as u64;
+        let group_row = |u: usize| u * GROUP * usize::from(GRID) + usize::from(col) * GROUP;
+        let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(GROUP);
+        let groups = m / GROUP;
+        let whole = (0..groups).take_while(|&u| in_group(u) == GROUP).count();
+        if whole > 0 {
+            let (inner, outer) = factor(words(GROUP * row_bytes));
+            let stride = words(GROUP * usize::from(GRID) * row_bytes);
+            let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
+            rt.task(col, Mm2s(1), &ShimBd::new(arg::X, at(group_row(0)), pattern), 1, false)?;
+        }
+        let ragged = if whole < groups { in_group(whole) } else { 0 };
+        if ragged > 0 {
+            let bytes = (ragged * row_bytes) as u64;
+            rt.task(col, Mm2s(1), &ShimBd::linear(arg::X, at(group_row(whole)), bytes)?, 1, false)?;
+        }
+        let padded = m - whole * GROUP - ragged;
+        if padded > 0 {
+            let last = ShimBd::linear(arg::X, at(valid - 1), row_bytes as u64)?;
+            rt.task(col, Mm2s(1), &last, padded as u32, false)?;
+        }
+        Ok(())
+    }
+
+    /// Quantised rows on A.
+    fn activations(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
+        let (m, record) = (self.shape.m() as u32, words(self.shape.record_bytes()));
+        let region = self.shape.region_offset(usize::from(col)) as u64;
+        let (k, column) = (self.hidden(), words(A_ROW_BYTES));
+        let scales = ShimBd::new(arg::SCRATCH, region + k as u64, Pattern::new(&[(1, column), (record, m)]));
+        let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_ROW_BYTES) as u32)]);
+        let passes = self.shape.panels().passes() as u32;
+        rt.task(col, Mm2s(0), &scales, 1, false)?;
+        rt.task(col, Mm2s(0), &ShimBd::new(arg::SCRATCH, region, codes), passes, false)?;
+        rt.task(col, Mm2s(0), &scales, 1, true)
+    }
+
+    /// Rows of 64 outputs of every pass, on C.
+    fn outputs(&self, rt: &mut Runtime) -> Result<(), Error> {
+        let passes = self.shape.panels().passes();
+        for pass in 0..passes {
+            for col in 0..GRID {
+                if pass >= PASSES_IN_FLIGHT {
+                    rt.wait(col, S2mm(0))?;
+                }
+                rt.task_chain(col, S2mm(0), &self.pass_output(col, pass)?, 1, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_output(&self, col: u8, pass: usize) -> Result<Vec<ShimBd>, Error> {
+        let column = QkvPanels::group_first_row(usize::from(col), pass);
+        let (offset, width, first) = self.section(column);
+        let (valid, rows) = (self.shape.valid_rows(self.block), self.shape.block_rows());
+        let row = self.block * rows;
+        let line = words(BF16 * TILE_COLUMNS);
+        let pattern = Pattern::new(&[(1, line), (words(BF16 * width), valid as u32)]);
+        let start = (offset + BF16 * (row * width + column - first)) as u64;
+        let mut chain = vec![ShimBd::new(arg::QKV, start, pattern)];
+        if valid < rows {
+            let pad = self.shape.pad_offset() + usize::from(col) * self.shape.pad_bytes_per_column();
+            let bytes = (rows - valid) * BF16 * TILE_COLUMNS;
+            chain.push(ShimBd::linear(arg::SCRATCH, pad as u64, bytes as u64)?);
+        }
+        Ok(chain)
+    }
+
+    /// Byte offset, width and first column of the output that holds `column`.
+    fn section(&self, column: usize) -> (usize, usize, usize) {
+        let mut first = 0;
+        for output in [Output::Q, Output::K, Output::V] {
+            let (offset, width) = self.shape.output(output);
+            if column < first + width {
+                return (offset, width, first);
+            }
+            first += width;
+        }
+        unreachable!("a pass lies inside one of the outputs: their widths are multiples of 256")
+    }
+}
+
+/// `words` as a product of two numbers of which the first is the largest divisor up to 1023, the wrap limit of a shim BD.
+fn factor(words: u32) -> (u32, u32) {
+    let inner = (1..=1023).rev().find(|d| words.is_multiple_of(*d)).unwrap_or(1);
+    (inner, words / inner)
+}

@@ -1,0 +1,159 @@
+//! `w8a8_qkv_projection` on the simulated array, from the bytes of PDI and TXN, at the dimensions of the tiny Gemma 3.
+
+use aie2_kernels::{Compiled, CoreBinary};
+use aie2_kernels::w8a8::QkvProjection;
+use bennu_lab::case::{self, Case};
+use bennu_lab::golden::{self, Integers};
+use bennu_lab::machine::{Binary, Intended, Loaded};
+use oracle::data::{self, Rng};
+use oracle::fp::bf16_rne;
+use safetensors::SafeTensors;
+
+const HIDDEN: usize = 256;
+const N_Q: usize = 512;
+const N_KV: usize = 256;
+
+fn projection(seq: usize) -> (QkvProjection, Compiled) {
+    let projection = QkvProjection::new(seq, HIDDEN, N_Q, N_KV, N_KV).expect("the tiny model's shape is legal");
+    let compiled = projection.compile().expect("the kernel compiles");
+    (projection, compiled)
+}
+
+fn binary(compiled: &Compiled) -> Binary {
+    Binary {
+        pdi: compiled.pdi.clone(),
+        txn: compiled.txn.clone(),
+        cores: compiled.cores.iter().map(intended).collect(),
+        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
+    }
+}
+
+fn intended((&(col, row), core): (&(u8, u8), &CoreBinary)) -> Intended {
+    let (early_reads, partial_locks) = (core.early_reads.clone(), core.partial_locks.clone());
+    Intended { tile: [col, row], early_reads, partial_locks }
+}
+
+fn words(bytes: &[u8]) -> Vec<u16> {
+    bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect()
+}
+
+fn is_nan(bits: u16) -> bool {
+    bits & 0x7FFF > 0x7F80
+}
+
+/// Indices at which outputs differ from the specification, NaN being equal to NaN.
+fn differences(loaded: &Loaded, case: &Case) -> Vec<usize> {
+    let qkv = words(&loaded.read("qkv").expect("every output was written"));
+    let expected = case.expected().qkv;
+    assert_eq!(qkv.len(), expected.len());
+    let differs = |i: &usize| qkv[*i] != expected[*i] && !(is_nan(qkv[*i]) && is_nan(expected[*i]));
+    (0..qkv.len()).filter(differs).collect()
+}
+
+fn load(binary: &Binary, case: &Case) -> Loaded {
+    let mut loaded = Loaded::new(binary, None).expect("the PDI loads");
+    loaded.write("x", &case.x_bytes()).expect("x fits");
+    loaded.write("weights", &case.packed).expect("weights fit");
+    loaded
+}
+
+fn run(seq: usize, case: impl FnOnce(Case) -> Case) {
+    let (projection, compiled) = projection(seq);
+    let case = case(Case::random(*projection.shape(), seq as u64).expect("a random case"));
+    let mut loaded = load(&binary(&compiled), &case);
+    loaded.run().unwrap_or_else(|fault| panic!("S = {seq}: {fault:#}"));
+    let differences = differences(&loaded, &case);
+    assert!(differences.is_empty(), "S = {seq}: {} outputs differ, the first at {}", differences.len(), differences[0]);
+}
+
+#[test]
+fn one_token() {
+    run(1, |case| case);
+}
+
+#[test]
+fn ragged_rows() {
+    run(75, |case| case);
+}
+
+#[test]
+fn whole_groups() {
+    run(128, |case| case);
+}
+
+#[test]
+fn two_blocks_of_rows() {
+    run(513, |case| case);
+}
+
+#[test]
+fn codes_of_minus_128_and_one_scale_per_tensor() {
+    run(20, |mut case| {
+        let mut rng = Rng::new(5);
+        case.codes.iter_mut().for_each(|code| *code = if rng.next_u64() % 4 == 0 { -128 } else { rng.next_u64() as i8 });
+        case.scales.fill(bf16_rne(0.0123));
+        case.packed = case::pack(case.shape.panels(), &case.codes, &case.scales).expect("the case packs");
+        case
+    });
+}
+
+#[test]
+fn tokens_of_zeros_dust_and_infinities() {
+    run(20, |mut case| {
+        let row = |i: usize| i * HIDDEN..(i + 1) * HIDDEN;
+        case.x[row(0)].fill(0);
+        case.x[row(1)].fill(0x8000);
+        case.x[row(2)].fill(0x0001);
+        case.x[row(3)][17] = 0x7F80;
+        case.x[row(4)][200] = 0xFFC1;
+        case.x[row(5)][3] = 0x7F7F;
+        case
+    });
+}
+
+#[test]
+fn a_second_dispatch_finds_the_array_as_the_first_did() {
+    let (projection, compiled) = projection(33);
+    let mut case = Case::random(*projection.shape(), 1).expect("a random case");
+    let mut loaded = load(&binary(&compiled), &case);
+    loaded.run().expect("the first dispatch runs");
+    case.x = data::activations(99, case.x.len());
+    loaded.write("x", &case.x_bytes()).expect("x fits");
+    loaded.run().expect("the second dispatch runs");
+    assert_eq!(differences(&loaded, &case), Vec::<usize>::new());
+}
+
+#[test]
+fn integer_sums_equal_the_golden_products() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/tiny-gemma3-int8-qkv.safetensors");
+    let bytes = std::fs::read(path).expect("the golden file is part of the repository");
+    let tensors = SafeTensors::deserialize(&bytes).expect("the golden file is a safetensors file");
+    let get = |name: String| tensors.tensor(&name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for (prompt, seq) in [("short", 20), ("long", 75)] {
+        let (projection, compiled) = projection(seq);
+        let shape = *projection.shape();
+        let scale = compiled.cores.iter().map(|(&(c, r), core)| (c, r, core.symbols["scale_outputs"])).collect::<Vec<_>>();
+        for layer in [0, 5] {
+            let (mut codes, mut scales) = (Vec::new(), Vec::new());
+            let mut golden = Integers { codes: Vec::new(), acc: vec![0; seq * shape.panels().n()] };
+            let mut first = 0;
+            for p in ["q", "k", "v"] {
+                let weight = get(format!("model.layers.{layer}.self_attn.{p}_proj.weight"));
+                codes.extend(weight.data().iter().map(|b| *b as i8));
+                scales.extend(words(get(format!("model.layers.{layer}.self_attn.{p}_proj.weight_scale")).data()));
+                let acc = get(format!("{prompt}.int8.layer.{layer}.{p}_proj.acc"));
+                let width = acc.shape()[1];
+                for (i, value) in acc.data().as_chunks::<4>().0.iter().enumerate() {
+                    golden.acc[i / width * shape.panels().n() + first + i % width] = i32::from_le_bytes(*value);
+                }
+                first += width;
+            }
+            let name = format!("{prompt}.int8.layer.{layer}.input_norm.codes");
+            golden.codes = get(name).data().iter().map(|b| *b as i8).collect();
+            let mut case = Case::random(shape, 3).expect("a random case");
+            case.packed = case::pack(shape.panels(), &codes, &scales).expect("the golden weights pack");
+            let differing = golden::differing(&binary(&compiled), scale.clone(), &case, &golden).expect("the kernel runs");
+            assert_eq!(differing, 0, "{prompt}, layer {layer}: of {} sums", golden.acc.len());
+        }
+    }
+}
