@@ -478,8 +478,8 @@ impl Asm {
         use crate::ir::RawExpect;
         use crate::timed::Expect;
         match e {
-            Expect::Exact(key, offset) => RawExpect::Exact(self.raw_key_no(key), offset),
-            Expect::ExactOrOutside(key, offset) => RawExpect::ExactOrOutside(self.raw_key_no(key), offset),
+            Expect::Exact(key, part, offset) => RawExpect::Exact(self.raw_key_no(key), part, offset),
+            Expect::ExactOrOutside(key, part, offset) => RawExpect::ExactOrOutside(self.raw_key_no(key), part, offset),
             Expect::Newest => RawExpect::Newest,
             Expect::Any => RawExpect::Any,
         }

@@ -91,10 +91,10 @@ pub(crate) struct RawOp {
 /// What a raw operation expects at one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RawExpect {
-    /// The value this operation produced in the iteration at this offset.
-    Exact(OpNo, i16),
+    /// This result of the operation, produced in the iteration at this offset.
+    Exact(OpNo, u8, i16),
     /// As `Exact`, or the newest value from outside of the timed loop.
-    ExactOrOutside(OpNo, i16),
+    ExactOrOutside(OpNo, u8, i16),
     /// The newest value issued.
     Newest,
     /// Whatever arrives; the author declared the early read.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aie2_isa::{Bundle, EncodedBundle, File, Insn, OperandKind, Value};
+use aie2_isa::{Bundle, EncodedBundle, File, Flags, Insn, OperandKind, Value};
 
 use crate::asm::Asm;
 use crate::check::{self, BundleNote, Certificate, OpNote};
@@ -13,7 +13,8 @@ use crate::emit::{Emitted, OutLine};
 use crate::error::{CodegenError, PROGRAM_BYTES};
 use crate::flow::Flow;
 use crate::info::Info;
-use crate::operand::Label;
+use crate::operand::{Guards, Label};
+use crate::place::Placed;
 use crate::program::{Line, LoopReport, Program};
 
 /// Bytes between the last write of lc, ls, le and the last bundle of the loop.
@@ -121,9 +122,16 @@ pub(crate) fn finish(
         l.pc = zols.iter().find(|z| z.name == l.name).map(|z| address[z.first] as u32);
     }
     let symbols: BTreeMap<String, u32> = at.iter().map(|(l, pc)| (asm.labels[l.0 as usize].to_string(), *pc)).collect();
-    let program =
-        Program { bytes, entry: 0, symbols, loops, early_reads: verdict.early_reads, lines: out, certificate };
+    let partial_locks = lines.iter().zip(&address).filter(|(line, _)| line.ops.iter().any(is_partial_lock));
+    let partial_locks = partial_locks.map(|(_, pc)| *pc as u32).collect();
+    let early_reads = verdict.early_reads;
+    let program = Program { bytes, entry: 0, symbols, loops, early_reads, partial_locks, lines: out, certificate };
     Ok(Outcome::Done(Box::new(program)))
+}
+
+/// A lock instruction that orders only the accesses it guards.
+fn is_partial_lock(op: &Placed) -> bool {
+    op.info.insn.row().flags.contains(Flags::LOCK) && matches!(*op.info.guards, Guards::Spaces(_))
 }
 
 fn addresses(sizes: &[usize]) -> Vec<usize> {

@@ -10,6 +10,23 @@
 //!
 //! Nothing degrades silently: a pipelined loop that misses its declared interval, a value without a register, a program that does not fit
 //! are typed refusals ([`CodegenError`]).
+//!
+//! ```
+//! use aie2_codegen::{Asm, MemRef};
+//! let (a, b) = (MemRef::space(1).in_bank(0), MemRef::space(2).in_bank(1));
+//! let mut asm = Asm::new();
+//! let (src, dst, w) = (asm.p(), asm.p(), asm.w());
+//! asm.imm(src, 0x70000);
+//! asm.imm(dst, 0x74000);
+//! asm.pipelined("copy", 1, 64, |asm| {
+//!     asm.vlda(a, w, src, 32); // w = [src], src += 32
+//!     asm.vst(b, w, dst, 32); //  [dst] = w, dst += 32
+//! });
+//! asm.done();
+//! let program = asm.finish()?;
+//! assert_eq!(program.loops[0].ii_reached, 1);
+//! # Ok::<(), aie2_codegen::CodegenError>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod alloc;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use aie2_isa::{Atom, Insn, Role, Value};
+use aie2_isa::{Insn, Value};
 
 use crate::alloc::{Assignment, substitute};
 use crate::asm::Asm;
@@ -23,7 +23,8 @@ pub(crate) struct Placed {
     pub(crate) seq: u32,
     pub(crate) iteration: i16,
     pub(crate) label: Option<Label>,
-    pub(crate) sources: Vec<(Atom, Vec<Source>)>,
+    /// Per source piece, in the order of `Timing::uses` and its atoms.
+    pub(crate) sources: Vec<Vec<Source>>,
 }
 
 /// An operation with its registers.
@@ -31,10 +32,10 @@ pub(crate) struct Placed {
 pub(crate) struct Ready {
     pub(crate) info: Rc<Info>,
     pub(crate) label: Option<Label>,
-    /// Atoms read, each with the definitions that may reach it.
-    pub(crate) reads: Vec<(Atom, Vec<Site>)>,
+    /// Variables read, in the order of `Timing::uses` and its atoms, each with the definitions that may reach it.
+    pub(crate) reads: Vec<(Var, Vec<Site>)>,
     /// The same for the first iteration of a pipelined loop.
-    pub(crate) first: Vec<(Atom, Vec<Site>)>,
+    pub(crate) first: Vec<(Var, Vec<Site>)>,
 }
 
 /// The instruction of an operation; a label operand is 0 until the layout is known.
@@ -71,50 +72,33 @@ pub(crate) fn ready(
 ) -> Result<Ready, CodegenError> {
     let op = &asm.ops[n as usize];
     let insn = instruction(asm, n, regs, None)?;
-    let atom_of: HashMap<Var, u16> = op
-        .vars(Role::In)
-        .into_iter()
-        .filter_map(|v| match v {
-            Var::Atom(a) => Some((v, a)),
-            Var::Part(vreg, part) => {
-                regs.get(&vreg).and_then(|r| r.atoms().get(usize::from(part))).map(|a| (v, a.as_usize() as u16))
-            }
-        })
-        .collect();
     let info = Rc::new(Info::new(insn, op.mem, op.guards.clone()));
-    let by_atom = |reads: &[(Var, Vec<Site>)]| {
-        let mut out: Vec<(Atom, Vec<Site>)> = Vec::new();
-        for u in &info.uses {
-            if out.iter().any(|(a, _)| *a == u.atom) {
-                continue;
-            }
-            let index = u.atom.as_usize() as u16;
-            let behind = reads.iter().filter(|(v, _)| atom_of.get(v) == Some(&index));
-            let mut sites: Vec<Site> = behind.flat_map(|(_, list)| list.iter().copied()).collect();
-            sites.sort_unstable();
-            sites.dedup();
-            out.push((u.atom, sites));
-        }
-        out
-    };
-    let (reads, first) = (by_atom(reads), by_atom(first));
-    Ok(Ready { info, label: op.label(), reads, first })
+    // Both lists go through the operands in table order, then the implicit registers, each low to high.
+    debug_assert_eq!(info.uses.len(), reads.len());
+    debug_assert!(info.uses.iter().zip(reads).all(|(u, (v, _))| match v {
+        Var::Atom(a) => usize::from(*a) == u.atom.as_usize(),
+        Var::Part(vreg, part) => regs[vreg].atoms()[usize::from(*part)] == u.atom,
+    }));
+    Ok(Ready { info, label: op.label(), reads: reads.to_vec(), first: first.to_vec() })
 }
 
 /// Region in which each operation is defined, and its place in sequential order there.
 pub(crate) struct Homes {
     pub(crate) region: HashMap<OpNo, usize>,
     pub(crate) seq: HashMap<OpNo, u32>,
+    /// Which result of the operation a variable is, in the order of `Timing::defs` and its atoms.
+    part: HashMap<(OpNo, Var), u8>,
 }
 
 impl Homes {
     pub(crate) fn build(flow: &Flow) -> Homes {
-        let mut homes = Homes { region: HashMap::new(), seq: HashMap::new() };
+        let mut homes = Homes { region: HashMap::new(), seq: HashMap::new(), part: HashMap::new() };
         for (i, r) in flow.regions.iter().enumerate() {
             for (k, p) in flow.points[r.start..r.end].iter().enumerate() {
                 if let What::Op(n) = p.what {
                     homes.region.insert(n, i);
                     homes.seq.insert(n, k as u32);
+                    homes.part.extend(p.defs.iter().enumerate().map(|(i, v)| ((n, *v), i as u8)));
                 }
             }
         }
@@ -142,7 +126,7 @@ pub(crate) fn sources(
     flow: &Flow,
     homes: &Homes,
     region_no: &dyn Fn(usize) -> RegionNo,
-) -> Vec<(Atom, Vec<Source>)> {
+) -> Vec<Vec<Source>> {
     let here = homes.region[&n];
     let seq = homes.seq[&n];
     let own = |site: &Site| matches!(site, Site::Op(o) if homes.region[o] == here);
@@ -164,49 +148,49 @@ pub(crate) fn sources(
         .reads
         .iter()
         .enumerate()
-        .map(|(k, (atom, _))| {
+        .map(|(k, (var, _))| {
             let mut list = Vec::new();
+            let part = |o: OpNo| homes.part[&(o, *var)];
             for site in meant(k) {
                 match site {
                     // Runs of a loop are numbered on end: the iteration before the first one is the last of the run before.
                     Site::Op(o) if own(&site) => {
-                        list.push(Source::Def { op: o, iteration: iteration - i16::from(homes.seq[&o] >= seq) });
+                        let iteration = iteration - i16::from(homes.seq[&o] >= seq);
+                        list.push(Source::Def { op: o, part: part(o), iteration });
                     }
-                    Site::Op(o) => list.push(Source::Def { op: o, iteration: 0 }),
+                    Site::Op(o) => list.push(Source::Def { op: o, part: part(o), iteration: 0 }),
                     Site::Entry => list.push(Source::Entry),
                     Site::Undef => list.push(Source::NotFrom(region_no(here))),
                     Site::Raw(r) => {
-                        let Kind::Raw(raw) = &flow.regions[r].kind else { continue };
-                        let writers = raw
-                            .lines
-                            .iter()
-                            .flat_map(|l| &l.ops)
-                            .filter(|op| op.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(atom)));
+                        let (Kind::Raw(raw), Var::Atom(a)) = (&flow.regions[r].kind, *var) else { continue };
+                        let atom = crate::flow::atom(a);
+                        let writers = raw.lines.iter().flat_map(|l| &l.ops);
+                        let writers =
+                            writers.filter(|op| op.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(&atom)));
                         list.extend(writers.map(|op| Source::NewestOf(op.op)));
                     }
                 }
             }
             list.sort();
             list.dedup();
-            (*atom, list)
+            list
         })
         .collect()
 }
 
 /// Certificate entries of raw code.
-pub(crate) fn raw_sources(op: &ir::RawOp, region: RegionNo) -> Vec<(Atom, Vec<Source>)> {
-    op.expect
-        .iter()
-        .map(|(atom, e)| {
-            let list = match *e {
-                RawExpect::Exact(op, iteration) => vec![Source::Def { op, iteration }],
-                RawExpect::ExactOrOutside(op, iteration) => {
-                    vec![Source::Def { op, iteration }, Source::NewestOutside(region)]
-                }
-                RawExpect::Newest => vec![Source::Newest],
-                RawExpect::Any => vec![Source::Any],
-            };
-            (*atom, list)
+pub(crate) fn raw_sources(op: &ir::RawOp, region: RegionNo) -> Vec<Vec<Source>> {
+    let timing = op.insn.timing();
+    let atoms = timing.uses().iter().flat_map(|u| u.reg.atoms());
+    atoms
+        .map(|atom| match op.expect.iter().find(|(a, _)| a == atom).map(|(_, e)| *e) {
+            Some(RawExpect::Exact(op, part, iteration)) => vec![Source::Def { op, part, iteration }],
+            Some(RawExpect::ExactOrOutside(op, part, iteration)) => {
+                vec![Source::Def { op, part, iteration }, Source::NewestOutside(region)]
+            }
+            Some(RawExpect::Newest) => vec![Source::Newest],
+            Some(RawExpect::Any) => vec![Source::Any],
+            None => Vec::new(),
         })
         .collect()
 }

@@ -56,6 +56,8 @@ pub struct Program {
     pub loops: Vec<LoopReport>,
     /// Bundles that read an old register value, as intended, while a newer write is in flight.
     pub early_reads: Vec<u32>,
+    /// Bundles with a lock instruction that orders only the accesses it guards; others may be close to it.
+    pub partial_locks: Vec<u32>,
     /// Bundles in address order.
     pub lines: Vec<Line>,
     /// What the checker verified.

@@ -33,8 +33,8 @@ pub(crate) enum RawKey {
 /// See [`crate::ir::RawExpect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expect {
-    Exact(RawKey, i16),
-    ExactOrOutside(RawKey, i16),
+    Exact(RawKey, u8, i16),
+    ExactOrOutside(RawKey, u8, i16),
     Newest,
     Any,
 }
@@ -385,9 +385,10 @@ impl Timed {
     /// For each atom read: the last operation before it in the same iteration that writes the atom, else the last one of the iteration
     /// before (or a value from outside, when there is no such iteration).
     fn expectations(&self, i: usize, raw: &RawInsn, stage: Stage, offset: i16) -> Vec<(Atom, Expect)> {
-        let writes = |k: usize, stage: Stage, atom: Atom| {
-            self.selected(k, stage)
-                .is_some_and(|r| r.insn.timing().defs().iter().any(|d| d.reg.atoms().contains(&atom)))
+        // Which result of operation `k` the atom is, if any.
+        let writes = |k: usize, stage: Stage, atom: Atom| -> Option<u8> {
+            let timing = self.selected(k, stage)?.insn.timing();
+            timing.defs().iter().flat_map(|d| d.reg.atoms()).position(|a| *a == atom).map(|part| part as u8)
         };
         let mut out: Vec<(Atom, Expect)> = Vec::new();
         for atom in raw.insn.timing().uses().iter().flat_map(|u| u.reg.atoms()).copied() {
@@ -396,10 +397,12 @@ impl Timed {
             }
             let expect = if raw.early {
                 Expect::Any
-            } else if let Some(k) = (0..i).rev().find(|k| writes(*k, stage, atom)) {
-                Expect::Exact(RawKey::Timed(self.uid, k as u32), offset)
-            } else if let Some(k) = (i..self.entries.len()).rev().find(|k| writes(*k, Stage::On, atom)) {
-                Expect::ExactOrOutside(RawKey::Timed(self.uid, k as u32), offset - 1)
+            } else if let Some((k, part)) = (0..i).rev().find_map(|k| Some((k, writes(k, stage, atom)?))) {
+                Expect::Exact(RawKey::Timed(self.uid, k as u32), part, offset)
+            } else if let Some((k, part)) =
+                (i..self.entries.len()).rev().find_map(|k| Some((k, writes(k, Stage::On, atom)?)))
+            {
+                Expect::ExactOrOutside(RawKey::Timed(self.uid, k as u32), part, offset - 1)
             } else {
                 Expect::Newest
             };

@@ -163,3 +163,23 @@ fn mistakes_are_named() {
     });
     assert!(matches!(large, Err(CodegenError::TooLarge { limit: 16384, .. })));
 }
+
+#[test]
+fn a_loop_with_more_temporaries_than_registers_shares_them() {
+    let p = build(|a| {
+        let (p, q, r) = (a.p(), a.p(), a.r());
+        a.imm(p, 0x70000);
+        a.imm(q, 0x74000);
+        a.imm(r, 1);
+        a.zol("many", 20, |a| {
+            for _ in 0..15 {
+                let x = a.x();
+                a.i("vbcst.32 {}, {}", &[x, r]);
+                a.vst(A, x.lo(), p, 32);
+                a.vst(A, x.hi(), p, 32);
+            }
+        });
+    })
+    .unwrap();
+    assert_eq!(p.loops[0].ii_reached, 30, "{}", p.listing());
+}

@@ -99,7 +99,7 @@ impl<'a> Machine<'a> {
 
     fn advance(&self, state: &mut State, region: RegionNo, by: i16) {
         let ours = |op: &OpNo| self.region_of.get(op) == Some(&region);
-        let tagged = |t: &Tag| matches!(t, Tag::Op(op, _) if ours(op));
+        let tagged = |t: &Tag| matches!(t, Tag::Op(op, ..) if ours(op));
         let meant = |s: &Source| matches!(s, Source::Def { op, .. } if ours(op));
         for set in &mut state.atoms {
             let touched = set.iter().any(|h| {
@@ -111,7 +111,7 @@ impl<'a> Machine<'a> {
                 continue;
             }
             let move_tag = |t: Tag| match t {
-                Tag::Op(op, i) if ours(&op) => Tag::Op(op, shift(i, by)),
+                Tag::Op(op, part, i) if ours(&op) => Tag::Op(op, part, shift(i, by)),
                 other => other,
             };
             let moved = set.iter().map(|h| {
@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
                 h.committed = move_tag(h.committed);
                 h.writes.iter_mut().for_each(|w| w.tag = move_tag(w.tag));
                 for s in h.reads.iter_mut().flat_map(|r| &mut r.sources) {
-                    if let Source::Def { op, iteration } = s
+                    if let Source::Def { op, iteration, .. } = s
                         && ours(op)
                     {
                         *iteration = shift(*iteration, by);
@@ -197,11 +197,11 @@ impl<'a> Machine<'a> {
         // Sources that are read at issue, and later ones that join the histories.
         let mut due: HashMap<usize, Vec<LateRead>> = HashMap::new();
         for (insn, note) in ops {
-            for (atom, access) in touched(insn.timing().uses()) {
+            for (k, (atom, access)) in touched(insn.timing().uses()).enumerate() {
                 if accumulates(atom) {
                     continue;
                 }
-                let sources = note.sources.iter().find(|(a, _)| *a == atom).map_or(&[][..], |(_, s)| s).to_vec();
+                let sources = note.sources.get(k).cloned().unwrap_or_default();
                 let Access { cycle, bypass, .. } = access;
                 due.entry(atom.as_usize()).or_default().push(LateRead {
                     wait: cycle.max(1) - 1,
@@ -255,32 +255,32 @@ impl<'a> Machine<'a> {
             && arrived.is_none_or(|a| newest_before.is_some_and(|n| a.age > n.age));
         let region = |op: OpNo| self.region_of.get(&op).copied();
         let allowed = r.sources.iter().any(|s| match *s {
-            Source::Def { op, iteration } => tag == Tag::Op(op, iteration),
+            Source::Def { op, part, iteration } => tag == Tag::Op(op, part, iteration),
             Source::Entry => tag == Tag::Start,
-            Source::NewestOf(op) => !early && matches!(tag, Tag::Op(o, _) if o == op),
+            Source::NewestOf(op) => !early && matches!(tag, Tag::Op(o, ..) if o == op),
             Source::Newest => !early && tag != Tag::Undefined,
             Source::NewestOutside(own) => {
                 !early
                     && match tag {
                         Tag::Undefined => false,
                         Tag::Start => true,
-                        Tag::Op(o, _) => region(o) != Some(own),
+                        Tag::Op(o, ..) => region(o) != Some(own),
                     }
             }
-            Source::NotFrom(own) => !matches!(tag, Tag::Op(o, _) if region(o) == Some(own)),
+            Source::NotFrom(own) => !matches!(tag, Tag::Op(o, ..) if region(o) == Some(own)),
             Source::Any => true,
         });
         if allowed {
             return Ok(early);
         }
-        let show = |op: OpNo, i: i16| {
+        let show = |op: OpNo, part: u8, i: i16| {
             let which = if i == i16::MIN { "an old iteration".to_owned() } else { format!("iteration {i}") };
-            format!("`{}` of {which}", self.text(op))
+            format!("result {part} of `{}` of {which}", self.text(op))
         };
         let mut received = match tag {
             Tag::Undefined => "an undefined value".to_owned(),
             Tag::Start => "the value at program start".to_owned(),
-            Tag::Op(op, i) => show(op, i),
+            Tag::Op(op, part, i) => show(op, part, i),
         };
         if early {
             received += " (a newer write is in flight)";
@@ -289,7 +289,7 @@ impl<'a> Machine<'a> {
             .sources
             .iter()
             .map(|s| match s {
-                Source::Def { op, iteration } => show(*op, *iteration),
+                Source::Def { op, part, iteration } => show(*op, *part, *iteration),
                 other => format!("{other:?}"),
             })
             .collect();
@@ -340,18 +340,24 @@ impl<'a> Machine<'a> {
 
     fn writes(&self, state: &mut State, pc: u32, ops: &[(Insn, &OpNote)]) -> Result<()> {
         // Writes of one bundle are issued together; what orders them is when they land.
-        let mut defs: Vec<(Atom, Access, usize)> = Vec::new();
+        let mut defs: Vec<(Atom, Access, usize, u8)> = Vec::new();
         for (k, (insn, _)) in ops.iter().enumerate() {
-            defs.extend(touched(insn.timing().defs()).map(|(atom, access)| (atom, access, k)));
+            let timing = insn.timing();
+            let parts = touched(timing.defs()).zip(0u8..);
+            defs.extend(parts.map(|((atom, access), part)| (atom, access, k, part)));
         }
-        defs.sort_by_key(|(_, access, _)| access.cycle);
-        for (atom, access, k) in defs {
+        defs.sort_by_key(|(_, access, ..)| access.cycle);
+        for (atom, access, k, part) in defs {
             if accumulates(atom) {
                 continue;
             }
             let (insn, note) = &ops[k];
-            let new =
-                Write { tag: Tag::Op(note.op, note.iteration), age: 0, cycle: access.cycle, bypass: access.bypass };
+            let new = Write {
+                tag: Tag::Op(note.op, part, note.iteration),
+                age: 0,
+                cycle: access.cycle,
+                bypass: access.bypass,
+            };
             let set = &mut state.atoms[atom.as_usize()];
             let mut out = BTreeSet::new();
             for h in set.iter() {

@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! committed value | in-flight writes, oldest issue first: (tag, bundles since issue, landing cycle, bypass) | late reads still to happen
-//! tag = undefined | program start | (operation, iteration relative to its region's frame)
+//! tag = undefined | program start | (operation, which result, iteration relative to its region's frame)
 //! ```
 //!
 //! Join is set union per atom (atoms are independent of each other). Besides: which units and banks the pipeline holds in the coming

@@ -1,6 +1,6 @@
 //! The certificate an emitter hands to the checker: what each instruction is, and which value each source is meant to receive.
 //!
-//! Values are named by *tags* `(operation, iteration)`. Iterations are counted per region relative to a frame that [`Mark`]s move: 0 is the
+//! Values are named by *tags* `(operation, result, iteration)`. Iterations are counted per region relative to a frame that [`Mark`]s move: 0 is the
 //! most recent iteration, -1 the one before, positive numbers are iterations that a pipeline has already begun. Nothing in the certificate
 //! is believed: it only states what must be shown.
 
@@ -19,10 +19,12 @@ pub type RegionNo = u32;
 /// What a source may receive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// The value this operation produced in the iteration at this offset of its region's frame.
+    /// A result this operation produced in the iteration at this offset of its region's frame.
     Def {
         /// Operation.
         op: OpNo,
+        /// Which result: index into the atoms of `Timing::defs`.
+        part: u8,
         /// Iteration relative to the frame when the reader issues.
         iteration: i16,
     },
@@ -51,8 +53,8 @@ pub struct OpNote {
     pub seq: u32,
     /// Iteration, relative to the region's frame.
     pub iteration: i16,
-    /// Per atom read: what may arrive. Atoms without an entry may receive nothing, that is, every read needs one.
-    pub sources: Vec<(Atom, Vec<Source>)>,
+    /// What may arrive at each source, in the order of `Timing::uses` and its atoms.
+    pub sources: Vec<Vec<Source>>,
     /// What a memory access touches.
     pub mem: MemRef,
     /// What a lock orders.

@@ -24,7 +24,8 @@ const OLDEST: i16 = -64;
 pub(super) enum Tag {
     Undefined,
     Start,
-    Op(OpNo, i16),
+    /// Operation, which of its results, iteration.
+    Op(OpNo, u8, i16),
 }
 
 /// A write on its way.
