@@ -30,7 +30,8 @@ pub(crate) struct Info {
     pub(crate) slot: Slot,
     pub(crate) uses: Vec<Touch>,
     pub(crate) defs: Vec<Touch>,
-    pub(crate) stages: &'static [Stage],
+    /// Units and banks held: (row of the reservation table, cycle relative to issue, is a reservation).
+    rows: Vec<(u8, i8, bool)>,
     pub(crate) memory: &'static [u8],
     pub(crate) writes_memory: bool,
     /// Orders memory accesses: locks and `done`.
@@ -58,7 +59,7 @@ impl Info {
             slot: insn.slot(),
             uses: touches(t.uses()),
             defs: touches(t.defs()),
-            stages: t.stages(),
+            rows: rows(t.stages(), t.memory_cycles(), mem.bank),
             memory: t.memory_cycles(),
             writes_memory: row.flags.contains(Flags::STORE),
             fence: row.flags.contains(Flags::LOCK) || row.mnemonic == "done",
@@ -163,14 +164,18 @@ pub(crate) fn slots_clash(a: Slot, b: Slot) -> bool {
 /// Rows of a reservation table: the units, then the four logical banks.
 pub(crate) const ROWS: usize = aie2_isa::Resource::ALL.len() + 4;
 
+fn rows(stages: &[Stage], memory: &[u8], bank: Option<u8>) -> Vec<(u8, i8, bool)> {
+    let units = stages.iter().flat_map(|s| {
+        let first = s.first_cycle as i8 - 1;
+        (first..first + s.cycles as i8).map(|c| (s.resource as u8, c, s.kind == StageKind::Reserve))
+    });
+    let bank = bank.map(|b| (aie2_isa::Resource::ALL.len() as u8) + (b & 3));
+    units.chain(bank.into_iter().flat_map(|row| memory.iter().map(move |c| (row, *c as i8 - 1, false)))).collect()
+}
+
 /// Occupied rows as (row, cycle relative to issue, is a reservation).
 pub(crate) fn occupied(info: &Info) -> impl Iterator<Item = (usize, i32, bool)> + '_ {
-    let units = info.stages.iter().flat_map(|s| {
-        let first = i32::from(s.first_cycle) - 1;
-        (first..first + i32::from(s.cycles)).map(|c| (s.resource as usize, c, s.kind == StageKind::Reserve))
-    });
-    let bank = info.mem.bank.map(|b| aie2_isa::Resource::ALL.len() + usize::from(b & 3));
-    units.chain(bank.into_iter().flat_map(|row| info.memory.iter().map(move |c| (row, i32::from(*c) - 1, false))))
+    info.rows.iter().map(|(row, cycle, reserve)| (usize::from(*row), i32::from(*cycle), *reserve))
 }
 
 /// Name of a row.
@@ -190,7 +195,12 @@ pub(crate) fn clash(a: &Info, b: &Info, distance: i32, ii: Option<i32>) -> bool 
     if same(distance, 0) && slots_clash(a.slot, b.slot) {
         return true;
     }
-    occupied(a).any(|(row, c, r)| occupied(b).any(|(row2, c2, r2)| row == row2 && !(r && r2) && same(c, c2 + distance)))
+    a.rows.iter().any(|(row, c, r)| {
+        let shares = |(row2, c2, r2): &(u8, i8, bool)| {
+            row == row2 && !(*r && *r2) && same(i32::from(*c), i32::from(*c2) + distance)
+        };
+        b.rows.iter().any(shares)
+    })
 }
 
 /// One dependence: `t(to) >= t(from) + latency - ii * iterations`.
