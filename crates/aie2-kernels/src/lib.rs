@@ -14,13 +14,15 @@ pub enum KernelError {
     /// The shape breaks a rule of the operand layouts.
     #[error(transparent)]
     Shape(#[from] npu_package::layout::LayoutError),
-    /// A row of activations does not fit next to the rings in a compute tile.
-    #[error("hidden size {hidden}: a token of {token_bytes} bytes does not fit the {limit} bytes of L1 that hold one")]
-    TokenTooLong {
+    /// A quantised row does not fit the buffers that must hold one for every core.
+    #[error(
+        "hidden size {hidden}: a quantised row of {record_bytes} bytes exceeds the {limit} bytes of buffers for one"
+    )]
+    RecordTooLong {
         /// Inputs per token.
         hidden: usize,
-        /// Bytes of one token in bfloat16.
-        token_bytes: usize,
+        /// Bytes of its record.
+        record_bytes: usize,
         /// Bytes there are.
         limit: usize,
     },

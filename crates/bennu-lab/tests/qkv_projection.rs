@@ -1,7 +1,7 @@
 //! `w8a8_qkv_projection` on the simulated array, from the bytes of PDI and TXN, at the dimensions of the tiny Gemma 3.
 
-use aie2_kernels::{Compiled, CoreBinary};
 use aie2_kernels::w8a8::QkvProjection;
+use aie2_kernels::{Compiled, CoreBinary};
 use bennu_lab::case::{self, Case};
 use bennu_lab::golden::{self, Integers};
 use bennu_lab::machine::{Binary, Intended, Loaded};
@@ -90,7 +90,9 @@ fn two_blocks_of_rows() {
 fn codes_of_minus_128_and_one_scale_per_tensor() {
     run(20, |mut case| {
         let mut rng = Rng::new(5);
-        case.codes.iter_mut().for_each(|code| *code = if rng.next_u64() % 4 == 0 { -128 } else { rng.next_u64() as i8 });
+        case.codes
+            .iter_mut()
+            .for_each(|code| *code = if rng.next_u64() % 4 == 0 { -128 } else { rng.next_u64() as i8 });
         case.scales.fill(bf16_rne(0.0123));
         case.packed = case::pack(case.shape.panels(), &case.codes, &case.scales).expect("the case packs");
         case
@@ -132,7 +134,8 @@ fn integer_sums_equal_the_golden_products() {
     for (prompt, seq) in [("short", 20), ("long", 75)] {
         let (projection, compiled) = projection(seq);
         let shape = *projection.shape();
-        let scale = compiled.cores.iter().map(|(&(c, r), core)| (c, r, core.symbols["scale_outputs"])).collect::<Vec<_>>();
+        let scale =
+            compiled.cores.iter().map(|(&(c, r), core)| (c, r, core.symbols["scale_outputs"])).collect::<Vec<_>>();
         for layer in [0, 5] {
             let (mut codes, mut scales) = (Vec::new(), Vec::new());
             let mut golden = Integers { codes: Vec::new(), acc: vec![0; seq * shape.panels().n()] };
@@ -152,7 +155,8 @@ fn integer_sums_equal_the_golden_products() {
             golden.codes = get(name).data().iter().map(|b| *b as i8).collect();
             let mut case = Case::random(shape, 3).expect("a random case");
             case.packed = case::pack(shape.panels(), &codes, &scales).expect("the golden weights pack");
-            let differing = golden::differing(&binary(&compiled), scale.clone(), &case, &golden).expect("the kernel runs");
+            let differing =
+                golden::differing(&binary(&compiled), scale.clone(), &case, &golden).expect("the kernel runs");
             assert_eq!(differing, 0, "{prompt}, layer {layer}: of {} sums", golden.acc.len());
         }
     }

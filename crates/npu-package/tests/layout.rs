@@ -199,17 +199,17 @@ fn shapes_of_the_27b_projection() {
 
 #[test]
 fn records_hold_values_and_tail_at_an_aligned_stride() {
-    // K, Kp: the tail of 256 bytes fills 3840 up to a multiple of 1024 and pushes the others over one.
-    for (hidden, record) in [(256, 1024), (768, 1024), (1024, 2048), (2560, 3072), (3840, 4096), (5376, 6144)] {
+    // K, Kp: the tail of 256 bytes fills 3840 up to a multiple of 2048 and pushes the others over one.
+    for (hidden, record) in [(256, 2048), (768, 2048), (1792, 2048), (2560, 4096), (3840, 4096), (5376, 6144)] {
         assert_eq!(QkvShape::new(1, hidden, 256, 256, 256).unwrap().record_bytes(), record, "K = {hidden}");
     }
 }
 
 #[test]
 fn rows_of_a_block_interleave_the_compute_rows() {
-    // rho = 32 u + 8 r + i
+    // rho = 64 u + 16 r + i
     for (rho, expected) in
-        [(0, (0, 0)), (7, (0, 7)), (8, (1, 0)), (31, (3, 7)), (32, (0, 8)), (45, (1, 13)), (511, (3, 127))]
+        [(0, (0, 0)), (15, (0, 15)), (16, (1, 0)), (63, (3, 15)), (64, (0, 16)), (93, (1, 29)), (511, (3, 127))]
     {
         assert_eq!(QkvShape::core_row(rho), expected);
     }

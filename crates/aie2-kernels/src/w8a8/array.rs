@@ -3,8 +3,11 @@
 //! ```text
 //! A   shim c ─MM2S 0─► mem c [2 × m·256] ─4 chunks each, tiled 8×8─► core row c, all columns [2 × m·64]
 //! B   shim c ─MM2S 1─► mem c [8 × 4096] ─► column c, all rows [2 × 4096]
-//! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 1024] ─joined─► shim c S2MM 0
+//! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
+//! A column's cores take turns in the join, and all four must have room for a whole record of phase 1: a core that has to wait for its turn would
+//! keep the stream of x from those whose turn it is. Two units in L1 and four in the mem tile are [`RECORD_BYTES_MAX`].
+//!
 //! Every ring is an endless chain paced by its two locks; none knows what it carries.
 
 use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile};
@@ -21,6 +24,10 @@ const CHUNKS: u32 = 4;
 const CHUNK_ROW_BYTES: u32 = 64;
 /// Units of B that a mem tile holds.
 const B_DEPTH: usize = 8;
+/// Bytes a core has sent when its turn in the join comes: two units of its out ring.
+pub const JOIN_BYTES: u32 = 2 * OUT_UNIT_BYTES;
+/// Largest record of phase 1 that path C can hold for every core at once.
+pub const RECORD_BYTES_MAX: u32 = 2 * OUT_UNIT_BYTES + 2 * JOIN_BYTES;
 const WORD: u32 = 4;
 
 /// The design before its programs are known.
@@ -132,11 +139,11 @@ fn mem(design: &mut Design, col: u8, m: u32) -> Result<(), Error> {
 
     let mut joined = Vec::new();
     for r in 0..GRID {
-        let ring = design.ring(mem, &format!("out {r}"), 2, OUT_UNIT_BYTES, Place::Anywhere)?;
-        design.fill_by_dma(ring, S2mm(2 + r), &[Pattern::linear(OUT_UNIT_BYTES / WORD)])?;
+        let ring = design.ring(mem, &format!("out {r}"), 2, JOIN_BYTES, Place::Anywhere)?;
+        design.fill_by_dma(ring, S2mm(2 + r), &[Pattern::linear(JOIN_BYTES / WORD)])?;
         design.connect((tile(col, r), Mm2s(0)).into(), &[(mem, S2mm(2 + r)).into()])?;
         joined.push(ring);
     }
-    design.drain_joined(&joined, Mm2s(2), &Pattern::linear(OUT_UNIT_BYTES / WORD))?;
+    design.drain_joined(&joined, Mm2s(2), &Pattern::linear(JOIN_BYTES / WORD))?;
     design.connect((mem, Mm2s(2)).into(), &[(shim, S2mm(0)).into()])
 }

@@ -32,8 +32,8 @@ const STEPS: u32 = 8;
 
 /// Registers that hold nothing when the loop is entered and nothing of use when it is left.
 pub const OWN_REGISTERS: [&str; 19] = [
-    "x0", "x1", "x2", "x3", "x4", "cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6", "cm7", "r4", "r7", "r10", "p3", "m2",
-    "m3",
+    "x0", "x1", "x2", "x3", "x4", "cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6", "cm7", "r4", "r7", "r10", "p3",
+    "m2", "m3",
 ];
 
 /// Scalar registers the loop relies on; the program sets them before the first body.
@@ -180,7 +180,7 @@ fn bookkeeping(copy: Copy, locks: ChunkLocks, labels: Labels) -> Result<Vec<(usi
             (44, lock(format!("acq #{}, {ACQUIRE_ONE}", locks.a_full))?),
             (50, lock(format!("acq #{}, {ACQUIRE_ONE}", locks.b_full))?),
             // taken while chunks are left; the five bundles after it are its delay slots
-(58, RawInsn::new("jnz {}, {}", &[CHUNKS_LEFT.into(), Operand::Label(labels.resumed)])?),
+            (58, RawInsn::new("jnz {}, {}", &[CHUNKS_LEFT.into(), Operand::Label(labels.resumed)])?),
         ]),
         Copy::First | Copy::Steady | Copy::Resumed => ops.extend([
             (14, plain("mov m3, r4".into())?),

@@ -30,8 +30,6 @@ const RECIPROCALS: u32 = 0x7800;
 const ABSMAX: u32 = 0x7C00;
 const FIRST_TOKEN: u32 = 0x7C20;
 const ACCUMULATORS: u32 = 0x8000;
-/// Largest token in bytes, so that phase 1 can hold one where the accumulators will be.
-pub const TOKEN_BYTES_MAX: u32 = 0x8000;
 
 /// Alias classes and banks of the memory above.
 pub mod space {

@@ -42,9 +42,9 @@ impl QkvProjection {
     /// A shape that breaks a rule, named.
     pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, KernelError> {
         let shape = QkvShape::new(seq, hidden, n_q, n_k, n_v)?;
-        let (token_bytes, limit) = (2 * hidden, l1::TOKEN_BYTES_MAX as usize);
-        if token_bytes > limit {
-            return Err(KernelError::TokenTooLong { hidden, token_bytes, limit });
+        let (record_bytes, limit) = (shape.record_bytes(), array::RECORD_BYTES_MAX as usize);
+        if record_bytes > limit {
+            return Err(KernelError::RecordTooLong { hidden, record_bytes, limit });
         }
         Ok(Self { shape })
     }
@@ -57,6 +57,7 @@ impl QkvProjection {
     fn core(&self, locks: program::Locks) -> program::CoreProgram {
         program::CoreProgram {
             k: self.shape.panels().hidden() as u32,
+            record_bytes: self.shape.record_bytes() as u32,
             m: self.shape.m() as u32,
             passes: self.shape.panels().passes() as u32,
             locks,

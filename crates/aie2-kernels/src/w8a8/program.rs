@@ -59,6 +59,8 @@ pub struct Locks {
 pub struct CoreProgram {
     /// Row length K.
     pub k: u32,
+    /// Bytes of a record of phase 1.
+    pub record_bytes: u32,
     /// Rows per core m.
     pub m: u32,
     /// Passes of 256 output columns.
@@ -95,7 +97,7 @@ impl CoreProgram {
         self.start(&mut a);
         let block = a.label("block");
         a.bind(block);
-        Quantise { k: self.k, l1: self.l1(), locks: self.locks }.emit(&mut a);
+        Quantise { k: self.k, record_bytes: self.record_bytes, l1: self.l1(), locks: self.locks }.emit(&mut a);
         let epilogue = Epilogue { l1: self.l1(), locks: self.locks };
         self.acquire(&mut a, self.locks.a_full, space::A.space);
         epilogue.unpack_token_scales(&mut a);

@@ -4,7 +4,7 @@
 //! L1 and its largest magnitude found; then it leaves as a record through the out ring:
 //!
 //! ```text
-//! record  k = 0 .. K-1 int8 | high limb × 8, low limb × 8 | not meaningful up to a multiple of 1024
+//! record  k = 0 .. K-1 int8 | high limb × 8, low limb × 8 | not meaningful up to a multiple of 2048
 //! unit    1024 bytes of it as 8 rows of 128; in L1 [8 columns][8 rows][16 bytes], which the out DMA turns back into rows
 //! ```
 //! A 32-byte store holds 16 codes of one row and 16 of the next, so its sources are 256 bytes of x apart.
@@ -56,6 +56,8 @@ fn bf16(value: f32) -> u16 {
 pub struct Quantise {
     /// Row length K.
     pub k: u32,
+    /// Bytes of a record.
+    pub record_bytes: u32,
     /// Where things are.
     pub l1: L1,
     /// Locks of the rings.
@@ -214,6 +216,10 @@ impl Quantise {
             a.vst(space::OUT, v.lo(), out, 128);
         }
         self.release_out(a);
+        for _ in self.k / OUT_UNIT_BYTES + 1..self.record_bytes / OUT_UNIT_BYTES {
+            self.acquire_out(a, out);
+            self.release_out(a);
+        }
     }
 
     fn acquire_out(&self, a: &mut Asm, out: Operand) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! push  S2MM 0  records of the block into scratch                        (token: phase 1 is over)
-//! push  MM2S 1  x: whole groups of 8 rows | the ragged group | the last row again as padding | all weights
+//! push  MM2S 1  x: whole groups of 16 rows | the ragged group | the last row again as padding | all weights
 //! wait  S2MM 0
 //! push  MM2S 0  scale columns | codes, once per pass | scale columns (they end the block)
 //! per pass      push S2MM 0 rows of 64 outputs, padded rows into scratch; at most three passes outstanding
@@ -10,10 +10,9 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{Output, QkvPanels, QkvShape};
+use npu_package::layout::{Output, QkvPanels, QkvShape, ROW_GROUP};
 
-use super::array::GRID;
-use super::l1::OUT_UNIT_BYTES;
+use super::array::{GRID, JOIN_BYTES};
 
 /// Host buffers by index.
 pub mod arg {
@@ -30,7 +29,7 @@ pub mod arg {
 const WORD: usize = 4;
 const BF16: usize = 2;
 /// Rows of one core in a group.
-const GROUP: usize = 8;
+const GROUP: usize = ROW_GROUP;
 /// Tokens that leave a column together: one from each of its cores.
 const TOGETHER: usize = 4;
 /// Bytes of a row in one column of A.
@@ -80,8 +79,8 @@ impl Block<'_> {
     /// Rows of x, then weights, on B; records on C.
     fn quantise(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (c, m, record) = (usize::from(col), self.shape.m(), self.shape.record_bytes());
-        // units arrive as [m/4][units of a record][4 cores]; iteration walks the groups of 4 tokens
-        let unit = words(OUT_UNIT_BYTES as usize);
+        // they arrive as [m/4][2 KiB pieces of a record][4 cores]; iteration walks the groups of 4 tokens
+        let unit = words(JOIN_BYTES as usize);
         let units = words(record) / unit;
         let records = Pattern::new(&[(1, unit), (words(record), TOGETHER as u32), (unit, units)])
             .iterate(words(TOGETHER * record), (m / TOGETHER) as u8);
@@ -98,7 +97,7 @@ impl Block<'_> {
         )
     }
 
-    /// The column's tokens in order: rows 32u + 8c .. + 8 for every u, ragged ones, then the last row once per padded row.
+    /// The column's tokens in order: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
     fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
         let row_bytes = BF16 * self.hidden();

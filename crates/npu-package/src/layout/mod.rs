@@ -8,6 +8,7 @@ mod shape;
 pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
 pub use shape::{
     ARRAY_COLUMNS, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN, RECORD_TAIL_BYTES,
+    ROW_GROUP,
 };
 
 /// Names of the element orders in manifests.

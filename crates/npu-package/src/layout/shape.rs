@@ -20,14 +20,14 @@ pub const BLOCK_ROWS_MAX: usize = 512;
 /// Bytes of a record behind its K quantised values.
 pub const RECORD_TAIL_BYTES: usize = 256;
 /// A record's stride is a multiple of this.
-pub const RECORD_ALIGN: usize = 1024;
+pub const RECORD_ALIGN: usize = 2048;
 /// Scratch bytes behind the records, for each row of a block and each array column.
 pub const PAD_BYTES_PER_ROW: usize = 128;
 
 /// m is a multiple of this: one row tile of a multiply-accumulate block.
 const M_MULTIPLE: usize = 16;
 /// Consecutive rows of a block that go to one compute row.
-const ROW_GROUP: usize = 8;
+pub const ROW_GROUP: usize = 16;
 const BF16_BYTES: usize = 2;
 
 /// A projection and its sequence length. Valid by construction.
