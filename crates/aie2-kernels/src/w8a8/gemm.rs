@@ -4,10 +4,13 @@
 //! never idles. Accumulators live in memory (the whole output of a core is 32 KiB), so a block also loads and stores its 4 tiles of C:
 //!
 //! ```text
-//! per body   vec 64 vmac | lda 32 A + 32 C | ldb 64 B | st 32 C        (every load slot is used: ResMII = 64)
+//! per body   vec 64 vmac | lda 32 A + 32 C | ldb 52 B | st 32 C        (vec and lda are full: ResMII = 64)
 //! cycle t    even: lda A, ldb B, st C      odd: lda C, ldb B           (C is never loaded and stored in one bundle: one bank)
 //! X computes in t = 9..41 while Y's tiles are exchanged, Y in 41..73 while X's are.
 //! ```
+//!
+//! Y starts with the tiles of B that X used last, so 12 of 64 cycles leave the bank of B to the DMA that fills its other buffer; without them every
+//! line of the DMA would stall the core.
 //!
 //! An accumulator is exchanged without a bubble: its quarter is stored from 5 cycles after the last `vmac`, and the next tile's quarter, loaded
 //! 5 cycles before that store, lands 2 cycles after it. The loop therefore reads registers whose next value is already in flight, on purpose.
@@ -15,7 +18,7 @@
 //! The loop never drains inside a pass. Between the chunks of k it switches buffers in copies of the body that carry the lock operations in
 //! slots the body leaves free: [`Copy::Last`] acquires the next chunk and turns the pointers, [`Copy::Resumed`] releases the previous one.
 //!
-//! Registers: x0, x1 A tile 0; x2 A tile 1; x3, x4 B; cm0..3 X; cm4..7 Y; p0 A; p1 B; p2 C to load; p3 C to store.
+//! Registers: x0, x1 A tile 0; x2 A tile 1; x3 .. x10 B; cm0..3 X; cm4..7 Y; p0 A; p1 B; p2 C to load; p3 C to store.
 
 use aie2_codegen::{CodegenError, Guards, Label, MemRef, Operand, Piece, RawInsn, Stage, Timed, Variant};
 
@@ -25,15 +28,65 @@ use super::l1::space;
 pub const II: u32 = 64;
 /// `vmac` in one body.
 pub const VMAC_PER_II: u32 = 64;
-/// Bytes of A, B and C that one body consumes, B twice over.
+/// Bytes of A, B and C that one body consumes.
 pub const BODY_BYTES: u32 = 1024;
+/// Step of A from the last tile of a body to the first of the next.
+pub const A_STEP_BYTES: i64 = 512 - 288;
+/// Step of B from the last tile of a body back to the first of its column pair.
+pub const B_BACK_BYTES: i64 = -608;
+/// Step of B from the last tile of X back to the first of its column pair.
+pub const B_BACK_X_BYTES: i64 = 32 - 1024;
 /// Steps of k (of 8) in one block.
 const STEPS: u32 = 8;
+/// Y begins with the steps of k from here on, whose tiles of B the registers still hold from X.
+const K_REUSED: u32 = 5;
+
+/// When the halves of a tile of B are loaded, and where to.
+#[derive(Clone, Copy)]
+struct BTile {
+    low: i32,
+    high: i32,
+    x: u32,
+}
+
+/// Loads of B, spread so that every fifth or sixth cycle leaves their bank to the DMA. X: k = 0..8, Y: k = 0..5, two tiles each. A tile lands
+/// before its first use and after the last use of what its register held; the checker proves both.
+const B_TILES: [[BTile; 2]; 13] = {
+    const fn tile(low: i32, high: i32, x: u32) -> BTile {
+        BTile { low, high, x }
+    }
+    [
+        [tile(-6, -4, 3), tile(-3, -2, 4)],
+        [tile(-1, 0, 5), tile(2, 3, 6)],
+        [tile(4, 5, 3), tile(7, 8, 4)],
+        [tile(9, 10, 5), tile(12, 13, 3)],
+        [tile(14, 15, 4), tile(16, 18, 5)],
+        [tile(19, 20, 3), tile(21, 23, 4)],
+        [tile(24, 25, 5), tile(26, 28, 6)],
+        [tile(29, 30, 7), tile(31, 32, 8)],
+        [tile(34, 35, 9), tile(36, 37, 3)],
+        [tile(39, 40, 4), tile(41, 42, 5)],
+        [tile(44, 45, 6), tile(46, 47, 7)],
+        [tile(48, 50, 8), tile(51, 52, 9)],
+        [tile(53, 55, 10), tile(56, 57, 6)],
+    ]
+};
+
+/// The tile of B for a block's step of k and column tile s.
+const fn b_tile(block: u32, k: u32, s: usize) -> BTile {
+    let row = if block == 1 && k < K_REUSED { STEPS + k } else { k };
+    B_TILES[row as usize][s]
+}
+
+/// The k of a block's step: X ascends, Y begins where the registers are full.
+const fn k_of(block: u32, step: u32) -> u32 {
+    if block == 0 { step } else { (step + K_REUSED) % STEPS }
+}
 
 /// Registers that hold nothing when the loop is entered and nothing of use when it is left.
-pub const OWN_REGISTERS: [&str; 19] = [
-    "x0", "x1", "x2", "x3", "x4", "cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6", "cm7", "r4", "r7", "r10", "p3",
-    "m2", "m3",
+pub const OWN_REGISTERS: [&str; 25] = [
+    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6",
+    "cm7", "r4", "r7", "r10", "p3", "m2", "m3",
 ];
 
 /// Scalar registers the loop relies on; the program sets them before the first body.
@@ -44,8 +97,10 @@ pub mod regs {
     pub const ACQUIRE_ONE: &str = "r1";
     /// +1: release one.
     pub const RELEASE_ONE: &str = "r2";
-    /// 32: the plain step of A and B.
-    pub const STEP: &str = "r6";
+    /// Step of A after a body.
+    pub const A_STEP: &str = "r6";
+    /// Step of B to the next column pair.
+    pub const B_STEP: &str = "r3";
     /// Step of A after the last body of a column pair: back to the start of the chunk.
     pub const A_REWIND: &str = "r5";
     /// Step of B after a body: back to the start of the column pair.
@@ -122,25 +177,33 @@ fn body() -> Result<(Timed, Variant), CodegenError> {
             at(base - 27 + 2 * i as i32, Some(space::C_LOAD), text)?;
         }
         for step in 0..STEPS {
-            let k = block * STEPS + step;
-            let (t, a0) = (4 * k as i32, k % 2);
-            let last_of_block = step == STEPS - 1;
+            let (k, turn) = (k_of(block, step), block * STEPS + step);
+            let (t, a0) = (4 * turn as i32, turn % 2);
             // A[r, k]: 4x8 codes, 32 bytes
-            let a_step = if last_of_block && block == 1 { "m3" } else { "#32" };
-            at(t, Some(space::A), format!("vlda wl{a0}, [p0], #32"))?;
-            at(t + 2, Some(space::A), format!("vlda wl2, [p0], {a_step}"))?;
-            // B[k, s]: 8x8 codes, 64 bytes; X and Y read the same 1 KiB
-            let b_step = match (last_of_block, block) {
-                (false, _) => "#32",
-                (true, 0) => "m1",
-                (true, _) => "m2",
+            let next = match (block, k) {
+                (0, 7) => format!("#{}", 32 + 64 * K_REUSED),
+                (1, 7) => "#-480".to_owned(),
+                (1, 4) => "m3".to_owned(),
+                _ => "#32".to_owned(),
             };
-            at(t, Some(space::B), "vldb wl3, [p1], #32".into())?;
-            at(t + 1, Some(space::B), "vldb wh3, [p1], #32".into())?;
-            at(t + 2, Some(space::B), "vldb wl4, [p1], #32".into())?;
-            at(t + 3, Some(space::B), format!("vldb wh4, [p1], {b_step}"))?;
+            at(t, Some(space::A), format!("vlda wl{a0}, [p0], #32"))?;
+            at(t + 2, Some(space::A), format!("vlda wl2, [p0], {next}"))?;
+            // B[k, s]: 8x8 codes, 64 bytes, unless the registers still hold it
+            if block == 0 || k < K_REUSED {
+                for s in 0..2 {
+                    let BTile { low, high, x } = b_tile(block, k, s);
+                    let next = match (block, k, s) {
+                        (0, 7, 1) => "m1",
+                        (1, 4, 1) => "m2",
+                        _ => "#32",
+                    };
+                    at(low, Some(space::B), format!("vldb wl{x}, [p1], #32"))?;
+                    at(high, Some(space::B), format!("vldb wh{x}, [p1], {next}"))?;
+                }
+            }
             // C[r, s] += A[r, k] · B[k, s]
-            for (i, (a, b)) in [(a0, 3), (2, 3), (a0, 4), (2, 4)].into_iter().enumerate() {
+            let (b0, b1) = (b_tile(block, k, 0).x, b_tile(block, k, 1).x);
+            for (i, (a, b)) in [(a0, b0), (2, b0), (a0, b1), (2, b1)].into_iter().enumerate() {
                 let (acc, config) = (first + i as u32, regs::CONFIG);
                 at(t + 9 + i as i32, None, format!("vmac cm{acc}, cm{acc}, x{a}, x{b}, {config}"))?;
             }
@@ -158,14 +221,14 @@ fn body() -> Result<(Timed, Variant), CodegenError> {
 fn bookkeeping(copy: Copy, locks: ChunkLocks, labels: Labels) -> Result<Vec<(usize, RawInsn)>, CodegenError> {
     use regs::*;
     let plain = |text: String| RawInsn::new(&text, &[]);
-    // What these locks guard is the other buffer of the ring: its first load comes 14 bundles after the later acquire, its last one 16 bundles
+    // What these locks guard is the other buffer of the ring: its first load comes 8 bundles after the later acquire, its last one 16 bundles
     // before the earlier release. The loads beside a lock instruction belong to a buffer that is held.
     let lock = |text: String| Ok::<_, CodegenError>(plain(text)?.guards(Guards::Spaces(Vec::new())));
     let mut ops = vec![
         // r27 counts the bodies of a column pair; at its end A rewinds to the chunk and B moves on instead of rewinding.
         (10, plain("add r27, r27, #-1".into())?),
-        (11, plain(format!("sel.eqz r4, {A_REWIND}, {STEP}, r27"))?),
-        (12, plain(format!("sel.eqz r7, {STEP}, {B_REWIND}, r27"))?),
+        (11, plain(format!("sel.eqz r4, {A_REWIND}, {A_STEP}, r27"))?),
+        (12, plain(format!("sel.eqz r7, {B_STEP}, {B_REWIND}, r27"))?),
         (13, plain(format!("sel.eqz r27, {BODIES}, r27, r27"))?),
         (30, plain("mov r10, p2".into())?),
         (41, plain("mov p3, r10".into())?),

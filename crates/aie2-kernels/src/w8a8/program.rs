@@ -122,6 +122,7 @@ impl CoreProgram {
         a.raw("drain", gemm.drain());
         self.release(&mut a, self.locks.a_empty, space::A.space);
         self.release(&mut a, self.locks.b_empty, space::B.space);
+        self.align_b_pointer(&mut a);
         let scale = a.label("scale_outputs");
         a.bind(scale);
         epilogue.emit(&mut a);
@@ -147,7 +148,6 @@ impl CoreProgram {
         a.imm(regs::CONFIG.into(), i64::from(fixed::INT8_4X8X8));
         a.imm(regs::ACQUIRE_ONE.into(), -1);
         a.imm(regs::RELEASE_ONE.into(), 1);
-        a.imm(regs::STEP.into(), 32);
         a.imm(fixed::INT32_ADD.into(), 0);
         a.imm(fixed::OUT.into(), i64::from(self.l1().out()));
         a.imm(fixed::B_POINTER.into(), i64::from(self.l1().b()));
@@ -165,22 +165,23 @@ impl CoreProgram {
 
     fn set_up_pass(&self, a: &mut Asm) {
         let (m, l1) = (i64::from(self.m), self.l1());
-        let (chunk, body) = (i64::from(l1.a_bytes()), i64::from(gemm::BODY_BYTES));
-        let unit = i64::from(B_UNIT_BYTES);
-        let step = 32;
+        let (chunk, unit) = (i64::from(l1.a_bytes()), i64::from(B_UNIT_BYTES));
+        let (a_step, b_step) = (gemm::A_STEP_BYTES, gemm::B_BACK_BYTES + i64::from(gemm::BODY_BYTES));
         for (register, value) in [
-            (regs::A_REWIND, step - chunk),
-            (regs::B_REWIND, step - body),
-            ("m1", step - body),
+            (regs::A_STEP, a_step),
+            (regs::A_REWIND, a_step - chunk),
+            (regs::B_STEP, b_step),
+            (regs::B_REWIND, gemm::B_BACK_BYTES),
+            ("m1", gemm::B_BACK_X_BYTES),
             (regs::BODIES, m / 16),
             ("r27", m / 16),
             (regs::C_START, i64::from(l1.c())),
             ("p2", i64::from(l1.c())),
             ("p0", i64::from(l1.a())),
             // the other buffer lies right behind the first, or a chunk before the second
-            (regs::A_SWITCH, step),
-            (regs::A_SWITCH_SUM, 2 * step - 2 * chunk),
-            (regs::B_SWITCH_SUM, 2 * step - 2 * unit),
+            (regs::A_SWITCH, a_step),
+            (regs::A_SWITCH_SUM, 2 * a_step - 2 * chunk),
+            (regs::B_SWITCH_SUM, 2 * b_step - 2 * unit),
             (regs::STEADY_TRIPS, m / 4 - 2),
             (regs::CHUNKS_LEFT, i64::from(self.k / 64) - 1),
         ] {
@@ -192,8 +193,17 @@ impl CoreProgram {
         a.mov(bit, fixed::B_POINTER.into());
         a.i("and {}, {}, {}", &[bit, bit, t]);
         a.add(bit, bit, bit);
-        a.imm(t, step);
+        a.imm(t, b_step);
         a.i("sub {}, {}, {}", &[regs::B_SWITCH.into(), t, bit]);
+    }
+
+    /// The last body of a pass has begun to load a next one: back to the start of the unit of B.
+    fn align_b_pointer(&self, a: &mut Asm) {
+        let (address, mask) = (a.r(), a.r());
+        a.imm(mask, -i64::from(B_UNIT_BYTES));
+        a.mov(address, fixed::B_POINTER.into());
+        a.i("and {}, {}, {}", &[address, address, mask]);
+        a.mov(fixed::B_POINTER.into(), address);
     }
 
     /// Gives back the chunk of A that is held and lets the rest of its column pass.

@@ -102,7 +102,7 @@ pub struct Channel {
     /// Egress buffer of an MM2S channel.
     pub egress: VecDeque<Egress>,
     /// Bank arbitrations lost in a row.
-    pub losses: u64,
+    pub urgent: bool,
     /// Tasks started since configuration.
     pub tasks_started: u64,
     /// Cycle the task in front of the fetched one began to move data.
@@ -139,7 +139,7 @@ impl Channel {
             ends: VecDeque::with_capacity(8),
             last_end_at: 0,
             egress: VecDeque::with_capacity(32),
-            losses: 0,
+            urgent: false,
             tasks_started: 0,
             previous_move_at: 0,
             ddr_next_milli: 0,
@@ -164,7 +164,7 @@ impl Channel {
         self.phase = Phase::Idle;
         self.ends.clear();
         self.egress.clear();
-        self.losses = 0;
+        self.urgent = false;
         self.busy_since = None;
         self.epoch += 1;
     }

@@ -388,6 +388,7 @@ impl Fabric {
             *w = flow.look(tap.receiver, i as u64);
         }
         let addr = run.addr.unwrap_or(0);
+        self.channels[0][c].urgent = here + self.timing.dma_urgent_words >= self.timing.s2mm_ingress_words;
         match self.access(DIR, c, addr, &mut words[..run.words as usize])? {
             Access::Done => {}
             Access::Retry => return Ok(now + 1),
@@ -470,6 +471,7 @@ impl Fabric {
         }
         let mut words = [Word { data: 0, valid: 0xf, last: false }; 4];
         if let Some(addr) = run.addr {
+            ch.urgent = ch.egress.len() <= self.timing.dma_urgent_words as usize;
             match self.access(DIR, c, addr, &mut words[..n])? {
                 Access::Done => {}
                 Access::Retry => return Ok(now + 1),
@@ -569,14 +571,11 @@ impl Fabric {
         if addr + 4 * words.len() as u64 > CORE_MEM_BYTES as u64 {
             return Err(self.dma_address_fault(dir, c, addr, "beyond the 64 KiB of the tile"));
         }
-        let patience = self.timing.dma_bank_patience;
         let ch = &mut self.channels[dir_ix(dir)][c];
         let (tile, core) = (ch.tile, index::core(ch.id.tile));
         let bank = physical_banks(addr as u32, 4);
-        let urgent = ch.losses >= patience;
         let core_uses_it = self.core_banks[core].at(self.now) & bank != 0;
-        if core_uses_it && !urgent {
-            ch.losses += 1;
+        if core_uses_it && !ch.urgent {
             return Ok(Access::Retry);
         }
         if !self.take_banks(tile, bank.into()) {
@@ -585,7 +584,6 @@ impl Fabric {
         if core_uses_it {
             self.core_penalty[core] += 1;
         }
-        self.channels[dir_ix(dir)][c].losses = 0;
         transfer(&mut self.core_mem[core], dir, addr as usize, words);
         Ok(Access::Done)
     }
