@@ -99,14 +99,16 @@ fn heights(n: usize, edges: &[Edge], ii: i32) -> Vec<i32> {
 }
 
 /// Attempts with differently perturbed priorities.
-const ATTEMPTS: u64 = 64;
+pub(crate) const THOROUGH: u64 = 64;
+/// The same where a longer interval will do.
+pub(crate) const QUICK: u64 = 3;
 
 /// A schedule at exactly this `ii`, or the operation at which the last attempt ran out of budget.
-pub(crate) fn schedule(ops: &[&Info], edges: &[Edge], ii: i32) -> Result<Modulo, usize> {
+pub(crate) fn schedule(ops: &[&Info], edges: &[Edge], ii: i32, attempts: u64) -> Result<Modulo, usize> {
     let n = ops.len();
     let base = heights(n, edges, ii);
     let mut stuck = 0;
-    for attempt in 0..ATTEMPTS {
+    for attempt in 0..attempts {
         // 0: heights, program order between equals. 1: program order. Others: heights disturbed by a few cycles.
         let mut noise = attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let priority: Vec<(i32, usize)> = (0..n)

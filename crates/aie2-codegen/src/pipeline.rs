@@ -63,7 +63,11 @@ pub(crate) fn plan(cx: &Context<'_>, _region: usize, pipe: usize) -> Result<Plan
         return Err(missed(limit as u32, bound));
     }
     let mut stuck = 0;
-    let schedule = (mii..=limit).find_map(|ii| modulo::schedule(&infos, &edges, ii).map_err(|at| stuck = at).ok());
+    // A declared interval is what the author wants, not an upper bound: no time is spent on shorter ones. Without one, a quick look at each
+    // interval finds a good one; a thorough look at too short ones would cost most of the compile time.
+    let (first, attempts) = if ir.ii.is_some() { (limit, modulo::THOROUGH) } else { (mii, modulo::QUICK) };
+    let schedule =
+        (first..=limit).find_map(|ii| modulo::schedule(&infos, &edges, ii, attempts).map_err(|at| stuck = at).ok());
     let Some(mut schedule) = schedule else {
         let at = infos.get(stuck).map_or_else(String::new, |i| i.insn.to_string());
         return Err(missed(limit as u32, format!("no schedule found; stuck at `{at}`")));

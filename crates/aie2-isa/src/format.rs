@@ -1,5 +1,7 @@
 //! Bundle formats: which slots share a bundle, and where each slot word lies.
 
+use std::sync::LazyLock;
+
 use crate::formats::FORMATS;
 use crate::slot::Slot;
 
@@ -55,6 +57,14 @@ pub(crate) const fn format(
     Format { name, bytes, mask, value, dontcare, slots, set }
 }
 
+/// Even bundle lengths from 0 to 16 bytes.
+const LENGTHS: usize = 9;
+
+fn search(set: u8, bytes: usize) -> Option<&'static Format> {
+    let fits = |f: &&Format| f.set & set == set && f.bytes as usize >= bytes;
+    FORMATS.iter().filter(fits).min_by_key(|f| (f.bytes, f.slots.len()))
+}
+
 impl Format {
     /// Every format, shortest first.
     pub fn all() -> &'static [Format] {
@@ -78,8 +88,10 @@ impl Format {
 
     /// The smallest format that has all slots of `set` and at least `bytes` bytes; of equally long ones that with fewest slots.
     pub(crate) fn smallest(set: u8, bytes: usize) -> Option<&'static Format> {
-        let fits = |f: &&Format| f.set & set == set && f.bytes as usize >= bytes;
-        FORMATS.iter().filter(fits).min_by_key(|f| (f.bytes, f.slots.len()))
+        // A compiler asks for every bundle, several times: the answers for all sets and lengths are made once.
+        static TABLE: LazyLock<Vec<[Option<&'static Format>; LENGTHS]>> =
+            LazyLock::new(|| (0..=u8::MAX).map(|set| std::array::from_fn(|halves| search(set, 2 * halves))).collect());
+        TABLE[usize::from(set)].get(bytes.div_ceil(2)).copied().flatten()
     }
 
     /// Length of the bundle that starts with this byte.

@@ -26,6 +26,16 @@ pub enum KernelError {
         /// Bytes there are.
         limit: usize,
     },
+    /// A loop with pinned issue times is not what its kernel declares.
+    #[error("loop {name}: declared II {declared}, reached {reached}")]
+    LoopMissed {
+        /// The loop.
+        name: &'static str,
+        /// Bundles per iteration promised.
+        declared: u32,
+        /// Bundles per iteration in the program.
+        reached: u32,
+    },
     /// A core program does not schedule, allocate, fit or check.
     #[error("core program: {0}")]
     Codegen(#[from] aie2_codegen::CodegenError),

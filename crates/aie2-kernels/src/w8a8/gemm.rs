@@ -24,6 +24,8 @@ use aie2_codegen::{CodegenError, Guards, Label, MemRef, Operand, Piece, RawInsn,
 
 use super::l1::space;
 
+/// Name in reports.
+pub const NAME: &str = "gemm";
 /// Bundles in one body: the declared initiation interval.
 pub const II: u32 = 64;
 /// `vmac` in one body.
@@ -162,7 +164,7 @@ const STAGES: [Stage; 3] = [Stage::On; 3];
 
 /// The dataflow of one body, and a body that does nothing. Times are relative to its first load of A; negative ones overlap the body before.
 fn body() -> Result<(Timed, Variant), CodegenError> {
-    let mut body = Timed::new("gemm", II);
+    let mut body = Timed::new(NAME, II);
     let mut all = Vec::new();
     let mut at = |time: i32, mem: Option<MemRef>, text: String| -> Result<(), CodegenError> {
         let raw = RawInsn::new(&text, &[])?;

@@ -6,7 +6,7 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
-//! | scale | `scale` | 84 for 4 tiles of 4x8 | vector slot (68), accumulators |
+//! | scale | `scale` | 160 for 4 tiles of 4x8 | accumulators: values of one tile wait for those of the tile before |
 
 mod array;
 mod epilogue;
@@ -16,9 +16,10 @@ mod program;
 mod quantise;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::thread;
 
 use aie2_array::TileKind;
+use aie2_codegen::Program;
 use npu_container::{pdi, txn};
 use npu_package::layout::{QkvPanels, QkvShape};
 
@@ -64,28 +65,67 @@ impl QkvProjection {
         }
     }
 
-    /// Compiles programs, configuration and runtime stream.
+    /// Compiles program, configuration and runtime stream.
     ///
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
-        let array = array::Array::new(self.shape.m() as u32, 2 * self.shape.panels().hidden() as u32)?;
-        let locks = array.locks();
-        let program = self.core(locks).compile()?;
+        self.link(self.array()?, &self.program()?.compile()?)
+    }
+
+    /// Compiles several instances. Those that differ in the runtime stream alone share one program; different ones are compiled side by side.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_all(instances: &[Self]) -> Result<Vec<Compiled>, KernelError> {
+        let wanted = instances.iter().map(Self::program).collect::<Result<Vec<_>, _>>()?;
+        let mut distinct = wanted.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let compiled = thread::scope(|scope| {
+            let workers: Vec<_> = distinct.iter().map(|program| scope.spawn(|| program.compile())).collect();
+            // PANIC: a worker only compiles; its own panic is this crate's bug and is passed on.
+            workers
+                .into_iter()
+                .map(|worker| worker.join().expect("a compiler thread panicked"))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        let program = |wanted| &compiled[distinct.binary_search(wanted).expect("every wanted program was compiled")];
+        instances
+            .iter()
+            .zip(&wanted)
+            .map(|(instance, wanted)| instance.link(instance.array()?, program(wanted)))
+            .collect()
+    }
+
+    fn array(&self) -> Result<array::Array, KernelError> {
+        Ok(array::Array::new(self.shape.m() as u32, 2 * self.shape.panels().hidden() as u32)?)
+    }
+
+    fn program(&self) -> Result<program::CoreProgram, KernelError> {
+        Ok(self.core(self.array()?.locks()))
+    }
+
+    fn link(&self, array: array::Array, program: &Program) -> Result<Compiled, KernelError> {
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
-        let usage = usage(&configuration);
-        let binary = CoreBinary::from(&program);
+        let mut binary = CoreBinary::from(program);
+        // The pinned loop reports what it issues; what it promises stands in its module.
+        for l in binary.loops.iter_mut().filter(|l| l.name == gemm::NAME) {
+            l.ii_declared = gemm::II;
+            if (l.ii_reached, l.vmac_per_ii) != (gemm::II, gemm::VMAC_PER_II) {
+                return Err(KernelError::LoopMissed { name: gemm::NAME, declared: gemm::II, reached: l.ii_reached });
+            }
+        }
         let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
-        let cores: BTreeMap<_, _> = tiles.map(|tile| (tile, binary.clone())).collect();
         Ok(Compiled {
             kernel: NAME,
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores,
+            cores: tiles.map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
-            usage,
+            usage: usage(&configuration),
             listing: program.listing(),
         })
     }

@@ -38,7 +38,7 @@ pub mod fixed {
 }
 
 /// Locks of the three rings as the core numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Locks {
     /// Full buffers of A.
     pub a_full: u8,
@@ -55,7 +55,7 @@ pub struct Locks {
 }
 
 /// What the program depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CoreProgram {
     /// Row length K.
     pub k: u32,
@@ -83,7 +83,7 @@ impl CoreProgram {
     pub fn compile(&self) -> Result<Program, CodegenError> {
         let mut a = Asm::new();
         let resumed = a.label("resumed");
-        let steady = a.zol_labels("gemm");
+        let steady = a.zol_labels(gemm::NAME);
         let chunk_locks = ChunkLocks {
             a_full: self.locks.a_full,
             a_empty: self.locks.a_empty,
@@ -117,7 +117,7 @@ impl CoreProgram {
         }
         a.raw("fill", gemm.fill());
         a.raw("first", first);
-        a.zol_body("gemm", steady, body);
+        a.zol_body(gemm::NAME, steady, body);
         a.raw("last", last);
         a.raw("drain", gemm.drain());
         self.release(&mut a, self.locks.a_empty, space::A.space);

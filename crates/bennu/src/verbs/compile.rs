@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aie2_kernels::w8a8::{self, QkvProjection};
+use aie2_kernels::w8a8::QkvProjection;
 use aie2_kernels::{Compiled, KernelError};
 use clap::ValueEnum;
 use gemma::{Checkpoint, ModelDims, Watch};
@@ -96,13 +96,16 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let mut lengths = args.seq.clone();
     lengths.sort_unstable();
     lengths.dedup();
-    for seq in lengths {
+    let projections = lengths
+        .iter()
+        .map(|&seq| QkvProjection::new(seq, dims.hidden, n_q, n_kv, n_kv))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(kernel)?;
+    for (projection, compiled) in projections.iter().zip(QkvProjection::compile_all(&projections).map_err(kernel)?) {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }
-        let projection = QkvProjection::new(seq, dims.hidden, n_q, n_kv, n_kv).map_err(kernel)?;
-        let compiled = projection.compile().map_err(kernel)?;
-        kernels.push(write_kernel(&mut writer, &compiled, &projection, args.numerics)?);
+        kernels.push(write_kernel(&mut writer, &compiled, projection, args.numerics)?);
     }
     let manifest = Manifest {
         format_version: npu_package::FORMAT_VERSION,
