@@ -43,6 +43,14 @@ pub struct Line {
     pub lands: Vec<String>,
 }
 
+impl Line {
+    /// Whether the bundle belongs to the loop of this name: its prologue, steady part, epilogue, or the wait in front of it.
+    #[must_use]
+    pub fn is_of_loop(&self, name: &str) -> bool {
+        self.place.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+}
+
 /// A compiled and checked program of one core.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -68,16 +76,27 @@ impl Program {
     /// The schedule as a table: address, place, one column per slot, and the results that land.
     #[must_use]
     pub fn listing(&self) -> String {
+        self.table(|_| true, |_| true)
+    }
+
+    /// The same of one loop, or of all that share the name. Without such a loop, the head of the table.
+    #[must_use]
+    pub fn listing_of_loop(&self, name: &str) -> String {
+        self.table(|line| line.is_of_loop(name), |report| report.name == name)
+    }
+
+    fn table(&self, shows_line: impl Fn(&Line) -> bool, shows_loop: impl Fn(&LoopReport) -> bool) -> String {
         const SLOTS: [Slot; 6] = [Slot::Lda, Slot::Ldb, Slot::St, Slot::Alu, Slot::Mv, Slot::Vec];
         let text = |line: &Line, slot: Slot| -> String {
             let insn =
                 line.bundle.get(slot).or_else(|| if slot == Slot::Alu { line.bundle.get(Slot::Lng) } else { None });
             insn.map_or_else(String::new, ToString::to_string)
         };
+        let lines: Vec<&Line> = self.lines.iter().filter(|line| shows_line(line)).collect();
         let width =
-            |slot: Slot| self.lines.iter().map(|l| text(l, slot).len()).max().unwrap_or(0).max(slot.to_string().len());
+            |slot: Slot| lines.iter().map(|l| text(l, slot).len()).max().unwrap_or(0).max(slot.to_string().len());
         let widths: Vec<usize> = SLOTS.iter().map(|s| width(*s)).collect();
-        let places = self.lines.iter().map(|l| l.place.len()).max().unwrap_or(0).max(5);
+        let places = lines.iter().map(|l| l.place.len()).max().unwrap_or(0).max(5);
         let mut labels: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
         for (name, pc) in &self.symbols {
             labels.entry(*pc).or_default().push(name);
@@ -89,7 +108,7 @@ impl Program {
             let _ = write!(out, " | {name:w$}");
         }
         out.push_str(" | lands\n");
-        for line in &self.lines {
+        for line in lines {
             for name in labels.get(&line.pc).into_iter().flatten() {
                 let _ = writeln!(out, "{name}:");
             }
@@ -100,7 +119,7 @@ impl Program {
             }
             let _ = writeln!(out, " | {}", line.lands.join(" "));
         }
-        for l in &self.loops {
+        for l in self.loops.iter().filter(|report| shows_loop(report)) {
             let declared = l.ii_declared.map_or_else(|| "-".to_owned(), |d| d.to_string());
             let _ = writeln!(
                 out,

@@ -5,8 +5,12 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub mod w8a8;
+
+/// Names of all kernels.
+pub const KERNELS: [&str; 1] = [w8a8::NAME];
 
 /// Why a kernel cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,8 @@ pub struct CoreBinary {
     pub bundles: usize,
     /// Pipelined loops.
     pub loops: Vec<Loop>,
+    /// Bundles with their places, and the tables of them. Shared by the cores that run it.
+    pub schedule: Arc<aie2_codegen::Program>,
 }
 
 /// A software-pipelined loop.
@@ -113,6 +119,7 @@ impl From<&aie2_codegen::Program> for CoreBinary {
                     vmac_per_ii: l.vmac_per_ii,
                 })
                 .collect(),
+            schedule: Arc::new(program.clone()),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod disasm;
 mod failure;
 mod format;
+mod model;
 mod progress;
 mod report;
 mod verbs;

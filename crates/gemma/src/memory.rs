@@ -6,7 +6,7 @@
 //! ```text
 //! L1  per compute tile   A ring 2 × m×64    B ring 2 × 4096    C ring 2 × 1024    scales m×32 and a table
 //!                        int32 accumulators m×64, or one token of x while it is quantised
-//! L2  per memory tile    A ring 2 × m×256   B ring 8 × 4096    C ring 4 rows × 2 × 1024
+//! L2  per memory tile    A ring 2 × m×256   B ring 8 × 4096    C ring 4 rows × 2 × 2048
 //! DDR                    x bf16 [S][K]      packed weights     q, k, v bf16       scratch of the quantised x
 //! ```
 
@@ -23,6 +23,8 @@ const COMPUTE_TILES: u64 = 16;
 const MEMORY_TILES: u64 = 4;
 /// Bytes of one output buffer: 8 rows of 64 bf16.
 const C_BUFFER_BYTES: u64 = 1024;
+/// Bytes of one output buffer of a memory tile: a core's turn in the join is two of its own buffers.
+const JOIN_BUFFER_BYTES: u64 = 2 * C_BUFFER_BYTES;
 
 /// One named part of a tier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -104,7 +106,7 @@ impl NpuMemory {
             vec![
                 part("activations (A), 2 buffers", 2 * m * 256),
                 part("weights (B), 8 buffers", 8 * unit),
-                part("output (C), 2 buffers for each core row", 4 * 2 * C_BUFFER_BYTES),
+                part("output (C), 2 buffers for each core row", 4 * 2 * JOIN_BUFFER_BYTES),
             ],
         );
         let weights = shape.weights_bytes() as u64;
@@ -144,7 +146,7 @@ mod tests {
         let memory = of_27b(512);
         assert_eq!([memory.blocks, memory.rows_per_core], [1, 128]);
         assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 2048 + 4096 + 1088 + 32_768);
-        assert_eq!(memory.l2.bytes_per_tile, 65_536 + 32_768 + 8192);
+        assert_eq!(memory.l2.bytes_per_tile, 65_536 + 32_768 + 16_384);
         // 4 columns x 32 passes x (84 + 1) units of 4096 bytes.
         assert_eq!(memory.ddr.parts[1].bytes, 44_564_480);
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use aie2_kernels::w8a8::QkvProjection;
 use aie2_kernels::{Compiled, KernelError};
 use clap::ValueEnum;
-use gemma::{Checkpoint, ModelDims, Watch};
+use gemma::Watch;
 use npu_container::xclbin;
 use npu_package::{
     Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Producer,
@@ -17,11 +17,10 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 use crate::format::{Columns, binary_bytes, grouped};
+use crate::model::{PRESET, dims};
 use crate::progress::Progress;
 use crate::report::Report;
 
-/// The preset that needs no checkpoint.
-const PRESET: &str = "gemma3-27b";
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
 /// Instance name in xclbins: XRT knows the kernel as `name:instance`.
@@ -117,13 +116,6 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     };
     let manifest = writer.finish(manifest).map_err(package)?;
     Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest }))
-}
-
-fn dims(model: &str) -> Result<ModelDims, Failure> {
-    if model == PRESET {
-        return Ok(ModelDims::gemma3_27b());
-    }
-    Ok(Checkpoint::open(model.as_ref())?.config.dims)
 }
 
 fn kernel(error: KernelError) -> Failure {

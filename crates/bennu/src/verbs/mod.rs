@@ -5,6 +5,7 @@ mod disasm;
 mod inspect;
 mod pack;
 mod quantize;
+mod schedule;
 
 use clap::Subcommand;
 
@@ -22,6 +23,8 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Show the bundles of a kernel's core program, slot by slot
+    Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
     Disasm(disasm::Args),
 }
@@ -34,6 +37,7 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }
     }
