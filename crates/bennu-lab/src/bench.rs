@@ -100,6 +100,13 @@ fn document(kernel: &Kernel, row: &Row, report: &RunReport, times: serde_json::M
     fields.insert("bound".into(), json!(bound));
     fields.insert("time_ms".into(), Value::Object(times));
     fields.insert("modelled".into(), json!(true));
+    let traffic: Vec<Value> = report
+        .arguments
+        .iter()
+        .zip(&kernel.args)
+        .map(|(t, arg)| json!({ "name": arg.name, "bytes": arg.bytes, "read": t.read_bytes, "written": t.written_bytes }))
+        .collect();
+    fields.insert("ddr_by_argument".into(), Value::Array(traffic));
     fields.insert("shim_channels".into(), serde_json::to_value(&channels)?);
     fields.insert("cores_waiting_for_locks".into(), json!(waiting));
     fields.insert("vmac_per_core_cycle".into(), json!(vmacs as f64 / (cycles * report.cores.len().max(1) as f64)));
@@ -117,6 +124,10 @@ fn table(document: &Value) -> String {
     let percent = |key: &str| format!("{:.1} %", document[key].as_f64().unwrap_or(f64::NAN) * 1e2);
     line("core cycles with a vmac", percent("vmac_per_core_cycle"));
     line("core cycles waiting for locks", percent("cores_waiting_for_locks"));
+    for arg in document["ddr_by_argument"].as_array().into_iter().flatten() {
+        let name = format!("DDR traffic of {}, {} bytes", arg["name"].as_str().unwrap_or_default(), arg["bytes"]);
+        line(&name, format!("{} read, {} written", arg["read"], arg["written"]));
+    }
     for channel in document["shim_channels"].as_array().into_iter().flatten() {
         let rate = channel["bytes_per_cycle"].as_f64().unwrap_or(f64::NAN);
         line(

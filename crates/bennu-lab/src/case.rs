@@ -114,7 +114,7 @@ impl Case {
     }
 
     fn unquantised_error(&self, qkv: &[u16], rows: usize) -> Option<f64> {
-        let weights = self.unquantised.as_ref()?;
+        let weights = self.unquantised.as_ref().filter(|_| rows > 0)?;
         let (panels, seq) = (self.shape.panels(), self.shape.seq());
         let rows = rows.min(seq);
         let k = panels.hidden();

@@ -90,7 +90,7 @@ impl Row {
     /// For people.
     pub fn table(&self) -> String {
         let unquantised = self.rel_error_unquantised.map_or_else(
-            || "not compared: only the quantised weights are known".to_owned(),
+            || "not compared".to_owned(),
             |error| {
                 // The study's W8A8 row for normal weights and mild activations (gemma3 accuracy study, q/k/v, distribution A).
                 format!("{:.2} %  (accuracy study, W8A8 per row and token, q k v: 1.4 / 3.9 / 9.5 %)", error * 1e2)

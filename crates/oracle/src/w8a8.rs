@@ -4,7 +4,7 @@
 //! 1. a = max |x[s]|; i = bf16(127 / a), ties to even; q = rne(x · i). The token's scale is 1 / i, kept as two bfloat16 limbs.
 //! 2. acc = Σ q · w, exact int32.
 //! 3. v = float32(acc) by two magic numbers; v = v₁ + v₂, S = (t₁ + t₂) · s_ch = S₁ + S₂ in bfloat16 limbs.
-//! 4. y = bf16((v₁S₁ + v₂S₁) + v₁S₂ + v₂S₂), the bracket and the whole each one aligned sum of the vector unit.
+//! 4. y = bf16((v₁S₁ + v₁S₂) + v₂S₁ + v₂S₂), the bracket and the whole each one aligned sum of the vector unit.
 //!
 //! A token holding an infinity or a NaN comes out as NaN; one whose largest magnitude is below 2^-95 comes out as zero.
 
@@ -103,8 +103,8 @@ pub fn scale_output(acc: i32, token: TokenScale, channel: u16) -> u16 {
     };
     let (v1, v2) = limbs(widen_accumulator(acc));
     let (s1, s2) = limbs(mac_lane(None, &[(token.high, channel), (token.low, channel)], false));
-    let y = mac_lane(None, &[(v1, s1), (v2, s1)], false);
-    bf16_rne(mac_lane(Some(y), &[(v1, s2), (v2, s2)], false))
+    let y = mac_lane(None, &[(v1, s1), (v1, s2)], false);
+    bf16_rne(mac_lane(Some(y), &[(v2, s1), (v2, s2)], false))
 }
 
 /// The whole projection: bfloat16 outputs `[s][n]` from exact accumulators. Uses the machine's threads.

@@ -4,7 +4,7 @@
 //! acc  = h · 2^16 + l, h rounded to even                        vsrs, vups, vsub
 //! v    = ((1.5·2^39 + h·2^16) - (1.5·2^39 + 1.5·2^23)) + (1.5·2^23 + l)     magic numbers: integer addition makes the floats
 //! v    = v₁ + v₂,  S = (t₁ + t₂) · s_ch = S₁ + S₂               limbs of bfloat16
-//! y    = bf16((v₁S₁ + v₂S₁) + v₁S₂ + v₂S₂)
+//! y    = bf16((v₁S₁ + v₁S₂) + v₂S₁ + v₂S₂)
 //! ```
 //! A limb is taken off in two halves ([v₁, v₁] · [½, ½]): rounded up past a power of two, a whole one would cost the rest its last bit.
 
@@ -19,7 +19,7 @@ const TILES: u32 = 4;
 /// Column pairs of 16 outputs.
 const COLUMN_PAIRS: u32 = 4;
 /// Declared initiation interval of the body.
-pub const II: u32 = 160;
+pub const II: u32 = 88;
 
 /// bits of 1.5 · 2^23.
 const LOW_MAGIC: i64 = 0x4B40_0000;
@@ -102,7 +102,7 @@ impl Epilogue {
 
     fn tile(&self, a: &mut Asm, c: &Constants, t: Tile) {
         let int = Operand::from(fixed::INT32_ADD);
-        let acc = a.cm();
+        let Set { acc, high, s, channel, v: [v0, v1], scales } = c.sets[(t.tile % SETS) as usize];
         for quarter in 0..4u8 {
             let at = i64::from(128 * t.tile + 32 * u32::from(quarter));
             a.mi(space::C.piece(t.tile as u16), "vlda {}, [{}, {}]", &[acc.am(quarter), t.acc, at.into()]);
@@ -111,64 +111,85 @@ impl Epilogue {
             let at = i64::from(128 * t.tile) + 32 * quarter;
             a.mi(space::C.piece(t.tile as u16), "vst {}, [{}, {}]", &[c.zero, t.clear, at.into()]);
         }
-        let (h, high, low) = (a.x(), a.cm(), a.cm());
+        let h = v0;
         a.i("vsrs.s16.s32 {}, {}, {}", &[h, acc, c.sixteen]);
         a.i("vups.s32.s16 {}, {}, {}", &[high, h, c.sixteen]);
+        let low = acc;
         a.i("vsub {}, {}, {}, {}", &[low, acc, high, int]);
         a.i("vadd {}, {}, {}, {}", &[low, low, c.low_magic, int]);
-        let high = a.cm();
         a.i("vups.s32.s16 {}, {}, {}", &[high, h, c.none]);
         a.i("vadd {}, {}, {}, {}", &[high, high, c.high_magic, int]);
-        let channel = a.x();
         a.mi(space::B, "vlda {}, [{}, {}]", &[channel.lo(), t.channels, (64 * t.s).into()]);
         a.mi(space::B, "vlda {}, [{}, {}]", &[channel.hi(), t.channels, (64 * t.s + 32).into()]);
-        for half in 0..2u8 {
-            let v = a.bm();
-            a.i("vsub.f {}, {}, {}, {}", &[v, high.bm(half), c.both_magic, c.float_add]);
-            a.i("vadd.f {}, {}, {}, {}", &[v, v, low.bm(half), c.float_add]);
-            let v_limbs = self.limbs(a, c, v);
-
-            let (token, s) = (a.x(), a.bm());
+        for (half, v_limbs, s_limbs) in [(0u8, v0, scales[0]), (1, v1, scales[1])] {
+            // S = S₁ + S₂
+            let (token, s) = (s_limbs, s.bm(half));
             let at = 128 * t.r + 64 * u32::from(half);
             a.mi(space::TOKEN_SCALES, "vlda {}, [{}, {}]", &[token.lo(), t.tokens, at.into()]);
             a.mi(space::TOKEN_SCALES, "vlda {}, [{}, {}]", &[token.hi(), t.tokens, (at + 32).into()]);
             a.i("vmul.f {}, {}, {}, {}", &[s, token, channel, c.elementwise]);
-            let s1 = self.first_limb(a, s);
-            let s2 = self.rest(a, c, s, s1);
-            let s2_both = a.x();
-            a.i("vconv.bf16.fp32 {}, {}", &[s2_both.lo(), s2]);
-            a.i("vmov {}, {}", &[s2_both.hi(), s2_both.lo()]);
-
-            let y = a.bm();
-            a.i("vmul.f {}, {}, {}, {}", &[y, v_limbs, s1, c.elementwise]);
-            a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, v_limbs, s2_both, c.elementwise]);
+            twice(a, s_limbs, s);
+            a.i("vmsc.f {}, {}, {}, {}, {}", &[s, s, s_limbs, c.half, c.elementwise]);
+            a.i("vconv.bf16.fp32 {}, {}", &[s_limbs.hi(), s]);
+            // v = v₁ + v₂
+            let (v, rest) = (high.bm(half), low.bm(half));
+            a.i("vsub.f {}, {}, {}, {}", &[v, v, c.both_magic, c.float_add]);
+            a.i("vadd.f {}, {}, {}, {}", &[v, v, low.bm(half), c.float_add]);
+            twice(a, v_limbs, v);
+            a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, v, v_limbs, c.half, c.elementwise]);
+            // y = [v₁, v₁] · [S₁, S₂] + [v₂, v₂] · [S₁, S₂]
+            let y = s;
+            a.i("vmul.f {}, {}, {}, {}", &[y, v_limbs, s_limbs, c.elementwise]);
+            twice(a, v_limbs, rest);
+            a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, v_limbs, s_limbs, c.elementwise]);
             let at = i64::from(128 * t.s + 64 * t.r + 32 * u32::from(half)) - 128;
             a.mi(space::OUT, "vst.conv.bf16.fp32 {}, [{}, {}]", &[y, t.out, at.into()]);
         }
     }
+}
 
-    /// `[bf16(v), bf16(v)]`.
-    fn first_limb(&self, a: &mut Asm, v: Operand) -> Operand {
-        let x = a.x();
-        a.i("vconv.bf16.fp32 {}, {}", &[x.lo(), v]);
-        a.i("vmov {}, {}", &[x.hi(), x.lo()]);
-        x
-    }
+/// `x = [bf16(v), bf16(v)]`.
+fn twice(a: &mut Asm, x: Operand, v: Operand) {
+    a.i("vconv.bf16.fp32 {}, {}", &[x.lo(), v]);
+    a.i("vmov {}, {}", &[x.hi(), x.lo()]);
+}
 
-    /// v - v₁.
-    fn rest(&self, a: &mut Asm, c: &Constants, v: Operand, first: Operand) -> Operand {
-        let rest = a.bm();
-        a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, v, first, c.half, c.elementwise]);
-        rest
-    }
+/// Tiles under way at once: as many as the accumulators hold.
+const SETS: u32 = 2;
 
-    /// `[v₁, v₂]`.
-    fn limbs(&self, a: &mut Asm, c: &Constants, v: Operand) -> Operand {
-        let first = self.first_limb(a, v);
-        let rest = self.rest(a, c, v, first);
-        a.i("vconv.bf16.fp32 {}, {}", &[first.hi(), rest]);
-        first
+/// Registers of one tile under way.
+#[derive(Clone, Copy)]
+struct Set {
+    acc: Operand,
+    high: Operand,
+    s: Operand,
+    channel: Operand,
+    v: [Operand; 2],
+    scales: [Operand; 2],
+}
+
+impl Set {
+    fn new(a: &mut Asm, index: u32) -> Self {
+        let cm = |a: &mut Asm, n: u32| pin(a, Asm::cm, &format!("cm{}", 3 * index + n));
+        let x = |a: &mut Asm, n: u32| pin(a, Asm::x, &format!("x{}", 5 * index + n));
+        Self {
+            acc: cm(a, 0),
+            high: cm(a, 1),
+            s: cm(a, 2),
+            channel: x(a, 0),
+            v: [x(a, 1), x(a, 2)],
+            scales: [x(a, 3), x(a, 4)],
+        }
     }
+}
+
+/// A new register in a fixed place.
+fn pin(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
+    let v = new(a);
+    if let Operand::Physical(reg) = Operand::reg(name) {
+        a.pin(v, reg);
+    }
+    v
 }
 
 /// Registers of one tile in the loop's body.
@@ -193,6 +214,7 @@ struct Constants {
     none: Operand,
     elementwise: Operand,
     float_add: Operand,
+    sets: [Set; SETS as usize],
 }
 
 impl Constants {
@@ -204,28 +226,24 @@ impl Constants {
             a.i("vbcst.32 {}, {}", &[x, t]);
             x
         };
-        let pinned = |a: &mut Asm, v: Operand, name: &str| {
-            if let Operand::Physical(reg) = Operand::reg(name) {
-                a.pin(v, reg);
-            }
-        };
-        // long-lived values at one end of the file leave the rest of it whole
+        // long-lived values at one end of the file, tiles under way at the other
         let accumulator = |a: &mut Asm, bits: i64, name: &str| {
-            let (x, cm) = (splat(a, bits), a.cm());
-            pinned(a, cm, name);
+            let (x, cm) = (splat(a, bits), pin(a, Asm::cm, name));
             a.i("vmov {}, {}", &[cm.bm(0), x]);
             a.i("vmov {}, {}", &[cm.bm(1), x]);
             cm
         };
         let (low_magic, high_magic) = (accumulator(a, LOW_MAGIC, "cm8"), accumulator(a, HIGH_MAGIC, "cm7"));
-        let both_magic = a.bm();
-        pinned(a, both_magic, "bmh6");
+        let both_magic = pin(a, Asm::bm, "bmh6");
         let x = splat(a, BOTH_MAGIC);
         a.i("vmov {}, {}", &[both_magic, x]);
-        let half = a.x();
+        let half = pin(a, Asm::x, "x10");
         a.imm(t, HALF);
         a.i("vbcst.16 {}, {}", &[half, t]);
-        let zero = splat(a, 0).lo();
+        let zero = pin(a, Asm::x, "x11");
+        a.imm(t, 0);
+        a.i("vbcst.32 {}, {}", &[zero, t]);
+        let zero = zero.lo();
         let (sixteen, none) = (a.s(), a.s());
         a.imm(t, 16);
         a.mov(sixteen, t);
@@ -234,6 +252,7 @@ impl Constants {
         let (elementwise, float_add) = (a.r(), a.r());
         a.imm(elementwise, i64::from(fixed::BF16_ELEMENTWISE));
         a.imm(float_add, i64::from(fixed::BF16_DENSE));
-        Self { low_magic, high_magic, both_magic, half, zero, sixteen, none, elementwise, float_add }
+        let sets = [Set::new(a, 0), Set::new(a, 1)];
+        Self { low_magic, high_magic, both_magic, half, zero, sixteen, none, elementwise, float_add, sets }
     }
 }

@@ -6,7 +6,7 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
-//! | scale | `scale` | 160 for 4 tiles of 4x8 | accumulators: values of one tile wait for those of the tile before |
+//! | scale | `scale` | 88 for 4 tiles of 4x8 | vector slot (68); accumulators hold two tiles under way |
 
 mod array;
 mod epilogue;
