@@ -114,6 +114,57 @@ fn tokens_of_zeros_dust_and_infinities() {
 }
 
 #[test]
+fn a_single_wrong_weight_is_noticed() {
+    let (projection, compiled) = projection(20);
+    let mut case = Case::random(*projection.shape(), 2).expect("a random case");
+    let mut loaded = load(&binary(&compiled), &case);
+    loaded.run().expect("the kernel runs");
+    // the specification sees another weight than the kernel did, in row 700 (the k projection) at k = 255
+    let place = 700 * HIDDEN + 255;
+    case.codes[place] = case.codes[place].wrapping_add(64);
+    let differences = differences(&loaded, &case);
+    assert!(!differences.is_empty());
+    let in_column = |i: &usize| *i >= 20 * N_Q && *i < 20 * (N_Q + N_KV) && (i - 20 * N_Q) % N_KV == 700 - N_Q;
+    assert!(differences.iter().all(in_column), "only outputs of that weight's column may differ: {differences:?}");
+}
+
+#[test]
+fn a_program_without_its_declarations_faults() {
+    let (projection, compiled) = projection(1);
+    let case = Case::random(*projection.shape(), 2).expect("a random case");
+    let mut undeclared = binary(&compiled);
+    undeclared.cores.iter_mut().for_each(|core| core.early_reads.clear());
+    let fault = load(&undeclared, &case).run().err().expect("reads of values in flight are not declared");
+    assert!(format!("{fault:#}").contains("before an earlier write to it lands"), "{fault:#}");
+}
+
+#[test]
+fn a_buffer_too_small_is_named() {
+    let (projection, compiled) = projection(1);
+    let case = Case::random(*projection.shape(), 2).expect("a random case");
+    let mut short = binary(&compiled);
+    // one row of 128 bytes is no padding: a single token is valid
+    short.buffers[3].1 -= 128 + 4;
+    let fault = load(&short, &case).run().err().expect("the scratch buffer is too small");
+    assert!(format!("{fault:#}").contains("scratch"), "{fault:#}");
+}
+
+#[test]
+fn the_same_shape_compiles_to_the_same_bytes() {
+    let (first, second) = (projection(75).1, projection(75).1);
+    assert_eq!((first.pdi, first.txn), (second.pdi, second.txn));
+}
+
+#[test]
+fn shapes_that_break_a_rule_are_refused_by_name() {
+    let refusal = |seq, k, q, kv| QkvProjection::new(seq, k, q, kv, kv).expect_err("the shape is illegal").to_string();
+    assert!(refusal(0, 256, 256, 256).contains("at least one token"), "{}", refusal(0, 256, 256, 256));
+    assert!(refusal(1, 640, 256, 256).contains("multiple of 256"), "{}", refusal(1, 640, 256, 256));
+    assert!(refusal(1, 256, 300, 256).contains("query"), "{}", refusal(1, 256, 300, 256));
+    assert!(refusal(1, 6144, 256, 256).contains("6144"), "{}", refusal(1, 6144, 256, 256));
+}
+
+#[test]
 fn a_second_dispatch_finds_the_array_as_the_first_did() {
     let (projection, compiled) = projection(33);
     let mut case = Case::random(*projection.shape(), 1).expect("a random case");
