@@ -303,7 +303,11 @@ pub enum Fault {
     },
     /// A shim BD reaches outside every host buffer.
     #[error(
-        "{channel}: BD {bd} word {word} goes to DDR address {addr:#x}; nearest buffer is argument {argument:?} at {base:#x}, {bytes} bytes"
+        "{channel}: BD {bd} word {word} goes to DDR address {addr:#x}; {}",
+        argument.map_or_else(
+            || "no buffer lies below it".to_owned(),
+            |index| format!("the buffer below it is argument {index} at {base:#x}, {bytes} bytes"),
+        )
     )]
     DdrAddress {
         /// Channel.
