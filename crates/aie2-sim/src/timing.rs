@@ -95,8 +95,10 @@ timing_table! {
     /// Bytes of one tile memory access.
     memory_line_bytes = 16, "bytes", A, "FIM43-Redeye/xdna-emu, silicon recording 2026-07-14-dma-bank-access-width";
     /// Words between a DMA's buffer and its being full (S2MM) or empty (MM2S) at which the DMA wins a bank against the core. Before that the
-    /// core wins.
+    /// core wins, within the limit of the next row.
     dma_urgent_words = 4, "words", C, "urgent DMA rule of FIM43-Redeye/xdna-emu; 2026-07-14-producer: 112 of 144 arbitrations lost cost a DMA 5 cycles (A)";
+    /// Bank arbitrations lost in a row after which a DMA wins at any level: the last words of a stream, behind which the buffer never fills.
+    dma_bank_patience = 20, "losses", C, "2026-07-14-producer (core wins 95-98 %)";
 
     // ---- locks, cores ----
     /// A core's release until others see it.

@@ -3,10 +3,10 @@
 mod support;
 
 use Direction::{Mm2s, S2mm};
-use aie2_sim::{Fault, Waiter};
+use aie2_sim::{Config, Fault, Timing, Waiter};
 use npu_container::address::addr;
 use npu_container::txn::{Direction, Op};
-use support::{Act, Design, MEM, SHIM, TestBd, bd, lock_offset, queue_offset, ramp, words_of};
+use support::{Act, Design, MEM, SHIM, TestBd, TestMachine, bd, fast, lock_offset, queue_offset, ramp, words_of};
 
 const OWN: u64 = 0x8_0000;
 
@@ -344,24 +344,53 @@ fn words_for_a_channel_without_a_bd_are_part_of_the_picture() {
     assert!(report.waiters.iter().any(|w| matches!(w, Waiter::DmaNoBd { words: 30, .. })), "{report}");
 }
 
+/// Fills 1 KiB of logical bank 0 by DMA while the core repeats: this bank for `busy` cycles, another one for `idle`. The cycles of the run, and
+/// those the core lost.
+fn shared_bank(busy: u64, idle: u64, timing: Timing) -> (u64, u64) {
+    let mut d = Design::default();
+    d.shim(0).connect(0, SHIM, 5, 12).connect(0, MEM, 7, 11).connect(0, 2, 5, 1); // up to DMA 0 of row 2
+    d.lock(0, 2, 0, 0).bd(0, 2, 0, &TestBd { release: Some((0, 1)), ..bd(0, 256) }).start(0, 2, S2mm, 0, 0);
+    let round = [(busy, 0b0011), (idle, 0b1100)].map(|(n, banks)| Act::Spin(n, banks));
+    let rounds = 40_000 / (busy + idle);
+    d.core(0, 2, &(0..rounds).flat_map(|_| round.clone()).collect::<Vec<_>>());
+    d.op_transfer(0, Mm2s, 0, 1, 256, 0);
+    d.ops.push(Op::MaskPoll { addr: addr(0, 2, lock_offset(2, 0)), value: 1, mask: 0x3f });
+    let mut m = TestMachine::new(Config { timing, ..fast() });
+    m.load_pdi(&d.pdi()).unwrap();
+    let id = m.alloc("in", 1024);
+    m.write_buffer(id, 0, &ramp(256)).unwrap();
+    let report = m.run(&d.txn(), &[id]).unwrap();
+    assert_eq!(m.read_tile(0, 2, 0, 1024).unwrap(), ramp(256));
+    let core = &report.cores[0];
+    assert!(core.bundles < rounds * (busy + idle), "the core works until the end");
+    (report.cycles, core.stalls.dma_bank)
+}
+
 #[test]
-fn an_urgent_dma_wins_a_bank_from_a_core_now_and_then() {
-    // The core uses both physical banks of logical bank 0 in every cycle while the DMA fills it.
-    let fill = |banks| {
-        let mut d = Design::default();
-        d.shim(0).connect(0, SHIM, 5, 12).connect(0, MEM, 7, 11).connect(0, 2, 5, 1); // up to DMA 0 of row 2
-        d.lock(0, 2, 0, 0).bd(0, 2, 0, &TestBd { release: Some((0, 1)), ..bd(0, 256) }).start(0, 2, S2mm, 0, 0);
-        d.core(0, 2, &[Act::Spin(400_000, banks), Act::Done]);
-        d.op_transfer(0, Mm2s, 0, 1, 256, 0);
-        d.ops.push(Op::MaskPoll { addr: addr(0, 2, lock_offset(2, 0)), value: 1, mask: 0x3f });
-        let (m, _, report) = d.run(&[Ok(&ramp(256))]).unwrap();
-        assert_eq!(m.read_tile(0, 2, 0, 1024).unwrap(), ramp(256));
-        (report.cycles, report.cores[0].stalls.dma_bank)
-    };
-    let (free, none) = fill(0b1100);
-    let (contended, stolen) = fill(0b0011);
+fn an_urgent_dma_wins_a_bank_from_a_core_that_never_leaves_it() {
+    // 64 accesses of four words. The last ones find a buffer that fills no more; patience ends for them too.
+    let timing = Timing::default();
+    let (free, none) = shared_bank(1, 20_000, timing.clone());
+    let (contended, stolen) = shared_bank(20_000, 1, timing.clone());
     assert_eq!((none, stolen), (0, 64));
-    assert!(contended > free + 500, "{contended} {free}");
+    let (patient, _) = shared_bank(20_000, 1, Timing { dma_bank_patience: 500, ..timing });
+    // The poll looks every 210 cycles.
+    assert!(free <= contended && contended + 400 < patient, "{free} {contended} {patient}");
+}
+
+#[test]
+fn a_bank_with_free_cycles_serves_the_dma_without_a_stall() {
+    let stolen = |busy, idle, words| shared_bank(busy, idle, Timing { dma_urgent_words: words, ..Timing::default() }).1;
+    let table = Timing::default().dma_urgent_words;
+    // An access comes due in about 4.2 cycles.
+    for (busy, idle) in [(1, 1), (3, 1), (6, 2)] {
+        assert_eq!(stolen(busy, idle, table), 0, "{busy} busy, {idle} free");
+    }
+    // Free cycles too far apart for the buffer of 16 words: the rest is taken, more of it the sooner the DMA is urgent.
+    let taken = [0, table, 16].map(|words| stolen(15, 1, words));
+    assert!(taken.is_sorted() && taken[0] > 0 && taken[2] < 64, "{taken:?}");
+    // Urgent from the first line on: whoever meets the core wins, free cycles or not.
+    assert!(stolen(3, 1, 16) > 0);
 }
 
 #[test]

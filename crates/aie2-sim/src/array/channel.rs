@@ -101,8 +101,10 @@ pub struct Channel {
     pub last_end_at: u64,
     /// Egress buffer of an MM2S channel.
     pub egress: VecDeque<Egress>,
-    /// Bank arbitrations lost in a row.
+    /// Whether the buffer is so near to full (S2MM) or empty (MM2S) that the channel wins a bank against the core.
     pub urgent: bool,
+    /// Bank arbitrations lost in a row.
+    pub losses: u64,
     /// Tasks started since configuration.
     pub tasks_started: u64,
     /// Cycle the task in front of the fetched one began to move data.
@@ -140,6 +142,7 @@ impl Channel {
             last_end_at: 0,
             egress: VecDeque::with_capacity(32),
             urgent: false,
+            losses: 0,
             tasks_started: 0,
             previous_move_at: 0,
             ddr_next_milli: 0,
@@ -165,6 +168,7 @@ impl Channel {
         self.ends.clear();
         self.egress.clear();
         self.urgent = false;
+        self.losses = 0;
         self.busy_since = None;
         self.epoch += 1;
     }

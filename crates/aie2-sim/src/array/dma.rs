@@ -571,11 +571,13 @@ impl Fabric {
         if addr + 4 * words.len() as u64 > CORE_MEM_BYTES as u64 {
             return Err(self.dma_address_fault(dir, c, addr, "beyond the 64 KiB of the tile"));
         }
+        let patience = self.timing.dma_bank_patience;
         let ch = &mut self.channels[dir_ix(dir)][c];
         let (tile, core) = (ch.tile, index::core(ch.id.tile));
         let bank = physical_banks(addr as u32, 4);
         let core_uses_it = self.core_banks[core].at(self.now) & bank != 0;
-        if core_uses_it && !ch.urgent {
+        if core_uses_it && !ch.urgent && ch.losses < patience {
+            ch.losses += 1;
             return Ok(Access::Retry);
         }
         if !self.take_banks(tile, bank.into()) {
@@ -584,6 +586,7 @@ impl Fabric {
         if core_uses_it {
             self.core_penalty[core] += 1;
         }
+        self.channels[dir_ix(dir)][c].losses = 0;
         transfer(&mut self.core_mem[core], dir, addr as usize, words);
         Ok(Access::Done)
     }

@@ -131,6 +131,35 @@ fn lock_fences() {
 }
 
 #[test]
+fn a_lock_that_guards_other_memory_may_stand_beside_a_load() {
+    // A load with the acquire and one right behind it; a load right before the release.
+    let text = format!(
+        "movxm r0, #-0\nmovxm r1, #1\nacq #48, r0; lda r2, [p0, #0]\nlda r3, [p0, #4]\n{}lda r4, [p0, #8]\nrel #48, r1\n{}",
+        "nop\n".repeat(6),
+        "nop\n".repeat(6)
+    );
+    let at = |line: usize| bytes(&text.lines().take(line).collect::<Vec<_>>().join("\n")).len() as u32;
+    let outcome = |listed: &[u32]| {
+        let (mut c, mut bus) = (core(&text), Bus::new());
+        bus.bytes[..12].copy_from_slice(&[5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0]);
+        c.allow_partial_locks(listed.iter().copied());
+        run(&mut c, &mut bus)?;
+        assert_eq!(bus.lock, 1);
+        Ok::<_, Fault>(["r2", "r3", "r4"].map(|r| c.register(reg(r)).map(|b| b[0])))
+    };
+    let fault = |listed: &[u32]| match outcome(listed) {
+        Err(Fault::Core { pc, fault, .. }) => (pc, fault.kind),
+        other => panic!("no core fault: {other:?}"),
+    };
+    let (acquire, load, release) = (at(2), at(3), at(11));
+    assert!(matches!(fault(&[]), (pc, K::LockFence { distance: 1, needed: 4 }) if pc == load));
+    // Each lock instruction is listed for itself.
+    assert!(matches!(fault(&[release]), (pc, K::LockFence { .. }) if pc == load));
+    assert!(matches!(fault(&[acquire]), (pc, K::LockFence { distance: 0, .. }) if pc == release));
+    assert_eq!(outcome(&[acquire, release]).expect("both are listed"), [Some(5), Some(6), Some(7)]);
+}
+
+#[test]
 fn streams_keep_order_and_block() {
     let (mut c, mut bus) = (core("mov r0, SS\nnop\nnop\nnop\nnop\nnop\nnop\nmov.tlast ms, r0"), Bus::new());
     assert_eq!(c.step(&mut bus).expect("empty"), Step::Blocked(BlockReason::StreamRead));

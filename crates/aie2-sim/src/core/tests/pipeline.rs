@@ -44,6 +44,30 @@ fn reads_of_a_bundle_come_before_its_writes() {
 }
 
 #[test]
+fn a_load_beside_a_reader_of_its_register_is_not_early() {
+    // The load issues in the reader's bundle: the old value is the only one the reader can mean. One bundle later it is in flight.
+    let same = "movxm r0, #5\nmovxm r1, #9\nst r1, [p0, #0]\nlda r0, [p0, #0]; mov r2, r0\n";
+    let (mut c, mut bus) = (core(&format!("{same}{}mov r3, r0", nops(6))), Bus::new());
+    run(&mut c, &mut bus).expect("no early read");
+    assert_eq!(["r2", "r3"].map(|r| c.register(reg(r)).map(|b| b[0])), [Some(5), Some(9)]);
+    assert_eq!(
+        fault_of(&format!("{same}mov r3, r0")),
+        K::EarlyRead { register: "r0".to_owned(), cycle: 1, bundles_short: 6 }
+    );
+    // The same for an accumulator's quarter and a vector, which a store reads.
+    for (load, store) in [("vlda amhl2", "vst amhl2"), ("vldb wl3", "vst wl3")] {
+        let name = load.split(' ').nth(1).expect("a register");
+        let at = if load.starts_with("vldb") { "vldb" } else { "vlda" };
+        let text = format!("{at} {name}, [p0, #0]\n{}{at} {name}, [p0, #32]; {store}, [p0, #64]\n{}", nops(6), nops(7));
+        let (mut c, mut bus) = (core(&text), Bus::new());
+        bus.bytes[..32].fill(1);
+        bus.bytes[32..64].fill(2);
+        run(&mut c, &mut bus).expect("no early read");
+        assert_eq!((bus.bytes[64], c.register(reg(name)).map(|b| b[0])), (1, Some(2)), "{name}");
+    }
+}
+
+#[test]
 fn mov_bypass_and_its_absence() {
     let text = |gap: usize, user: &str| {
         format!("movxm r0, #3\nmovxm r1, #4\nvbcst.32 x0, r1\nnop\nvbcst.32 x0, r0\n{}{user}\n{}", nops(gap), nops(3))
