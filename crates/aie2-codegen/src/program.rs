@@ -87,14 +87,14 @@ impl Program {
 
     fn table(&self, shows_line: impl Fn(&Line) -> bool, shows_loop: impl Fn(&LoopReport) -> bool) -> String {
         const SLOTS: [Slot; 6] = [Slot::Lda, Slot::Ldb, Slot::St, Slot::Alu, Slot::Mv, Slot::Vec];
+        let head = |slot: Slot| if slot == Slot::Alu { "alu/lng".to_owned() } else { slot.to_string() };
         let text = |line: &Line, slot: Slot| -> String {
             let insn =
                 line.bundle.get(slot).or_else(|| if slot == Slot::Alu { line.bundle.get(Slot::Lng) } else { None });
             insn.map_or_else(String::new, ToString::to_string)
         };
         let lines: Vec<&Line> = self.lines.iter().filter(|line| shows_line(line)).collect();
-        let width =
-            |slot: Slot| lines.iter().map(|l| text(l, slot).len()).max().unwrap_or(0).max(slot.to_string().len());
+        let width = |slot: Slot| lines.iter().map(|l| text(l, slot).len()).max().unwrap_or(0).max(head(slot).len());
         let widths: Vec<usize> = SLOTS.iter().map(|s| width(*s)).collect();
         let places = lines.iter().map(|l| l.place.len()).max().unwrap_or(0).max(5);
         let mut labels: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
@@ -104,8 +104,7 @@ impl Program {
         let mut out = String::new();
         let _ = write!(out, "{:>5}  {:places$}", "pc", "place");
         for (slot, w) in SLOTS.iter().zip(&widths) {
-            let name = if *slot == Slot::Alu { "alu/lng".to_owned() } else { slot.to_string() };
-            let _ = write!(out, " | {name:w$}");
+            let _ = write!(out, " | {:w$}", head(*slot));
         }
         out.push_str(" | lands\n");
         for line in lines {

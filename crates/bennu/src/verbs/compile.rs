@@ -124,7 +124,9 @@ fn kernel(error: KernelError) -> Failure {
 
 /// The same words and remedies as every other verb that writes directories.
 fn package(error: PackageError) -> Failure {
-    gemma::Error::from(error).into()
+    let elsewhere = matches!(error, PackageError::Io { .. });
+    let failure = Failure::from(gemma::Error::from(error));
+    if elsewhere { failure.with_remedy("choose another destination") } else { failure }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -41,15 +41,18 @@ Examples:
   bennu schedule --json | jq -r '.bundles[] | select(.slots.vec) | \"\\(.pc) \\(.slots.vec)\"'
 
 A row is a bundle; all compute tiles run the same program.
-  pc     its address in program memory, hexadecimal. `*`: it reads a register on purpose while the next value is on its way
-  place  region and cycle in it. `block N`: straight code. Of a pipelined loop: `prologue`, `steady` (one round of the hardware
-         loop) and `epilogue`; `wait` are empty bundles in front; a loop with issue times by hand has cycles only
-  lda .. the instruction in each slot. `lng` shares its column with `alu`, and leaves no room for `mv`
-  lands  registers whose new value can be read from this bundle on: it lives from here to its last reader, and whatever
-         issues earlier reads the old one. Results ready in the next bundle, and status bits, are not listed; rows are
-         followed straight on, so what the last bundles of a round produce stands behind the loop
-The lines below the table are the loops: `res_mii` is the bound by slots, ports and banks, `rec_mii` that by recurrences;
-both are 0 where issue times are by hand.";
+  pc     address in program memory, hexadecimal; with `*`, the bundle reads a register on purpose
+         while its next value is on the way
+  place  region and cycle in it. Straight code is `block N`. Of a pipelined loop there are
+         `prologue`, `steady` (one round of the hardware loop), `epilogue`, and `wait`, the empty
+         bundles in front; `flat` is a loop unrolled; issue times by hand have cycles only
+  lda .. the instruction in each slot; `lng` shares its column with `alu` and excludes `mv`
+  lands  registers whose new value can be read from this bundle on: it lives from here to its last
+         reader, and what issues earlier reads the old one. Results ready in the next bundle, and
+         status bits, are not listed. Rows are followed straight on: what the last bundles of a
+         round produce stands behind the loop
+The lines below the table are the loops: `res_mii` is the bound by slots, ports and banks, `rec_mii`
+that by recurrences; both are 0 where issue times are by hand.";
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
