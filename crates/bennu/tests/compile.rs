@@ -161,7 +161,7 @@ fn the_binaries_are_what_they_are_called() {
     let container = xclbin::read(&container).unwrap();
     let images: Vec<&[u8]> = container.partition.pdis.iter().map(|held| held.image.as_slice()).collect();
     assert_eq!(images, [image.as_slice()]);
-    // SOURCE: Xilinx/aie-rt xaie_txn.h, XAie_TxnHeader: major and minor version are the first two bytes.
+    // SOURCE: Xilinx/aie-rt driver/src/common/xaie_txn.h: major and minor version are the first two bytes.
     assert_eq!(stream[..2], [0, 1]);
     let stream = txn::read(&stream).unwrap();
     assert_eq!(stream.header, txn::Header::npu1(4));
