@@ -65,8 +65,6 @@ pub struct Compiled {
     pub operands: Vec<Operand>,
     /// What the design uses.
     pub usage: Usage,
-    /// Schedule of the core program, as a table.
-    pub listing: String,
 }
 
 /// One core's program.

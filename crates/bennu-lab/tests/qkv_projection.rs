@@ -92,7 +92,7 @@ fn codes_of_minus_128_and_one_scale_per_tensor() {
         let mut rng = Rng::new(5);
         case.codes
             .iter_mut()
-            .for_each(|code| *code = if rng.next_u64() % 4 == 0 { -128 } else { rng.next_u64() as i8 });
+            .for_each(|code| *code = if rng.next_u64().is_multiple_of(4) { -128 } else { rng.next_u64() as i8 });
         case.scales.fill(bf16_rne(0.0123));
         case.packed = case::pack(case.shape.panels(), &case.codes, &case.scales).expect("the case packs");
         case

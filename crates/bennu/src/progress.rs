@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
 
+/// Between two pictures of a spinner.
+const TICK: Duration = Duration::from_millis(100);
 /// Shorter work needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,23 @@ impl Progress {
         ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed)).map_err(Failure::refused)?;
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         Ok(Progress { bar, started: Instant::now(), terminal: stderr().is_terminal(), interrupted })
+    }
+}
+
+impl Progress {
+    /// Shows that work of unknown length goes on, until the progress is dropped.
+    pub fn spin(&self, what: &'static str) {
+        if self.terminal {
+            self.bar.set_message(what);
+            self.bar.enable_steady_tick(TICK);
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

@@ -126,7 +126,6 @@ impl QkvProjection {
             cores: tiles.map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
-            listing: program.listing(),
         })
     }
 

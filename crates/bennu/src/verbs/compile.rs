@@ -91,6 +91,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let dims = dims(&args.model)?;
     let (n_q, n_kv) = (dims.q_rows(), dims.kv_rows());
     let mut writer = PackageWriter::create(&args.out, args.force).map_err(package)?;
+    progress.spin("compiling");
     let mut kernels = Vec::new();
     let mut lengths = args.seq.clone();
     lengths.sort_unstable();
