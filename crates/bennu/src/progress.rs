@@ -46,12 +46,6 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 impl gemma::Watch for Progress {
     fn plan(&self, total_bytes: u64) {
         self.bar.set_length(total_bytes);
