@@ -38,6 +38,7 @@ mod flow;
 mod info;
 mod ir;
 mod layout;
+mod lifetimes;
 mod list;
 mod modulo;
 mod operand;

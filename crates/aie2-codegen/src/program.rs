@@ -79,10 +79,19 @@ impl Program {
         self.table(|_| true, |_| true)
     }
 
-    /// The same of one loop, or of all that share the name. Without such a loop, the head of the table.
+    /// The same of one loop, or of all that share the name, with the lifetimes of the registers it writes. Without such a loop, the head of
+    /// the table.
     #[must_use]
     pub fn listing_of_loop(&self, name: &str) -> String {
-        self.table(|line| line.is_of_loop(name), |report| report.name == name)
+        let mut out = self.table(|line| line.is_of_loop(name), |report| report.name == name);
+        for report in self.loops.iter().filter(|report| report.name == name) {
+            let Some(first) = report.pc.and_then(|pc| self.lines.iter().position(|line| line.pc == pc)) else {
+                continue;
+            };
+            let body = self.lines.get(first..first + report.ii_reached as usize).unwrap_or_default();
+            out.push_str(&crate::lifetimes::chart(body));
+        }
+        out
     }
 
     fn table(&self, shows_line: impl Fn(&Line) -> bool, shows_loop: impl Fn(&LoopReport) -> bool) -> String {

@@ -51,7 +51,9 @@ A row is a bundle; all compute tiles run the same program.
          reader, and what issues earlier reads the old one. Results ready in the next bundle, and
          status bits, are not listed. Rows are followed straight on: what the last bundles of a
          round produce stands behind the loop
-The lines below the table are the loops: `res_mii` is the bound by slots, ports and banks, `rec_mii`
+With --loop a chart of lifetimes closes the table: a row for each register that the loop writes, a
+column for each of its bundles, `#` from the bundle in which a result can first be read to its last
+reader, around the loop. The lines below the table are the loops: `res_mii` is the bound by slots, ports and banks, `rec_mii`
 that by recurrences; both are 0 where issue times are by hand.";
 
 /// Why there is nothing to show.
