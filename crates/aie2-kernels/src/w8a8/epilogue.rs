@@ -20,6 +20,8 @@ const TILES: u32 = 4;
 const COLUMN_PAIRS: u32 = 4;
 /// Declared initiation interval of the body.
 pub const II: u32 = 88;
+/// Declared initiation interval of the loop that spreads the token scales, 8 tokens a step.
+const TOKEN_SCALES_II: u32 = 8;
 
 /// bits of 1.5 · 2^23.
 const LOW_MAGIC: i64 = 0x4B40_0000;
@@ -48,7 +50,7 @@ impl Epilogue {
         // interleaving a vector of 64-bit elements with itself repeats each: T64_2x8
         a.imm(lo, 14);
         a.imm(hi, 15);
-        a.zol("token_scales", self.l1.m / 8, |a| {
+        a.pipelined("token_scales", TOKEN_SCALES_II, self.l1.m / 8, |a| {
             let (high, low) = (a.x(), a.x());
             a.vlda(space::A, high.lo(), from, 32);
             a.vlda(space::A, high.hi(), from, 96);

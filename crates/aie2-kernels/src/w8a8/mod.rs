@@ -5,7 +5,10 @@
 //!
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
+//! | quantise | `capture` | 2 for 32 values | load port A |
+//! | quantise | `quantise` | 26 for 256 values | vector slot (24) |
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
+//! | scale | `token_scales` | 8 for 8 tokens | store slot |
 //! | scale | `scale` | 88 for 4 tiles of 4x8 | vector slot (68); accumulators hold two tiles under way |
 
 mod array;

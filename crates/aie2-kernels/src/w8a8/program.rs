@@ -159,7 +159,7 @@ impl CoreProgram {
             ("clear_out", space::OUT, self.l1().out(), 2 * OUT_UNIT_BYTES),
         ] {
             a.imm(p, i64::from(from));
-            a.zol(name, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
+            a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
         }
     }
 

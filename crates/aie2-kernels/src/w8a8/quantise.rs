@@ -18,6 +18,10 @@ use super::program::{Locks, fixed};
 const CODES_PER_STEP: u32 = 256;
 /// Steps in a full unit.
 const STEPS_PER_UNIT: u32 = OUT_UNIT_BYTES / CODES_PER_STEP;
+/// Bundles between two steps of the inner loop: its declared initiation interval.
+const II: u32 = 26;
+/// Bundles between two steps of the capture loop: its declared initiation interval.
+const CAPTURE_II: u32 = 2;
 /// Bytes of x that one step of the capture loop copies.
 const CAPTURE_BYTES: u32 = 64;
 /// 1.5 · 2^23: adding it rounds to an integer, ties to even.
@@ -129,7 +133,7 @@ impl Quantise {
         a.imm(t, 0);
         a.i("vbcst.32 {}, {}", &[zero, t]);
         a.imm(stage, i64::from(self.l1.c()));
-        a.zol("clear_stage", self.token_bytes() / 32, |a| a.vst(space::C, zero.lo(), stage, 32));
+        a.pipelined("clear_stage", 1, self.token_bytes() / 32, |a| a.vst(space::C, zero.lo(), stage, 32));
     }
 
     /// Copies `bytes` of x to the stage and keeps the largest magnitude of each lane.
@@ -139,7 +143,7 @@ impl Quantise {
         a.i("lshl {}, {}, {}", &[trips, bytes, shift]);
         // Pieces are multiples of 512 bytes: K is a multiple of 256, a unit 4096 bytes.
         let trip = Trip::Reg { reg: trips, min: 512 / CAPTURE_BYTES };
-        a.zol("capture", trip, |a| {
+        a.pipelined("capture", CAPTURE_II, trip, |a| {
             let (x, magnitude) = (a.x(), a.x());
             a.vlda(space::B, x.lo(), from, 32);
             a.vlda(space::B, x.hi(), from, 32);
@@ -177,7 +181,7 @@ impl Quantise {
         let quantise = |a: &mut Asm, steps: u32, out: Operand| {
             let rewind = a.m();
             a.imm(rewind, 32 - 7 * 128);
-            a.zol("quantise", steps, |a| {
+            a.pipelined("quantise", II, steps, |a| {
                 for j in 0..8i64 {
                     let (x, q) = (a.x(), a.cm());
                     a.mi(space::C, "vlda {}, [{}, {}]", &[x.lo(), source, (32 * j).into()]);
