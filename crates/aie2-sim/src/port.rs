@@ -85,6 +85,13 @@ pub trait CoreBus {
     /// Faults on bytes never written and on addresses outside every window. Alignment is the core's business.
     fn load(&mut self, addr: u32, out: &mut [u8]) -> Result<(), Fault>;
 
+    /// Loads 32 aligned bytes.
+    fn load_piece(&mut self, addr: u32) -> Result<[u8; 32], Fault> {
+        let mut out = [0; 32];
+        self.load(addr, &mut out)?;
+        Ok(out)
+    }
+
     /// Stores bytes at a 20-bit core data address.
     fn store(&mut self, addr: u32, data: &[u8]) -> Result<(), Fault>;
 

@@ -30,19 +30,59 @@ impl Granted {
     pub(super) const NONE: Self = Self { done: 0, word: None, cascade: [0; 16], locks: 0 };
 }
 
-/// Multiply statistics of one bundle.
-#[derive(Default)]
+/// Multiply statistics.
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct MacCount {
     pub vmacs: u64,
-    pub macs: u64,
-    pub by_type: Option<MacType>,
+    pub by_type: [u64; MacType::COUNT],
+}
+
+impl MacCount {
+    #[inline(always)]
+    pub(super) fn add(&mut self, kind: MacType, macs: u64) {
+        self.vmacs += 1;
+        self.by_type[kind as usize] += macs;
+    }
+
+    pub(super) fn of(&self, kind: MacType) -> u64 {
+        self.by_type[kind as usize]
+    }
 }
 
 /// Operand types of a multiply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum MacType {
-    Int(u32, u32),
+    I8I4,
+    I8I8,
+    I16I8,
+    I16I16,
+    I32I16,
     Bf16,
+}
+
+impl MacType {
+    pub(super) const COUNT: usize = 6;
+
+    fn of(mode: &mac::IntMode) -> Self {
+        match (mode.a_bits, mode.b_bits) {
+            (8, 4) => Self::I8I4,
+            (8, _) => Self::I8I8,
+            (16, 8) => Self::I16I8,
+            (16, _) => Self::I16I16,
+            _ => Self::I32I16,
+        }
+    }
+}
+
+/// A decoded configuration word of an integer multiply.
+#[derive(Clone, Copy)]
+pub(super) struct CachedMode {
+    word: u32,
+    pub mode: mac::IntMode,
+    pub kind: MacType,
+    pub macs: u64,
+    /// A source reaches beyond its low half.
+    pub wide: bool,
 }
 
 const ADDR_MASK: u32 = 0xf_ffff;
@@ -162,7 +202,7 @@ impl State {
 
     /// Address of an access; the pointer and counters are updated.
     #[inline(always)]
-    fn address(&mut self, a: Addr) -> u32 {
+    pub(super) fn address(&mut self, a: Addr) -> u32 {
         let p = self.s(a.p);
         let bump = |state: &mut Self, by: i32| {
             let next = p.wrapping_add(by as u32) & ADDR_MASK;
@@ -215,7 +255,7 @@ impl State {
 
     /// Sources of a multiply beyond the halves every mode reads.
     #[inline(always)]
-    fn check_mac_sources(
+    pub(super) fn check_mac_sources(
         &self,
         s1: VSrc,
         s2: VSrc,
@@ -228,26 +268,32 @@ impl State {
                 high.insert(src.unit + 1);
             }
         }
-        self.check_use(1, high, Units::EMPTY, Units::EMPTY, early_ok)
+        self.check_use(high, Units::EMPTY, early_ok)
     }
 
     /// Decodes a configuration word; programs use few, so the last one is kept.
     #[inline(always)]
-    fn int_mode(&mut self, config: u32) -> Result<mac::IntMode, mac::BadConfig> {
+    pub(super) fn int_mode(&mut self, word: u32) -> Result<CachedMode, mac::BadConfig> {
         match self.last_mode {
-            Some((word, mode)) if word == config => Ok(mode),
-            _ => {
-                let mode = mac::int_mode(config)?;
-                self.last_mode = Some((config, mode));
-                Ok(mode)
-            }
+            Some(cached) if cached.word == word => Ok(cached),
+            _ => self.new_mode(word),
         }
+    }
+
+    #[cold]
+    fn new_mode(&mut self, word: u32) -> Result<CachedMode, mac::BadConfig> {
+        let mode = mac::int_mode(word)?;
+        let (a, b) = mode.shape.bytes(mode.a_bits, mode.b_bits);
+        let (kind, macs) = (MacType::of(&mode), mode.shape.macs());
+        let cached = CachedMode { word, mode, kind, macs, wide: a > 32 || b > 32 };
+        self.last_mode = Some(cached);
+        Ok(cached)
     }
 
     fn check_sources(&self, sources: &[(VSrc, bool)], early_ok: bool) -> Result<(), CoreFaultKind> {
         for &(src, read) in sources {
             if read {
-                self.check_use(1, Units::EMPTY, Units::run(src.unit, src.n), Units::EMPTY, early_ok)?;
+                self.check_use(Units::EMPTY, Units::run(src.unit, src.n), early_ok)?;
             }
         }
         Ok(())
@@ -302,11 +348,12 @@ impl State {
         early_ok: bool,
         granted: &Granted,
         flow: &mut Flow,
-        count: &mut MacCount,
     ) -> Result<(), CoreFaultKind> {
         let v = ((self.now as usize % RING) * VALUES_PER_BUNDLE + index) as u8;
         let vi = usize::from(v);
         match *op {
+            // Cut into steps of their own.
+            Op::Mac { .. } | Op::MacF { .. } | Op::Load { kind: LoadKind::Piece { .. }, .. } => {}
             Op::Load { addr, kind } => {
                 let a = self.address(addr);
                 let bytes = match kind {
@@ -320,33 +367,6 @@ impl State {
                 aligned(a, bytes)?;
                 self.aux[vi] = [a, bytes];
                 self.later(bundle, index, v, 5);
-            }
-            Op::Mac { s1, s2, c, .. } => {
-                let mode = self.int_mode(self.s(c))?;
-                self.check_mac_sources(s1, s2, mode.shape.bytes(mode.a_bits, mode.b_bits), early_ok)?;
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
-                mac::int_products(&mode, &a, &b, &mut self.values[vi].0);
-                self.aux[vi] = [mode.acc_bits, u32::from(mode.zero_acc)];
-                count.vmacs += 1;
-                count.macs += mode.shape.macs();
-                count.by_type = Some(MacType::Int(mode.a_bits, mode.b_bits));
-                self.later(bundle, index, v, 3);
-            }
-            Op::MacF { s1, s2, c, acc1, acc2, .. } => {
-                let config = self.s(c);
-                let mode = mac::float_mode(config)?;
-                if mode.zero_acc && acc1.is_some() && acc2.is_some() {
-                    return Err(mac::BadConfig(config).into());
-                }
-                self.check_mac_sources(s1, s2, (64, 64), early_ok)?;
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
-                self.values[vi].0[..64].copy_from_slice(&a);
-                self.values[vi].0[64..].copy_from_slice(&b);
-                self.aux[vi] = [config, 0];
-                count.vmacs += 1;
-                count.macs += mode.shape.macs();
-                count.by_type = Some(MacType::Bf16);
-                self.later(bundle, index, v, 3);
             }
             Op::Store { addr, kind, cycle } => {
                 let a = self.address(addr);
@@ -643,6 +663,6 @@ fn with((value, carry): (u32, bool), out: &mut Option<bool>) -> u32 {
 }
 
 #[inline]
-fn aligned(addr: u32, bytes: u32) -> Result<(), CoreFaultKind> {
+pub(super) fn aligned(addr: u32, bytes: u32) -> Result<(), CoreFaultKind> {
     if addr & (bytes - 1) == 0 { Ok(()) } else { Err(CoreFaultKind::Misaligned { addr, bytes }) }
 }

@@ -1,5 +1,7 @@
 //! Stages after issue: accumulator reads, memory accesses, late operands.
 
+use super::exec::{MacCount, MacType, aligned};
+use super::micro::Micro;
 use super::op::{Decoded, LoadKind, Op, StoreKind, VDst, VSrc};
 use super::sem::{acc, fp, lanes::Lane, mac, shift};
 use super::state::{Late, RING, State};
@@ -50,6 +52,15 @@ impl Banks {
         self.once |= m;
     }
 
+    /// The two banks of an aligned 32-byte access.
+    #[inline(always)]
+    fn touch_piece(&mut self, addr: u32) {
+        let m = 3 << (2 * (addr >> 14 & 3) + 8 * (addr >> 16 & 3));
+        self.thrice |= self.twice & m;
+        self.twice |= self.once & m;
+        self.once |= m;
+    }
+
     /// Cycles lost because accesses of this cycle share a bank.
     pub(crate) fn stalls(self) -> u8 {
         if self.thrice != 0 { 2 } else { u8::from(self.twice != 0) }
@@ -88,6 +99,13 @@ impl<'a> Memory<'a> {
             }
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn load_piece<B: CoreBus + ?Sized>(&mut self, bus: &mut B, now: u64, addr: u32) -> Result<[u8; 32], Trouble> {
+        self.check_part_words(now, addr, 32)?;
+        self.banks.touch_piece(addr);
+        bus.load_piece(addr).map_err(Trouble::Bus)
     }
 
     #[inline(always)]
@@ -132,6 +150,96 @@ impl State {
     fn read_acc<const N: usize>(&self, src: VSrc) -> Result<[u8; N], Trouble> {
         self.check_init_source(3, src)?;
         Ok(self.read::<N>(src))
+    }
+
+    /// Runs the steps of an edge that are not a whole issue.
+    #[inline(always)]
+    pub(crate) fn step<B: CoreBus + ?Sized>(
+        &mut self,
+        step: Micro,
+        early_ok: bool,
+        bus: &mut B,
+        mem: &mut Memory<'_>,
+        stats: &mut MacCount,
+    ) -> Result<(), Trouble> {
+        match step {
+            Micro::LoadPiece { addr, at } => {
+                let addr = self.address(addr);
+                aligned(addr, 32)?;
+                let v = self.value(at);
+                self.aux[v][0] = addr;
+            }
+            Micro::Fetch { at } => {
+                let v = self.value(at);
+                let data = mem.load_piece(bus, self.now, self.aux[v][0])?;
+                self.values[v].0[..32].copy_from_slice(&data);
+            }
+            Micro::Mac { s1, s2, c, at } => {
+                let v = self.value(at);
+                let cached = self.int_mode(self.s(c))?;
+                let mode = &cached.mode;
+                if cached.wide {
+                    self.check_mac_sources(s1, s2, mode.shape.bytes(mode.a_bits, mode.b_bits), early_ok)?;
+                }
+                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
+                self.host.int_products(mode, &a, &b, &mut self.values[v].0);
+                self.aux[v] = [mode.acc_bits, u32::from(mode.zero_acc)];
+                stats.add(cached.kind, cached.macs);
+            }
+            Micro::Accumulate { acc1, acc2, signs, at } => {
+                let v = self.value(at);
+                let [acc_bits, zero] = self.aux[v];
+                let acc1 = acc1.filter(|_| zero == 0);
+                for src in [acc1, acc2].into_iter().flatten() {
+                    self.check_init_source(3, src)?;
+                }
+                if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
+                    let acc = self.read::<128>(src);
+                    mac::add_lanes(&acc, &mut self.values[v].0);
+                    return Ok(());
+                }
+                let a1 = acc1.map(|src| self.read::<128>(src));
+                let a2 = acc2.map(|src| self.read::<128>(src));
+                mac::int_accumulate(acc_bits, a1.as_ref(), a2.as_ref(), signs, &mut self.values[v].0);
+            }
+            Micro::MacF { s1, s2, c, two, at } => {
+                let v = self.value(at);
+                let config = self.s(c);
+                let mode = mac::float_mode(config)?;
+                if mode.zero_acc && two {
+                    return Err(mac::BadConfig(config).into());
+                }
+                self.check_mac_sources(s1, s2, (64, 64), early_ok)?;
+                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
+                self.values[v].0[..64].copy_from_slice(&a);
+                self.values[v].0[64..].copy_from_slice(&b);
+                self.aux[v] = [config, 0];
+                stats.add(MacType::Bf16, mode.shape.macs());
+            }
+            Micro::AccumulateF { acc1, acc2, signs, at } => {
+                let v = self.value(at);
+                let mode = mac::float_mode(self.aux[v][0])?;
+                let zero = [0; 64];
+                let a1 = match acc1 {
+                    Some(src) if !mode.zero_acc => self.read_acc::<64>(src)?,
+                    _ => zero,
+                };
+                let a2 = match acc2 {
+                    Some(src) => self.read_acc::<64>(src)?,
+                    None => zero,
+                };
+                let both = [&a1, &a2];
+                let accs = if acc2.is_some() { &both[..] } else { &both[..1] };
+                let (mut s1, mut s2, mut out) = ([0; 64], [0; 64], [0; 64]);
+                s1.copy_from_slice(&self.values[v].0[..64]);
+                s2.copy_from_slice(&self.values[v].0[64..]);
+                mac::float_mac(mode.shape, accs, signs.acc2, &s1, &s2, signs.product, &mut out);
+                self.values[v].0[..64].copy_from_slice(&out);
+            }
+            // An issue is the caller's, a landing ends the time.
+            Micro::Issue { .. } | Micro::Land { .. } => {}
+        }
+        Ok(())
     }
 
     /// Runs the stages that fall on the current time, memory writes last.
@@ -188,44 +296,7 @@ impl State {
     ) -> Result<(), Trouble> {
         let v = usize::from(late.value);
         match *op {
-            Op::Mac { dst, acc1, acc2, signs, .. } => {
-                let [acc_bits, zero] = self.aux[v];
-                let acc1 = acc1.filter(|_| zero == 0);
-                for src in [acc1, acc2].into_iter().flatten() {
-                    self.check_init_source(3, src)?;
-                }
-                if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
-                    let acc = self.read::<128>(src);
-                    mac::add_lanes(&acc, &mut self.values[v].0);
-                    self.finish(dst, late);
-                    return Ok(());
-                }
-                let a1 = acc1.map(|src| self.read::<128>(src));
-                let a2 = acc2.map(|src| self.read::<128>(src));
-                mac::int_accumulate(acc_bits, a1.as_ref(), a2.as_ref(), signs, &mut self.values[v].0);
-                self.finish(dst, late);
-            }
             Op::Load { kind, .. } => self.load_stage(kind, late, bus, mem)?,
-            Op::MacF { dst, acc1, acc2, signs, .. } => {
-                let mode = mac::float_mode(self.aux[v][0])?;
-                let zero = [0; 64];
-                let a1 = match acc1 {
-                    Some(src) if !mode.zero_acc => self.read_acc::<64>(src)?,
-                    _ => zero,
-                };
-                let a2 = match acc2 {
-                    Some(src) => self.read_acc::<64>(src)?,
-                    None => zero,
-                };
-                let both = [&a1, &a2];
-                let accs = if acc2.is_some() { &both[..] } else { &both[..1] };
-                let (mut s1, mut s2, mut out) = ([0; 64], [0; 64], [0; 64]);
-                s1.copy_from_slice(&self.values[v].0[..64]);
-                s2.copy_from_slice(&self.values[v].0[64..]);
-                mac::float_mac(mode.shape, accs, signs.acc2, &s1, &s2, signs.product, &mut out);
-                self.values[v].0[..64].copy_from_slice(&out);
-                self.finish(dst, late);
-            }
             Op::AccAdd { dst, acc1, acc2, signs, .. } => {
                 let a1 = self.read_acc::<128>(acc1)?;
                 let a2 = match acc2 {
@@ -291,11 +362,8 @@ impl State {
         let v = usize::from(late.value);
         let addr = self.aux[v][0];
         match kind {
-            LoadKind::Piece { dst } => {
-                let now = self.now;
-                mem.load(bus, now, addr, &mut self.values[v].0[..32])?;
-                self.finish(dst, late);
-            }
+            // Cut into steps of its own.
+            LoadKind::Piece { .. } => {}
             LoadKind::Scalar { bytes, signed, dst } => {
                 let mut raw = [0; 4];
                 mem.load(bus, self.now, addr, &mut raw[..usize::from(bytes)])?;

@@ -7,9 +7,12 @@
 //! Nothing waits for a register; what hardware leaves undefined is a [`CoreFault`], never a plausible value.
 
 mod exec;
+mod flight;
+mod host;
 mod late;
 mod lower;
 mod lower_vector;
+mod micro;
 mod op;
 mod program;
 pub mod sem;
@@ -22,6 +25,7 @@ use crate::port::{CoreBus, CoreStats, PROGRAM_MEM_BYTES, Step};
 use aie2_isa::Reg;
 use exec::{Flow, Granted, MacCount, MacType};
 use late::{Memory, Trouble};
+use micro::Micro;
 use op::Op;
 use program::Program;
 use state::State;
@@ -35,11 +39,6 @@ const DELAY_SLOTS: u8 = 5;
 /// Bundles that still issue after `done`.
 // SOURCE: Xilinx/llvm-aie AIE2Schedule.td II_DONE (effect after 6 bundles).
 const DONE_SLOTS: u8 = 5;
-/// Cycle at which a lock instruction takes effect, and the cycle at which the core goes on after an acquire.
-// SOURCE: Xilinx/llvm-aie AIE2Schedule.td, AIEBaseSubtarget.cpp (semaphore latencies).
-const LOCK_CYCLE: u64 = 2;
-const LOCK_RESUME_CYCLE: u64 = 8;
-
 /// Which reads of a register with a write in flight are accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum EarlyReads {
@@ -73,7 +72,7 @@ pub struct Core {
     state: State,
     pc: u32,
     stats: CoreStats,
-    macs: MacStats,
+    macs: MacCount,
     early_reads: EarlyReads,
     breakpoints: Vec<u32>,
     granted: Granted,
@@ -87,9 +86,6 @@ pub struct Core {
     /// Bytes of program issued, and their number when a loop register was last written.
     issued_bytes: u64,
     loop_written_at: u64,
-    /// Time of the last memory access under way, and time from which memory may be touched after an acquire.
-    memory_until: u64,
-    memory_from: u64,
 }
 
 impl Default for Core {
@@ -106,7 +102,7 @@ impl Core {
             state: State::new(),
             pc: 0,
             stats: CoreStats::default(),
-            macs: MacStats::default(),
+            macs: MacCount::default(),
             early_reads: EarlyReads::default(),
             breakpoints: Vec::new(),
             granted: Granted::default(),
@@ -118,8 +114,6 @@ impl Core {
             halted: false,
             issued_bytes: 0,
             loop_written_at: 0,
-            memory_until: 0,
-            memory_from: 0,
         }
     }
 
@@ -158,12 +152,20 @@ impl Core {
 
     /// Counters.
     pub fn stats(&self) -> CoreStats {
-        self.stats
+        CoreStats { vmacs: self.macs.vmacs, macs: self.macs.by_type.iter().sum(), ..self.stats }
     }
 
     /// Multiply-accumulates by operand type.
     pub fn mac_stats(&self) -> MacStats {
-        self.macs
+        let of = |kind| self.macs.of(kind);
+        MacStats {
+            i8_i4: of(MacType::I8I4),
+            i8_i8: of(MacType::I8I8),
+            i16_i8: of(MacType::I16I8),
+            i16_i16: of(MacType::I16I16),
+            i32_i16: of(MacType::I32I16),
+            bf16: of(MacType::Bf16),
+        }
     }
 
     /// Whether `done` has taken effect.
@@ -243,6 +245,12 @@ impl Core {
         Fault::Core { tile: bus.tile(), pc, fault }
     }
 
+    /// Address of the bundle that an earlier time's step belongs to.
+    fn issued_at(&self, step: Micro) -> Option<u32> {
+        let bundle = self.state.bundle_before(step.age())?;
+        self.program.bundles.get(bundle as usize).map(|d| d.pc)
+    }
+
     fn trouble<B: CoreBus + ?Sized>(&self, bus: &B, pc: u32, trouble: Trouble) -> Fault {
         match trouble {
             Trouble::Core(kind) => self.fault(bus, pc, kind),
@@ -265,9 +273,10 @@ impl Core {
         };
         let d = &self.program.bundles[index as usize];
         let early_ok = d.early_reads_allowed || self.early_reads == EarlyReads::Anywhere;
-        if let Err(kind) = self.state.check_issue(d, early_ok) {
-            return Err(self.fault(bus, pc, kind));
-        }
+        let edge = match self.state.check_issue(index, d, early_ok) {
+            Ok(edge) => edge,
+            Err(kind) => return Err(self.fault(bus, pc, kind)),
+        };
         if d.blocking {
             match self.state.try_blocking(d, &mut self.granted, bus) {
                 Err(kind) => return Err(self.fault(bus, pc, kind)),
@@ -277,12 +286,8 @@ impl Core {
             }
         }
         let granted = if d.blocking { std::mem::take(&mut self.granted) } else { Granted::NONE };
-        if let Err(kind) = self.fences(index) {
-            return Err(self.fault(bus, pc, kind));
-        }
-
         let mut mem = Memory::new(&mut self.part_words);
-        let (mut flow, mut count) = (Flow::default(), MacCount::default());
+        let mut flow = Flow::default();
         let bundles = &self.program.bundles;
         let d = &bundles[index as usize];
         let ran = self.state.run_late(bundles, bus, &mut mem);
@@ -290,14 +295,19 @@ impl Core {
             let at = self.program.bundles[b as usize].pc;
             return Err(self.trouble(bus, at, t));
         }
-        for (i, op) in d.ops.iter().enumerate() {
-            if let Err(kind) = self.state.issue(index, i, op, early_ok, &granted, &mut flow, &mut count) {
-                return Err(self.fault(bus, pc, kind));
+        self.state.landings = edge.landings;
+        for i in edge.steps.from..edge.steps.to {
+            let ran = match self.state.flights.steps[i as usize] {
+                Micro::Issue { op } => {
+                    let i = usize::from(op);
+                    self.state.issue(index, i, &d.ops[i], early_ok, &granted, &mut flow).map_err(Trouble::Core)
+                }
+                step => self.state.step(step, early_ok, bus, &mut mem, &mut self.macs),
+            };
+            if let Err(t) = ran {
+                let at = self.issued_at(self.state.flights.steps[i as usize]).unwrap_or(pc);
+                return Err(self.trouble(bus, at, t));
             }
-        }
-        // Behind the reads: a bundle reads its sources before it writes, so its own results are not in flight for it.
-        if let Err(kind) = self.state.claim(index, d) {
-            return Err(self.fault(bus, pc, kind));
         }
         let ran = self.state.run_stores(bundles, bus, &mut mem);
         if let Err((b, t)) = ran {
@@ -315,10 +325,9 @@ impl Core {
             Ok(n) => n,
             Err(kind) => return Err(self.fault(bus, pc, kind)),
         };
-        self.state.commit();
+        self.state.commit(index, &edge);
         self.pc = next;
         self.issued_bytes += u64::from(len);
-        self.count(&count);
         self.stats.bundles += 1;
         let bank = banks.stalls();
         let locks = granted.locks.count_ones() as u8;
@@ -335,51 +344,6 @@ impl Core {
             self.done = Some(left - 1);
         }
         Ok(Step::Issued { banks: banks.own(), stall_cycles: bank + locks })
-    }
-
-    fn count(&mut self, c: &MacCount) {
-        self.stats.vmacs += c.vmacs;
-        self.stats.macs += c.macs;
-        let counter = match c.by_type {
-            None => return,
-            Some(MacType::Bf16) => &mut self.macs.bf16,
-            Some(MacType::Int(8, 4)) => &mut self.macs.i8_i4,
-            Some(MacType::Int(8, _)) => &mut self.macs.i8_i8,
-            Some(MacType::Int(16, 8)) => &mut self.macs.i16_i8,
-            Some(MacType::Int(16, _)) => &mut self.macs.i16_i16,
-            Some(MacType::Int(..)) => &mut self.macs.i32_i16,
-        };
-        *counter += c.macs;
-    }
-
-    /// Distances between memory accesses and lock instructions.
-    fn fences(&mut self, index: u32) -> Result<(), CoreFaultKind> {
-        let d = &self.program.bundles[index as usize];
-        let now = self.state.now;
-        if d.memory_first != 0 {
-            let first = now + u64::from(d.memory_first);
-            if first <= self.memory_from {
-                let needed = LOCK_RESUME_CYCLE - u64::from(d.memory_first) + 1;
-                let distance = needed - (self.memory_from + 1 - first).min(needed);
-                return Err(CoreFaultKind::LockFence { distance, needed });
-            }
-        }
-        if d.blocking && !d.partial_lock {
-            for op in &d.ops {
-                if let Op::Lock { acquire, .. } = op {
-                    if *acquire {
-                        self.memory_from = now + LOCK_RESUME_CYCLE;
-                    } else if self.memory_until >= now + LOCK_CYCLE {
-                        let short = self.memory_until + 1 - (now + LOCK_CYCLE);
-                        return Err(CoreFaultKind::LockFence { distance: 0, needed: short });
-                    }
-                }
-            }
-        }
-        if d.memory_last != 0 {
-            self.memory_until = self.memory_until.max(now + u64::from(d.memory_last));
-        }
-        Ok(())
     }
 
     /// The address of the next bundle: delay slots, branches, the hardware loop.
@@ -466,17 +430,27 @@ impl Core {
     /// Runs what is in flight to its end.
     fn drain<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<(), Fault> {
         while self.state.draining() {
+            let at = self.pc;
+            let edge = self.state.flights.edge(flight::IDLE, None).map_err(|kind| self.fault(bus, at, kind))?;
+            self.state.landings = edge.landings;
             let mut mem = Memory::new(&mut self.part_words);
             let bundles = &self.program.bundles;
-            let ran = self
-                .state
-                .run_late(bundles, bus, &mut mem)
-                .and_then(|()| self.state.run_stores(bundles, bus, &mut mem));
-            if let Err((b, t)) = ran {
-                let at = self.program.bundles[b as usize].pc;
+            let mut ran = self.state.run_late(bundles, bus, &mut mem).map_err(|(b, t)| (bundles[b as usize].pc, t));
+            for i in edge.steps.from..edge.steps.to {
+                let step = self.state.flights.steps[i as usize];
+                let issued = self.state.bundle_before(step.age()).and_then(|b| bundles.get(b as usize));
+                let at = issued.map_or(at, |d| d.pc);
+                ran = ran.and_then(|()| {
+                    self.state.step(step, false, bus, &mut mem, &mut self.macs).map_err(|t| (at, t))
+                });
+            }
+            let ran = ran.and_then(|()| {
+                self.state.run_stores(bundles, bus, &mut mem).map_err(|(b, t)| (bundles[b as usize].pc, t))
+            });
+            if let Err((at, t)) = ran {
                 return Err(self.trouble(bus, at, t));
             }
-            self.state.commit();
+            self.state.commit(flight::IDLE, &edge);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::sem::shift::Widths;
 use super::units::Units;
 
 /// Forwarding class of a vector access.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Byp {
     None,
     Mov,
@@ -15,7 +15,7 @@ pub(crate) enum Byp {
 }
 
 /// A vector source: `n` pieces of 32 bytes from `unit`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct VSrc {
     pub unit: u8,
     pub n: u8,
@@ -57,7 +57,7 @@ pub(crate) enum Sign {
     Register(u8),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum AddrMode {
     /// `[p, dj]`
     Index,
@@ -74,7 +74,7 @@ pub(crate) enum AddrMode {
 }
 
 /// Address of an access: pointer unit, register operand (dj or m unit, or d number), immediate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Addr {
     pub mode: AddrMode,
     pub p: u8,
@@ -484,7 +484,7 @@ pub(crate) struct UseSet {
 
 /// What a bundle claims in one pipeline cycle: registers it writes (all; vector pieces delivered by each bypass) and
 /// units and ports (low half used, high half reserved).
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Claim {
     pub all: Units,
     pub mov: u64,

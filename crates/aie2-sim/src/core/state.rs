@@ -5,18 +5,21 @@
 //! other reader one later. This is the rule L = D - U + 1 - same.
 // SOURCE: Xilinx/llvm-aie AIE2Schedule.td; FIM43-Redeye/xdna-emu src/interpreter/state/registers.rs (checked on silicon).
 
+use super::exec::CachedMode;
+use super::flight::{Edge, Flights, Present, Run};
+use super::host::Host;
+use super::micro::{Back, Micro};
 use super::op::{Byp, Claim, Decoded, SDst, SSrc, Sign, VDst, VSrc};
-use super::sem::mac::IntMode;
 use super::units::{self, PIECES, SCALARS, Units};
 use crate::core_fault::CoreFaultKind;
 use aie2_isa::{Atom, Resource};
 
 /// Slots of the rings indexed by time; more than the longest distance (11 cycles of a part-word store).
 pub(crate) const RING: usize = 16;
-/// Longest result latency in cycles (VLDA.UPS: 9), hence the horizon of writes in flight.
-const HORIZON: u64 = 9;
 /// Value slots per issued bundle.
 pub(crate) const VALUES_PER_BUNDLE: usize = 8;
+/// Value slots in all.
+pub(crate) const VALUES: usize = RING * VALUES_PER_BUNDLE;
 
 /// Fixed-capacity list of small records.
 #[derive(Clone, Copy)]
@@ -104,7 +107,7 @@ pub(crate) fn port_clash(held: u64, wanted: u64) -> u32 {
 }
 
 #[cold]
-fn clash(held: &Claim, wanted: &Claim, cycle: u8) -> CoreFaultKind {
+pub(crate) fn clash(held: &Claim, wanted: &Claim, cycle: u8) -> CoreFaultKind {
     if let Some(unit) = held.all.and(wanted.all).lowest() {
         return CoreFaultKind::WriteClash { register: units::name(unit), cycle };
     }
@@ -114,7 +117,6 @@ fn clash(held: &Claim, wanted: &Claim, cycle: u8) -> CoreFaultKind {
 }
 
 /// Registers, writes in flight and stages to come.
-#[derive(Clone)]
 pub(crate) struct State {
     /// Number of bundles issued; the bundle being issued has this number.
     pub now: u64,
@@ -122,18 +124,23 @@ pub(crate) struct State {
     width: [u32; SCALARS],
     pub piece: Box<[Piece; PIECES]>,
     pub init: Units,
-    pub values: Vec<Wide>,
+    pub values: Box<[Wide; VALUES]>,
     /// Addresses, configuration words and shift amounts kept for later stages, per value slot.
-    pub aux: Vec<[u32; 2]>,
+    pub aux: Box<[[u32; 2]; VALUES]>,
     pub lands: Box<[List<Land, 32>; RING]>,
-    /// Writes and ports claimed per time.
-    claims: [Claim; RING],
+    /// Patterns of writes and ports in flight, and what of the present one a reader sees.
+    pub flights: Flights,
+    present: Present,
+    /// Vector results of the present time, for the bypasses.
+    pub landings: Run,
     /// Bundle issued at each of the last times.
     history: [u32; RING],
     pub late: Box<[List<Late, 24>; RING]>,
     pub stores: Box<[List<Late, 8>; RING]>,
+    /// Vector instructions of the host.
+    pub host: Host,
     /// Configuration word of the last integer multiply and its meaning.
-    pub last_mode: Option<(u32, IntMode)>,
+    pub last_mode: Option<CachedMode>,
 }
 
 impl State {
@@ -153,13 +160,16 @@ impl State {
             width,
             piece: Box::new([Piece([0; 32]); PIECES]),
             init: Units::EMPTY,
-            values: vec![Wide([0; 128]); RING * VALUES_PER_BUNDLE],
-            aux: vec![[0; 2]; RING * VALUES_PER_BUNDLE],
+            values: Box::new([Wide([0; 128]); VALUES]),
+            aux: Box::new([[0; 2]; VALUES]),
             lands: Box::new([List::new(land); RING]),
-            claims: [Claim::default(); RING],
+            flights: Flights::new(),
+            present: Present::default(),
+            landings: Run { from: 0, to: 0 },
             history: [u32::MAX; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
+            host: Host::detect(),
             last_mode: None,
         }
     }
@@ -169,60 +179,18 @@ impl State {
         (self.now as usize + usize::from(cycle) - 1) % RING
     }
 
-    // ---- checks at issue ------------------------------------------------------------------------------------------
+    // ---- checks -----------------------------------------------------------------------------------------------------
 
-    /// Registers of a use that earlier bundles have not landed: (units, distance to landing).
-    fn in_flight(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Option<(u8, u8)> {
-        let all = plain.or(mov).or(vec);
-        let at = self.slot(cycle);
-        let landing = self.claims[at].all;
-        let hit = plain
-            .and(landing)
-            .or(mov.and(landing).without(Units([0, 0, self.claims[at].mov])))
-            .or(vec.and(landing).without(Units([0, 0, self.claims[at].vec])));
-        if let Some(unit) = hit.lowest() {
-            return Some((unit, 1));
-        }
-        for k in u64::from(cycle)..HORIZON {
-            let landing = self.claims[(self.now + k) as usize % RING].all;
-            if let Some(unit) = landing.and(all).lowest() {
-                return Some((unit, (k - u64::from(cycle)) as u8 + 2));
-            }
-        }
-        None
-    }
-
+    /// Faults if a register whose part depends on a configuration value is not readable at issue without surprise.
     #[inline(always)]
-    fn any_in_flight(&self, cycle: u8, all: Units) -> bool {
-        let mut acc = Units::EMPTY;
-        for k in u64::from(cycle) - 1..HORIZON {
-            acc = acc.or(self.claims[(self.now + k) as usize % RING].all);
+    pub(crate) fn check_use(&self, plain: Units, mov: Units, early_ok: bool) -> Result<(), CoreFaultKind> {
+        self.check_init(1, plain, mov, Units::EMPTY)?;
+        if early_ok || self.present.all.and(plain.or(mov)).is_empty() {
+            return Ok(());
         }
-        !acc.and(all).is_empty()
-    }
-
-    /// Faults if any register is not readable at `cycle` without surprise.
-    #[inline(always)]
-    pub(crate) fn check_use(
-        &self,
-        cycle: u8,
-        plain: Units,
-        mov: Units,
-        vec: Units,
-        early_ok: bool,
-    ) -> Result<(), CoreFaultKind> {
-        let all = plain.or(mov).or(vec);
-        if cycle == 1 {
-            self.check_init(1, plain, mov, vec)?;
-        }
-        if !early_ok && self.any_in_flight(cycle, all) { self.check_early(cycle, plain, mov, vec) } else { Ok(()) }
-    }
-
-    #[cold]
-    fn check_early(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Result<(), CoreFaultKind> {
-        match self.in_flight(cycle, plain, mov, vec) {
+        match self.flights.in_flight(1, plain, mov, Units::EMPTY) {
             Some((unit, bundles_short)) => {
-                Err(CoreFaultKind::EarlyRead { register: units::name(unit), cycle, bundles_short })
+                Err(CoreFaultKind::EarlyRead { register: units::name(unit), cycle: 1, bundles_short })
             }
             None => Ok(()),
         }
@@ -238,9 +206,16 @@ impl State {
     /// As [`State::check_init`] for one vector operand.
     #[inline(always)]
     pub(crate) fn check_init_source(&self, cycle: u8, src: VSrc) -> Result<(), CoreFaultKind> {
+        // All vector pieces are in the third word of a set.
+        let pieces = ((1u64 << src.n) - 1) << (src.unit - units::W);
+        if pieces & !self.init.0[2] == 0 { Ok(()) } else { self.check_missing_source(cycle, src) }
+    }
+
+    #[cold]
+    fn check_missing_source(&self, cycle: u8, src: VSrc) -> Result<(), CoreFaultKind> {
         let units = Units::run(src.unit, src.n);
         let of = |byp| if src.byp == byp { units } else { Units::EMPTY };
-        self.check_init(cycle, of(Byp::None), of(Byp::Mov), of(Byp::Vec))
+        self.check_missing(cycle, of(Byp::None), of(Byp::Mov), of(Byp::Vec))
     }
 
     /// As [`State::check_init`] for one register without a bypass.
@@ -250,10 +225,9 @@ impl State {
 
     #[cold]
     fn check_missing(&self, cycle: u8, plain: Units, mov: Units, vec: Units) -> Result<(), CoreFaultKind> {
-        let at = self.now as usize % RING;
         let missing = plain
-            .or(mov.without(Units([0, 0, self.claims[at].mov])))
-            .or(vec.without(Units([0, 0, self.claims[at].vec])))
+            .or(mov.without(Units([0, 0, self.present.mov])))
+            .or(vec.without(Units([0, 0, self.present.vec])))
             .without(self.init);
         match missing.lowest() {
             None => Ok(()),
@@ -261,38 +235,19 @@ impl State {
         }
     }
 
-    /// Everything that can be checked before a bundle changes the state.
+    /// Everything that can be checked before a bundle changes the state, and the edge the bundle goes along.
     #[inline(always)]
-    pub(crate) fn check_issue(&self, d: &Decoded, early_ok: bool) -> Result<(), CoreFaultKind> {
+    pub(crate) fn check_issue(&mut self, index: u32, d: &Decoded, early_ok: bool) -> Result<Edge, CoreFaultKind> {
         if !d.reads_now.without(self.init).is_empty() {
             for u in d.uses.iter().filter(|u| u.cycle == 1) {
                 self.check_init(1, u.plain, u.mov, u.vec)?;
             }
         }
-        if !early_ok {
-            for u in &d.uses {
-                self.check_use(u.cycle, u.plain, u.mov, u.vec, false)?;
-            }
+        let edge = self.flights.edge(index, Some(d))?;
+        if edge.early && !early_ok {
+            self.flights.early_fault(d)?;
         }
-        Ok(())
-    }
-
-    /// Claims the writes and ports of a bundle; fails where an earlier bundle holds them.
-    #[inline(always)]
-    pub(crate) fn claim(&mut self, index: u32, d: &Decoded) -> Result<(), CoreFaultKind> {
-        let now = self.now as usize;
-        self.history[now % RING] = index;
-        for (cycle, c) in &d.claims {
-            let held = &mut self.claims[now.wrapping_add(usize::from(*cycle)).wrapping_sub(1) % RING];
-            if port_clash(held.ports, c.ports) != 0 || !held.all.and(c.all).is_empty() {
-                return Err(clash(held, c, *cycle));
-            }
-            held.all = held.all.or(c.all);
-            held.mov |= c.mov;
-            held.vec |= c.vec;
-            held.ports |= c.ports;
-        }
-        Ok(())
+        Ok(edge)
     }
 
     // ---- reads ----------------------------------------------------------------------------------------------------
@@ -331,9 +286,8 @@ impl State {
     pub(crate) fn read<const N: usize>(&self, src: VSrc) -> [u8; N] {
         let first = usize::from(src.unit - units::W);
         let mut out = [0; N];
-        for k in 0..N.div_ceil(32) {
-            let len = 32.min(N - 32 * k);
-            out[32 * k..32 * k + len].copy_from_slice(&self.piece[first + k].0[..len]);
+        for (k, out) in out.chunks_mut(32).enumerate() {
+            out.copy_from_slice(&self.piece[(first + k) % PIECES].0[..out.len()]);
         }
         if src.byp != Byp::None {
             self.forward(src, &mut out);
@@ -343,29 +297,41 @@ impl State {
 
     #[inline(always)]
     fn forward<const N: usize>(&self, src: VSrc, out: &mut [u8; N]) {
-        let at = self.now as usize % RING;
-        let landing = if src.byp == Byp::Mov { self.claims[at].mov } else { self.claims[at].vec };
-        // All vector pieces are in the third word of a set.
+        let landing = if src.byp == Byp::Mov { self.present.mov } else { self.present.vec };
         if landing >> (src.unit - units::W) & ((1 << src.n) - 1) == 0 {
             return;
         }
-        self.forward_found(at, src, out);
+        self.forward_found(self.now as usize % RING, src, out);
     }
 
-    #[cold]
     fn forward_found<const N: usize>(&self, at: usize, src: VSrc, out: &mut [u8; N]) {
-        for land in self.lands[at].as_slice() {
-            if land.kind != LandKind::Pieces || land.byp != src.byp {
-                continue;
-            }
-            for k in 0..land.n {
-                let unit = land.unit + k;
+        let mut deliver = |unit: u8, n: u8, value: usize| {
+            for k in 0..n {
+                let unit = unit + k;
                 if unit >= src.unit && usize::from(unit - src.unit) * 32 < N {
                     let (to, from) = (usize::from(unit - src.unit) * 32, usize::from(k) * 32);
-                    out[to..to + 32].copy_from_slice(&self.values[land.value as usize].0[from..from + 32]);
+                    out[to..to + 32].copy_from_slice(&self.values[value].0[from..from + 32]);
                 }
             }
+        };
+        for land in self.lands[at].as_slice() {
+            if land.kind == LandKind::Pieces && land.byp == src.byp {
+                deliver(land.unit, land.n, land.value as usize);
+            }
         }
+        for i in self.landings.from..self.landings.to {
+            if let Micro::Land { dst, n, byp, at } = self.flights.steps[i as usize]
+                && byp == src.byp
+            {
+                deliver(dst, n, self.value(at));
+            }
+        }
+    }
+
+    /// The value slot `back` behind those of the bundle that issues now.
+    #[inline(always)]
+    pub(crate) fn value(&self, back: Back) -> usize {
+        ((self.now as u8).wrapping_mul(VALUES_PER_BUNDLE as u8).wrapping_sub(back.0)) as usize % VALUES
     }
 
     // ---- writes ---------------------------------------------------------------------------------------------------
@@ -416,12 +382,27 @@ impl State {
         self.init.insert(unit);
     }
 
-    /// Ends the current time: lands its writes and frees its ports.
+    /// Ends the current time along the edge of the bundle issued in it: lands its writes.
     #[inline(always)]
-    pub(crate) fn commit(&mut self) {
+    pub(crate) fn commit(&mut self, index: u32, edge: &Edge) {
         let at = self.now as usize % RING;
-        let n = self.lands[at].len();
-        for i in 0..n {
+        self.history[at] = index;
+        self.init = self.init.or(edge.lands);
+        for i in edge.landings.from..edge.landings.to {
+            if let Micro::Land { dst, n, at, .. } = self.flights.steps[i as usize] {
+                let (from, first) = (self.value(at), usize::from(dst - units::W));
+                let from = &self.values[from].0;
+                match n {
+                    1 => self.piece[first % PIECES].0.copy_from_slice(&from[..32]),
+                    _ => {
+                        for (k, from) in from.as_chunks::<32>().0.iter().take(usize::from(n)).enumerate() {
+                            self.piece[(first + k) % PIECES].0 = *from;
+                        }
+                    }
+                }
+            }
+        }
+        for i in 0..self.lands[at].len() {
             let land = self.lands[at].get(i);
             match land.kind {
                 LandKind::Scalar => {
@@ -435,20 +416,13 @@ impl State {
                         self.piece[first + k].0.copy_from_slice(&from[32 * k..32 * k + 32]);
                     }
                 }
-                LandKind::Undefined => {}
-            }
-        }
-        self.init = self.init.or(self.claims[at].all);
-        for i in 0..n {
-            let land = self.lands[at].get(i);
-            if land.kind == LandKind::Undefined {
-                self.init.remove(land.unit);
+                LandKind::Undefined => self.init.remove(land.unit),
             }
         }
         self.lands[at].clear();
-        self.claims[at] = Claim::default();
+        self.present = edge.next;
+        self.flights.follow(edge);
         self.now += 1;
-        self.history[self.now as usize % RING] = u32::MAX;
     }
 
     /// A register of the set that a bundle issued with or after the reader has written before the reader's `cycle`.
@@ -460,9 +434,16 @@ impl State {
         })
     }
 
+    /// Bundle issued `age` times ago; `None` for the one that issues now.
+    pub(crate) fn bundle_before(&self, age: u8) -> Option<u32> {
+        let at = self.now.checked_sub(age.into())? as usize % RING;
+        (age > 0).then(|| self.history[at])
+    }
+
     /// Whether writes or stages are still to come.
     pub(crate) fn draining(&self) -> bool {
-        self.lands.iter().any(|l| l.len() != 0)
+        self.flights.draining()
+            || self.lands.iter().any(|l| l.len() != 0)
             || self.late.iter().any(|l| l.len() != 0)
             || self.stores.iter().any(|l| l.len() != 0)
     }

@@ -139,7 +139,7 @@ pub(crate) fn name(unit: u8) -> String {
 }
 
 /// A set of units.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Units(pub(crate) [u64; 3]);
 
 impl Units {

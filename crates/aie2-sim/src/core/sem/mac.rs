@@ -207,7 +207,7 @@ pub fn int_products(mode: &IntMode, a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 1
 }
 
 /// Signs with which accumulators and products enter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Signs {
     /// Second accumulator is subtracted.
     pub acc2: bool,

@@ -1,0 +1,105 @@
+//! The operations that carry whole kernels, cut into the steps they take in each pipeline cycle.
+//!
+//! ```text
+//! vlda w, [p], m    1 LoadPiece   5 Fetch        7 Land
+//! vmac cm, cm, x, x 1 Mac         3 Accumulate   5 Land
+//! ```
+//! Which of them fall on a time is known when the edge of that time is made ([`super::flight`]), so the steady loop walks
+//! flat lists. Every other operation is one [`Micro::Issue`] here, and keeps its later stages in the rings of
+//! [`super::state`].
+
+use super::op::{Addr, Byp, LoadKind, Op, VDst, VSrc};
+use super::sem::mac::Signs;
+
+/// Distance of a value slot behind the slots of the bundle issuing now, modulo their number.
+///
+/// An operation at position i of a bundle writes slot 8·now + i, i.e. -i; one time later that slot is 8 further behind.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Back(pub u8);
+
+impl Back {
+    fn of_op(position: usize) -> Self {
+        Self((position as u8).wrapping_neg())
+    }
+
+    fn aged(self) -> Self {
+        Self(self.0.wrapping_add(super::state::VALUES_PER_BUNDLE as u8))
+    }
+}
+
+/// One step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Micro {
+    /// Everything operation `op` of the bundle does at issue.
+    Issue { op: u8 },
+    /// Address of a 32-byte load.
+    LoadPiece { addr: Addr, at: Back },
+    /// Its memory access.
+    Fetch { at: Back },
+    /// Products of an integer multiply.
+    Mac { s1: VSrc, s2: VSrc, c: u8, at: Back },
+    /// Adds one accumulator of 32-bit lanes, or whatever else the multiply asks for.
+    Accumulate { acc1: Option<VSrc>, acc2: Option<VSrc>, signs: Signs, at: Back },
+    /// Operands of a bf16 multiply.
+    MacF { s1: VSrc, s2: VSrc, c: u8, two: bool, at: Back },
+    /// Its products and sums.
+    AccumulateF { acc1: Option<VSrc>, acc2: Option<VSrc>, signs: Signs, at: Back },
+    /// The result reaches the register file.
+    Land { dst: u8, n: u8, byp: Byp, at: Back },
+}
+
+impl Micro {
+    /// The step seen from one time later.
+    pub(crate) fn aged(mut self) -> Self {
+        match &mut self {
+            Self::Issue { .. } => {}
+            Self::LoadPiece { at, .. }
+            | Self::Fetch { at }
+            | Self::Mac { at, .. }
+            | Self::Accumulate { at, .. }
+            | Self::MacF { at, .. }
+            | Self::AccumulateF { at, .. }
+            | Self::Land { at, .. } => *at = at.aged(),
+        }
+        self
+    }
+
+    /// Times since the operation issued.
+    pub(crate) fn age(&self) -> u8 {
+        match self {
+            Self::Issue { .. } => 0,
+            Self::LoadPiece { at, .. }
+            | Self::Fetch { at }
+            | Self::Mac { at, .. }
+            | Self::Accumulate { at, .. }
+            | Self::MacF { at, .. }
+            | Self::AccumulateF { at, .. }
+            | Self::Land { at, .. } => at.0.wrapping_add(super::state::VALUES_PER_BUNDLE as u8 - 1) / 8,
+        }
+    }
+
+    pub(crate) fn is_land(&self) -> bool {
+        matches!(self, Self::Land { .. })
+    }
+}
+
+/// The steps of the operation at `position` with their pipeline cycles, the issue first.
+pub(crate) fn steps(op: &Op, position: usize) -> Vec<(u8, Micro)> {
+    let at = Back::of_op(position);
+    // The accumulator of a multiply is read at cycle 3, memory at 5.
+    // SOURCE: Xilinx/llvm-aie AIE2Schedule.td, operand cycles of II_VMAC and II_VLDA.
+    let land = |d: VDst| (d.cycle, Micro::Land { dst: d.unit, n: d.n, byp: d.byp, at });
+    match *op {
+        Op::Load { addr, kind: LoadKind::Piece { dst } } => {
+            vec![(1, Micro::LoadPiece { addr, at }), (5, Micro::Fetch { at }), land(dst)]
+        }
+        Op::Mac { dst, acc1, acc2, s1, s2, c, signs } => {
+            vec![(1, Micro::Mac { s1, s2, c, at }), (3, Micro::Accumulate { acc1, acc2, signs, at }), land(dst)]
+        }
+        Op::MacF { dst, acc1, acc2, s1, s2, c, signs } => {
+            let two = acc1.is_some() && acc2.is_some();
+            vec![(1, Micro::MacF { s1, s2, c, two, at }), (3, Micro::AccumulateF { acc1, acc2, signs, at }), land(dst)]
+        }
+        _ => vec![(1, Micro::Issue { op: position as u8 })],
+    }
+}
