@@ -86,10 +86,9 @@ pub trait CoreBus {
     fn load(&mut self, addr: u32, out: &mut [u8]) -> Result<(), Fault>;
 
     /// Loads 32 aligned bytes.
-    fn load_piece(&mut self, addr: u32) -> Result<[u8; 32], Fault> {
-        let mut out = [0; 32];
-        self.load(addr, &mut out)?;
-        Ok(out)
+    #[inline(always)]
+    fn load_piece(&mut self, addr: u32, out: &mut [u8; 32]) -> Result<(), Fault> {
+        self.load(addr, out)
     }
 
     /// Stores bytes at a 20-bit core data address.

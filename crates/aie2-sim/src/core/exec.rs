@@ -1,5 +1,6 @@
 //! The issue stage: operands read at cycle 1, addresses, branches, and everything computed at once.
 
+use super::flight::Seen;
 use super::op::{Addr, AddrMode, AluFn, Condition, Decoded, LoadKind, Op, SDst, StoreKind, StreamLast, Target, VSrc};
 use super::sem::{alu, fp, lanes, lanes::Lane, mac, permute, shift};
 use super::state::{Late, RING, State, VALUES_PER_BUNDLE};
@@ -24,10 +25,6 @@ pub(super) struct Granted {
     cascade: CascadeWord,
     /// Lock instructions that took their arbitration cycle.
     pub locks: u8,
-}
-
-impl Granted {
-    pub(super) const NONE: Self = Self { done: 0, word: None, cascade: [0; 16], locks: 0 };
 }
 
 /// Multiply statistics.
@@ -77,12 +74,28 @@ impl MacType {
 /// A decoded configuration word of an integer multiply.
 #[derive(Clone, Copy)]
 pub(super) struct CachedMode {
-    word: u32,
+    pub word: u32,
     pub mode: mac::IntMode,
     pub kind: MacType,
     pub macs: u64,
-    /// A source reaches beyond its low half.
+    /// Bytes of the sources that take part, and whether they are more than a low half.
+    pub bytes: (usize, usize),
     pub wide: bool,
+}
+
+impl CachedMode {
+    #[cold]
+    pub(super) fn new(word: u32) -> Result<Self, mac::BadConfig> {
+        let mode = mac::int_mode(word)?;
+        let bytes = mode.shape.bytes(mode.a_bits, mode.b_bits);
+        let (kind, macs) = (MacType::of(&mode), mode.shape.macs());
+        Ok(Self { word, mode, kind, macs, bytes, wide: bytes.0 > 32 || bytes.1 > 32 })
+    }
+
+    /// What stands before the first multiply: int8 with unsigned operands, as good as any other word.
+    pub(super) fn first() -> Self {
+        Self::new(0x008).expect("a documented word")
+    }
 }
 
 const ADDR_MASK: u32 = 0xf_ffff;
@@ -117,6 +130,7 @@ impl State {
     pub(super) fn try_blocking<B: CoreBus + ?Sized>(
         &self,
         d: &Decoded,
+        seen: Seen<'_>,
         granted: &mut Granted,
         bus: &mut B,
     ) -> Result<Result<Option<BlockReason>, Fault>, CoreFaultKind> {
@@ -186,7 +200,7 @@ impl State {
                     if self.s(units::CR_MCD_EN) & 1 == 0 {
                         return Err(CoreFaultKind::OperandValue { what: "crMCDEn of a cascade write", value: 0 });
                     }
-                    let bytes = self.read::<64>(src);
+                    let bytes = self.read::<64>(src, seen);
                     let word = std::array::from_fn(|k| u32::load(&bytes, k));
                     (!ask!(bus.cascade_write(word))).then_some(BlockReason::CascadeWrite)
                 }
@@ -260,7 +274,7 @@ impl State {
         s1: VSrc,
         s2: VSrc,
         bytes: (usize, usize),
-        early_ok: bool,
+        seen: Seen<'_>,
     ) -> Result<(), CoreFaultKind> {
         let mut high = Units::EMPTY;
         for (src, n) in [(s1, bytes.0), (s2, bytes.1)] {
@@ -268,32 +282,13 @@ impl State {
                 high.insert(src.unit + 1);
             }
         }
-        self.check_use(high, Units::EMPTY, early_ok)
+        self.check_use(high, Units::EMPTY, seen)
     }
 
-    /// Decodes a configuration word; programs use few, so the last one is kept.
-    #[inline(always)]
-    pub(super) fn int_mode(&mut self, word: u32) -> Result<CachedMode, mac::BadConfig> {
-        match self.last_mode {
-            Some(cached) if cached.word == word => Ok(cached),
-            _ => self.new_mode(word),
-        }
-    }
-
-    #[cold]
-    fn new_mode(&mut self, word: u32) -> Result<CachedMode, mac::BadConfig> {
-        let mode = mac::int_mode(word)?;
-        let (a, b) = mode.shape.bytes(mode.a_bits, mode.b_bits);
-        let (kind, macs) = (MacType::of(&mode), mode.shape.macs());
-        let cached = CachedMode { word, mode, kind, macs, wide: a > 32 || b > 32 };
-        self.last_mode = Some(cached);
-        Ok(cached)
-    }
-
-    fn check_sources(&self, sources: &[(VSrc, bool)], early_ok: bool) -> Result<(), CoreFaultKind> {
+    fn check_sources(&self, sources: &[(VSrc, bool)], seen: Seen<'_>) -> Result<(), CoreFaultKind> {
         for &(src, read) in sources {
             if read {
-                self.check_use(Units::EMPTY, Units::run(src.unit, src.n), early_ok)?;
+                self.check_use(Units::EMPTY, Units::run(src.unit, src.n), seen)?;
             }
         }
         Ok(())
@@ -345,7 +340,7 @@ impl State {
         bundle: u32,
         index: usize,
         op: &Op,
-        early_ok: bool,
+        seen: Seen<'_>,
         granted: &Granted,
         flow: &mut Flow,
     ) -> Result<(), CoreFaultKind> {
@@ -370,7 +365,7 @@ impl State {
             }
             Op::Store { addr, kind, cycle } => {
                 let a = self.address(addr);
-                self.store(bundle, index, v, a, kind, cycle)?;
+                self.store(bundle, index, v, a, kind, cycle, seen)?;
             }
             Op::Pointer { addr } => {
                 self.address(match addr.mode {
@@ -431,7 +426,7 @@ impl State {
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::Gather { src, high, granule_bits, .. } => {
-                let lanes8 = self.read::<32>(src);
+                let lanes8 = self.read::<32>(src, seen);
                 self.values[vi].0[..32].copy_from_slice(&lanes8);
                 self.aux[vi] = [u32::from(high) << 8 | u32::from(granule_bits), 0];
                 self.later(bundle, index, v, 5);
@@ -440,33 +435,33 @@ impl State {
             Op::Counter { .. } => return Err(CoreFaultKind::Unmodelled { name: "MOV_CNTR" }),
             Op::Unmodelled { name } => return Err(CoreFaultKind::Unmodelled { name }),
             Op::VMove { dst, src } => match dst.n {
-                1 => self.put_vector(dst, v, &self.read::<32>(src)),
-                2 => self.put_vector(dst, v, &self.read::<64>(src)),
-                _ => self.put_vector(dst, v, &self.read::<128>(src)),
+                1 => self.put_vector(dst, v, &self.read::<32>(src, seen)),
+                2 => self.put_vector(dst, v, &self.read::<64>(src, seen)),
+                _ => self.put_vector(dst, v, &self.read::<128>(src, seen)),
             },
             Op::Ups { dst, src, w, sign, s } => {
-                let from = self.read_any(src);
+                let from = self.read_any(src, seen);
                 let (shift, signed, sat) = (self.s(s), self.signed(sign), self.s(units::CR_SAT));
                 shift::ups(&from, &mut self.values[vi].0, w, shift, signed, sat)?;
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::Srs { dst, src, w, sign, s } => {
-                self.srs(vi, src, w, sign, s)?;
+                self.srs(vi, src, w, sign, s, seen)?;
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::ToF32 { dst, src } => {
-                let from = self.read::<32>(src);
+                let from = self.read::<32>(src, seen);
                 for i in 0..16 {
                     fp::from_bf16(u16::load(&from, i)).store(&mut self.values[vi].0, i);
                 }
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::ToBf16 { dst, src } => {
-                self.narrow_bf16(vi, src)?;
+                self.narrow_bf16(vi, src, seen)?;
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::Floor { dst, src, s } => {
-                let from = self.read::<32>(src);
+                let from = self.read::<32>(src, seen);
                 // SOURCE: Xilinx/mlir-aie lut_based_ops.h use: a signed 6-bit shift.
                 let shift = (self.s(s) << 26) as i32 >> 26;
                 for i in 0..16 {
@@ -475,12 +470,12 @@ impl State {
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::Pack { dst, src, bits, sign } => {
-                let (from, signed, sat) = (self.read::<64>(src), self.signed(sign), self.s(units::CR_SAT));
+                let (from, signed, sat) = (self.read::<64>(src, seen), self.signed(sign), self.s(units::CR_SAT));
                 shift::pack(&from, &mut self.values[vi].0[..32], u32::from(bits), signed, sat)?;
                 self.land(dst, v, self.slot(dst.cycle));
             }
             Op::Elementwise { f, bits, sign, dst, mask, s1, s2, select } => {
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
+                let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
                 let select = select.map_or(0, |s| self.src(s));
                 let mut out = [0; 64];
                 let m = lanes::elementwise(f, u32::from(bits), self.signed(sign), &a, &b, select, &mut out);
@@ -492,7 +487,7 @@ impl State {
                 }
             }
             Op::ElementwiseBf16 { f, dst, mask, s1, s2 } => {
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
+                let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
                 let mut out = [0; 64];
                 let m = lanes::elementwise_bf16(f, &a, &b, &mut out);
                 if let Some(dst) = dst {
@@ -503,11 +498,11 @@ impl State {
                 }
             }
             Op::And { dst, s1, s2 } => {
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
+                let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
                 self.put_vector(dst, v, &std::array::from_fn::<u8, 64, _>(|i| a[i] & b[i]));
             }
             Op::Or { dst, s1, s2 } => {
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
+                let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
                 self.put_vector(dst, v, &std::array::from_fn::<u8, 64, _>(|i| a[i] | b[i]));
             }
             Op::Shuffle { dst, s1, s2, mode } => {
@@ -515,8 +510,8 @@ impl State {
                 let undefined = || CoreFaultKind::OperandValue { what: "shuffle mode", value: mode };
                 let route = permute::shuffle_route(mode).ok_or_else(undefined)?;
                 let (first, second) = permute::shuffle_reads(mode).ok_or_else(undefined)?;
-                self.check_sources(&[(s1, first), (s2, second)], early_ok)?;
-                let out = permute::shuffle(&route, &self.read::<64>(s1), &self.read::<64>(s2));
+                self.check_sources(&[(s1, first), (s2, second)], seen)?;
+                let out = permute::shuffle(&route, &self.read::<64>(s1, seen), &self.read::<64>(s2, seen));
                 self.put_vector(dst, v, &out);
             }
             Op::BroadcastShuffle { dst, bits, src, mode } => {
@@ -525,13 +520,13 @@ impl State {
             }
             Op::Shift { dst, s1, s2, by } => {
                 let bytes = self.s(by);
-                let out = permute::shift(&self.read::<64>(s1), &self.read::<64>(s2), bytes);
+                let out = permute::shift(&self.read::<64>(s1, seen), &self.read::<64>(s2, seen), bytes);
                 let out = out.ok_or(CoreFaultKind::OperandValue { what: "vshift amount", value: bytes })?;
                 self.put_vector(dst, v, &out);
             }
             Op::ShiftAlign { dst, s1, s2, pre, by } => {
                 let (pre, bytes) = (self.s(pre), self.s(by));
-                let out = permute::shift_align(&self.read::<64>(s1), pre, &self.read::<64>(s2), bytes);
+                let out = permute::shift_align(&self.read::<64>(s1, seen), pre, &self.read::<64>(s2, seen), bytes);
                 let out = out.ok_or(CoreFaultKind::OperandValue { what: "vshift.align amount", value: bytes })?;
                 self.put_vector(dst, v, &out);
             }
@@ -540,33 +535,33 @@ impl State {
             }
             Op::ExtractBroadcast { dst, bits, src, index } => {
                 let (bits, index) = (u32::from(bits), self.src(index) as u32);
-                let lane = permute::extract(&self.read::<64>(src), index, bits, false);
+                let lane = permute::extract(&self.read::<64>(src, seen), index, bits, false);
                 self.put_vector(dst, v, &permute::broadcast(lane as u64, bits));
             }
             Op::Extract { d, bits, sign, src, index } => {
-                let lane = permute::extract(&self.read::<64>(src), self.s(index), u32::from(bits), self.signed(sign));
+                let lane = permute::extract(&self.read::<64>(src, seen), self.s(index), u32::from(bits), self.signed(sign));
                 self.put(d, lane as u64);
             }
             Op::Insert { dst, bits, src, index, value } => {
-                let out = permute::insert(&self.read::<64>(src), self.s(index), u32::from(bits), self.src(value));
+                let out = permute::insert(&self.read::<64>(src, seen), self.s(index), u32::from(bits), self.src(value));
                 self.put_vector(dst, v, &out);
             }
             Op::PushLow { dst, bits, src, value } => {
-                self.put_vector(dst, v, &permute::push_low(&self.read::<64>(src), u32::from(bits), self.src(value)));
+                self.put_vector(dst, v, &permute::push_low(&self.read::<64>(src, seen), u32::from(bits), self.src(value)));
             }
             Op::PushHigh { dst, bits, src, value } => {
-                self.put_vector(dst, v, &permute::push_high(&self.read::<64>(src), u32::from(bits), self.src(value)));
+                self.put_vector(dst, v, &permute::push_high(&self.read::<64>(src, seen), u32::from(bits), self.src(value)));
             }
         }
         Ok(())
     }
 
-    fn read_any(&self, src: VSrc) -> [u8; 128] {
+    fn read_any(&self, src: VSrc, seen: Seen<'_>) -> [u8; 128] {
         let mut out = [0; 128];
         match src.n {
-            1 => out[..32].copy_from_slice(&self.read::<32>(src)),
-            2 => out[..64].copy_from_slice(&self.read::<64>(src)),
-            _ => out = self.read::<128>(src),
+            1 => out[..32].copy_from_slice(&self.read::<32>(src, seen)),
+            2 => out[..64].copy_from_slice(&self.read::<64>(src, seen)),
+            _ => out = self.read::<128>(src, seen),
         }
         out
     }
@@ -578,17 +573,18 @@ impl State {
         w: shift::Widths,
         sign: super::op::Sign,
         s: u8,
+        seen: Seen<'_>,
     ) -> Result<(), CoreFaultKind> {
-        let acc = self.read_any(src);
+        let acc = self.read_any(src, seen);
         let (amount, signed) = (self.s(s), self.signed(sign));
         let (rnd, sat) = (self.s(units::CR_RND), self.s(units::CR_SAT));
         shift::srs(&acc, &mut self.values[vi].0, w, amount, signed, rnd, sat)?;
         Ok(())
     }
 
-    fn narrow_bf16(&mut self, vi: usize, src: VSrc) -> Result<(), CoreFaultKind> {
+    fn narrow_bf16(&mut self, vi: usize, src: VSrc, seen: Seen<'_>) -> Result<(), CoreFaultKind> {
         let rnd = shift::Rounding::from_register(self.s(units::CR_RND))?;
-        let from = self.read::<64>(src);
+        let from = self.read::<64>(src, seen);
         for i in 0..16 {
             fp::to_bf16(u32::load(&from, i), rnd).store(&mut self.values[vi].0, i);
         }
@@ -611,6 +607,7 @@ impl State {
         addr: u32,
         kind: StoreKind,
         cycle: u8,
+        seen: Seen<'_>,
     ) -> Result<(), CoreFaultKind> {
         let vi = usize::from(v);
         let bytes = match kind {
@@ -626,25 +623,25 @@ impl State {
                 return Ok(());
             }
             StoreKind::Piece { src } => {
-                let from = self.read::<32>(src);
+                let from = self.read::<32>(src, seen);
                 self.values[vi].0[..32].copy_from_slice(&from);
                 32
             }
             StoreKind::Half { src } | StoreKind::Q { src } => {
-                let from = self.read::<32>(src);
+                let from = self.read::<32>(src, seen);
                 self.values[vi].0[..16].copy_from_slice(&from[..16]);
                 16
             }
             StoreKind::Srs { src, w, sign, s } => {
-                self.srs(vi, src, w, sign, s)?;
+                self.srs(vi, src, w, sign, s, seen)?;
                 32
             }
             StoreKind::ConvBf16 { src } => {
-                self.narrow_bf16(vi, src)?;
+                self.narrow_bf16(vi, src, seen)?;
                 32
             }
             StoreKind::Pack { src, bits, sign } => {
-                let (from, signed, sat) = (self.read::<64>(src), self.signed(sign), self.s(units::CR_SAT));
+                let (from, signed, sat) = (self.read::<64>(src, seen), self.signed(sign), self.s(units::CR_SAT));
                 shift::pack(&from, &mut self.values[vi].0[..32], u32::from(bits), signed, sat)?;
                 32
             }

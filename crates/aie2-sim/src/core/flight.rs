@@ -92,8 +92,9 @@ impl Pattern {
 
 struct Node {
     pattern: Pattern,
-    /// Bundle and edge, in order of first use.
-    edges: Vec<(u32, u32)>,
+    /// Bundle and edge used first ([`IDLE`]: none yet), and the others.
+    first: (u32, u32),
+    others: Vec<(u32, u32)>,
 }
 
 /// Positions in the list of steps.
@@ -104,7 +105,6 @@ pub(crate) struct Run {
 }
 
 /// A bundle issued at a node.
-#[derive(Clone, Copy)]
 pub(crate) struct Edge {
     pub to: u32,
     /// The bundle reads a register whose new value is on its way.
@@ -135,11 +135,27 @@ impl Present {
     }
 }
 
+/// What the steps of one time may ask about writes in flight.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub flights: &'a Flights,
+    pub edge: &'a Edge,
+    /// Old values may be read.
+    pub early_ok: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// Vector results that land in this time.
+    pub(crate) fn landings(self) -> &'a [Micro] {
+        self.flights.of(self.edge.landings)
+    }
+}
+
 /// Nodes and edges met so far.
 pub(crate) struct Flights {
     nodes: Vec<Node>,
     edges: Vec<Edge>,
-    pub steps: Vec<Micro>,
+    steps: Vec<Micro>,
     index: HashMap<Pattern, u32>,
     /// Present node.
     at: u32,
@@ -160,23 +176,21 @@ impl Flights {
         }
         let node = self.nodes.len() as u32;
         self.index.insert(pattern.clone(), node);
-        self.nodes.push(Node { pattern, edges: Vec::new() });
+        self.nodes.push(Node { pattern, first: (IDLE, IDLE), others: Vec::new() });
         node
     }
 
     /// The edge of a bundle from the present node.
     #[inline(always)]
-    pub(crate) fn edge(&mut self, bundle: u32, d: Option<&Decoded>) -> Result<Edge, CoreFaultKind> {
-        match self.nodes[self.at as usize].edges.first() {
-            Some(&(b, edge)) if b == bundle => Ok(self.edges[edge as usize]),
-            _ => self.other_edge(bundle, d),
-        }
+    pub(crate) fn edge(&mut self, bundle: u32, d: Option<&Decoded>) -> Result<usize, CoreFaultKind> {
+        let (first, edge) = self.nodes[self.at as usize].first;
+        if first == bundle && edge != IDLE { Ok(edge as usize) } else { self.other_edge(bundle, d) }
     }
 
     #[cold]
-    fn other_edge(&mut self, bundle: u32, d: Option<&Decoded>) -> Result<Edge, CoreFaultKind> {
-        if let Some(&(_, edge)) = self.nodes[self.at as usize].edges.iter().find(|(b, _)| *b == bundle) {
-            return Ok(self.edges[edge as usize]);
+    fn other_edge(&mut self, bundle: u32, d: Option<&Decoded>) -> Result<usize, CoreFaultKind> {
+        if let Some(&(_, edge)) = self.nodes[self.at as usize].others.iter().find(|(b, _)| *b == bundle) {
+            return Ok(edge as usize);
         }
         let from = self.at as usize;
         let mut pattern = self.nodes[from].pattern.clone();
@@ -202,8 +216,13 @@ impl Flights {
         let edge = Edge { to, early, steps, landings, lands, next: present };
         let number = self.edges.len() as u32;
         self.edges.push(edge);
-        self.nodes[from].edges.push((bundle, number));
-        Ok(edge)
+        let node = &mut self.nodes[from];
+        if node.first.1 == IDLE {
+            node.first = (bundle, number);
+        } else {
+            node.others.push((bundle, number));
+        }
+        Ok(number as usize)
     }
 
     /// Whether steps are still to come.
@@ -211,10 +230,22 @@ impl Flights {
         !self.nodes[self.at as usize].pattern.steps.is_empty()
     }
 
+    /// An edge by the number [`Flights::edge`] gave.
+    #[inline(always)]
+    pub(crate) fn at(&self, edge: usize) -> &Edge {
+        &self.edges[edge]
+    }
+
+    /// The steps of a run.
+    #[inline(always)]
+    pub(crate) fn of(&self, run: Run) -> &[Micro] {
+        &self.steps[run.from as usize..run.to as usize]
+    }
+
     /// Goes along an edge.
     #[inline(always)]
-    pub(crate) fn follow(&mut self, edge: &Edge) {
-        self.at = edge.to;
+    pub(crate) fn follow(&mut self, edge: usize) {
+        self.at = self.edges[edge].to;
     }
 
     /// First register of a use at `cycle` that earlier bundles have not landed: unit, and bundles until it can be read.

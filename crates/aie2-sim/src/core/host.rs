@@ -23,6 +23,16 @@ impl Host {
         }
     }
 
+    /// `p += acc` on 32-bit lanes.
+    #[inline(always)]
+    pub(crate) fn add_lanes(&self, acc: &[u8; 128], p: &mut [u8; 128]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = self.avx2 {
+            return simd.vectorize(AddLanes { acc, p });
+        }
+        mac::add_lanes(acc, p);
+    }
+
     /// Product sums of `mode`, as the bytes of a cm register.
     #[inline(always)]
     pub(crate) fn int_products(&self, mode: &IntMode, a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
@@ -31,6 +41,22 @@ impl Host {
             return simd.vectorize(I8Product { simd, a, b, out, signs: (mode.a_signed, mode.b_signed) });
         }
         mac::int_products(mode, a, b, out);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+struct AddLanes<'a> {
+    acc: &'a [u8; 128],
+    p: &'a mut [u8; 128],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl NullaryFnOnce for AddLanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        mac::add_lanes(self.acc, self.p);
     }
 }
 
@@ -67,7 +93,7 @@ impl NullaryFnOnce for I8Product<'_> {
             widen(simd.sse2._mm_unpacklo_epi8(rows, next), signs.1)
         });
         for (i, c) in out.as_chunks_mut::<64>().0.iter_mut().enumerate() {
-            // Rows 2 i and 2 i + 1 of A, of which only the first four of eight are in use.
+            // Rows 2 i and 2 i + 1 of A as pairs of k.
             let rows: [i32; 8] = cast(widen(cast(half(a, i)), signs.0));
             for (row, c) in rows.as_chunks::<4>().0.iter().zip(c.as_chunks_mut::<32>().0) {
                 let mut sum = avx2._mm256_madd_epi16(simd.avx._mm256_set1_epi32(row[0]), pairs[0]);

@@ -1,10 +1,11 @@
 //! Stages after issue: accumulator reads, memory accesses, late operands.
 
-use super::exec::{MacCount, MacType, aligned};
-use super::micro::Micro;
-use super::op::{Decoded, LoadKind, Op, StoreKind, VDst, VSrc};
+use super::exec::{CachedMode, MacCount, MacType, aligned};
+use super::flight::{Present, Seen};
+use super::micro::{Back, Micro};
+use super::op::{Byp, Decoded, LoadKind, Op, StoreKind, VDst, VSrc};
 use super::sem::{acc, fp, lanes::Lane, mac, shift};
-use super::state::{Late, RING, State};
+use super::state::{Late, RING, State, VectorFile};
 use super::units::{self, Units};
 use crate::core_fault::CoreFaultKind;
 use crate::fault::Fault;
@@ -14,6 +15,20 @@ use crate::port::{CoreBus, physical_banks};
 pub(crate) enum Trouble {
     Core(CoreFaultKind),
     Bus(Fault),
+}
+
+impl From<CoreFaultKind> for Box<Trouble> {
+    #[cold]
+    fn from(k: CoreFaultKind) -> Self {
+        Self::new(Trouble::Core(k))
+    }
+}
+
+impl From<mac::BadConfig> for Box<Trouble> {
+    #[cold]
+    fn from(c: mac::BadConfig) -> Self {
+        Self::new(Trouble::Core(c.into()))
+    }
 }
 
 impl From<CoreFaultKind> for Trouble {
@@ -34,41 +49,57 @@ impl From<mac::BadConfig> for Trouble {
     }
 }
 
-/// Banks touched in one cycle: bit 8 * window + physical bank, counted up to three.
+/// Most memory accesses of one cycle: a table load has four, LDA, ST and the write of a part-word store one each.
+const ACCESSES: usize = 8;
+
+/// Banks touched in one cycle, bit 8 * window + physical bank, access by access.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Banks {
-    once: u32,
-    twice: u32,
-    thrice: u32,
+    n: usize,
+    touched: [u32; ACCESSES],
 }
 
 impl Banks {
     #[inline(always)]
     fn touch(&mut self, addr: u32, bytes: u32) {
         // SOURCE: Xilinx/mlir-aie AIETargetModel: windows of 64 KiB at 0x40000 south, west, north, own.
-        let m = u32::from(physical_banks(addr, bytes)) << (8 * (addr >> 16 & 3));
-        self.thrice |= self.twice & m;
-        self.twice |= self.once & m;
-        self.once |= m;
+        self.add(u32::from(physical_banks(addr, bytes)) << (8 * (addr >> 16 & 3)));
     }
 
     /// The two banks of an aligned 32-byte access.
     #[inline(always)]
     fn touch_piece(&mut self, addr: u32) {
-        let m = 3 << (2 * (addr >> 14 & 3) + 8 * (addr >> 16 & 3));
-        self.thrice |= self.twice & m;
-        self.twice |= self.once & m;
-        self.once |= m;
+        self.add(3 << (2 * (addr >> 14 & 3) + 8 * (addr >> 16 & 3)));
     }
 
-    /// Cycles lost because accesses of this cycle share a bank.
-    pub(crate) fn stalls(self) -> u8 {
-        if self.thrice != 0 { 2 } else { u8::from(self.twice != 0) }
+    #[inline(always)]
+    fn add(&mut self, banks: u32) {
+        self.touched[self.n % ACCESSES] = banks;
+        self.n += 1;
     }
 
-    /// Banks of the core's own memory.
-    pub(crate) fn own(self) -> u8 {
-        (self.once >> 24) as u8
+    /// Banks of the core's own memory, and cycles lost because accesses of this cycle share a bank.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> (u8, u8) {
+        match self.n {
+            0 => (0, 0),
+            1 => ((self.touched[0] >> 24) as u8, 0),
+            2 => {
+                let [a, b, ..] = self.touched;
+                (((a | b) >> 24) as u8, u8::from(a & b != 0))
+            }
+            n => self.end_of_many(n),
+        }
+    }
+
+    fn end_of_many(&self, n: usize) -> (u8, u8) {
+        let (mut once, mut twice, mut thrice) = (0, 0, 0);
+        for m in &self.touched[..n.min(ACCESSES)] {
+            thrice |= twice & m;
+            twice |= once & m;
+            once |= m;
+        }
+        ((once >> 24) as u8, if thrice != 0 { 2 } else { u8::from(twice != 0) })
     }
 }
 
@@ -102,10 +133,18 @@ impl<'a> Memory<'a> {
     }
 
     #[inline(always)]
-    fn load_piece<B: CoreBus + ?Sized>(&mut self, bus: &mut B, now: u64, addr: u32) -> Result<[u8; 32], Trouble> {
-        self.check_part_words(now, addr, 32)?;
+    fn load_piece<B: CoreBus + ?Sized>(
+        &mut self,
+        bus: &mut B,
+        now: u64,
+        addr: u32,
+        out: &mut [u8; 32],
+    ) -> Result<(), Box<Trouble>> {
+        if !self.part_words.is_empty() {
+            self.check_part_words(now, addr, 32)?;
+        }
         self.banks.touch_piece(addr);
-        bus.load_piece(addr).map_err(Trouble::Bus)
+        bus.load_piece(addr, out).map_err(|fault| Box::new(Trouble::Bus(fault)))
     }
 
     #[inline(always)]
@@ -134,6 +173,21 @@ fn piece_units(src: VSrc) -> Units {
     Units::run(src.unit, src.n)
 }
 
+/// A whole vector operand in place; `None` if a bypass delivers part of it or it is shorter.
+#[inline(always)]
+fn pieces<const N: usize>(file: &VectorFile, src: VSrc, present: Present) -> Option<&[u8; N]> {
+    let first = src.unit - units::W;
+    let landing = match src.byp {
+        Byp::None => 0,
+        Byp::Mov => present.mov,
+        Byp::Vec => present.vec,
+    };
+    if landing >> first & ((1 << src.n) - 1) != 0 {
+        return None;
+    }
+    file.of(src.unit, N).first_chunk()
+}
+
 impl State {
     #[inline(always)]
     fn next_stage(&mut self, late: Late, cycle: u8) {
@@ -147,98 +201,159 @@ impl State {
         self.land(dst, late.value, at);
     }
 
-    fn read_acc<const N: usize>(&self, src: VSrc) -> Result<[u8; N], Trouble> {
+    fn read_acc<const N: usize>(&self, src: VSrc, seen: Seen<'_>) -> Result<[u8; N], Trouble> {
         self.check_init_source(3, src)?;
-        Ok(self.read::<N>(src))
+        Ok(self.read::<N>(src, seen))
     }
 
-    /// Runs the steps of an edge that are not a whole issue.
+    /// Runs one step of an edge that is not a whole issue.
     #[inline(always)]
     pub(crate) fn step<B: CoreBus + ?Sized>(
         &mut self,
-        step: Micro,
-        early_ok: bool,
+        step: &Micro,
+        seen: Seen<'_>,
         bus: &mut B,
         mem: &mut Memory<'_>,
         stats: &mut MacCount,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Box<Trouble>> {
         match step {
             Micro::LoadPiece { addr, at } => {
-                let addr = self.address(addr);
+                let addr = self.address(*addr);
                 aligned(addr, 32)?;
-                let v = self.value(at);
+                let v = self.value(*at);
                 self.aux[v][0] = addr;
+                Ok(())
             }
             Micro::Fetch { at } => {
-                let v = self.value(at);
-                let data = mem.load_piece(bus, self.now, self.aux[v][0])?;
-                self.values[v].0[..32].copy_from_slice(&data);
+                let v = self.value(*at);
+                let out = self.values[v].0.first_chunk_mut().expect("a value has 128 bytes");
+                mem.load_piece(bus, self.now, self.aux[v][0], out)
             }
-            Micro::Mac { s1, s2, c, at } => {
-                let v = self.value(at);
-                let cached = self.int_mode(self.s(c))?;
-                let mode = &cached.mode;
-                if cached.wide {
-                    self.check_mac_sources(s1, s2, mode.shape.bytes(mode.a_bits, mode.b_bits), early_ok)?;
-                }
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
-                self.host.int_products(mode, &a, &b, &mut self.values[v].0);
-                self.aux[v] = [mode.acc_bits, u32::from(mode.zero_acc)];
-                stats.add(cached.kind, cached.macs);
-            }
-            Micro::Accumulate { acc1, acc2, signs, at } => {
-                let v = self.value(at);
-                let [acc_bits, zero] = self.aux[v];
-                let acc1 = acc1.filter(|_| zero == 0);
-                for src in [acc1, acc2].into_iter().flatten() {
-                    self.check_init_source(3, src)?;
-                }
-                if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
-                    let acc = self.read::<128>(src);
-                    mac::add_lanes(&acc, &mut self.values[v].0);
-                    return Ok(());
-                }
-                let a1 = acc1.map(|src| self.read::<128>(src));
-                let a2 = acc2.map(|src| self.read::<128>(src));
-                mac::int_accumulate(acc_bits, a1.as_ref(), a2.as_ref(), signs, &mut self.values[v].0);
-            }
-            Micro::MacF { s1, s2, c, two, at } => {
-                let v = self.value(at);
-                let config = self.s(c);
-                let mode = mac::float_mode(config)?;
-                if mode.zero_acc && two {
-                    return Err(mac::BadConfig(config).into());
-                }
-                self.check_mac_sources(s1, s2, (64, 64), early_ok)?;
-                let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
-                self.values[v].0[..64].copy_from_slice(&a);
-                self.values[v].0[64..].copy_from_slice(&b);
-                self.aux[v] = [config, 0];
-                stats.add(MacType::Bf16, mode.shape.macs());
-            }
-            Micro::AccumulateF { acc1, acc2, signs, at } => {
-                let v = self.value(at);
-                let mode = mac::float_mode(self.aux[v][0])?;
-                let zero = [0; 64];
-                let a1 = match acc1 {
-                    Some(src) if !mode.zero_acc => self.read_acc::<64>(src)?,
-                    _ => zero,
-                };
-                let a2 = match acc2 {
-                    Some(src) => self.read_acc::<64>(src)?,
-                    None => zero,
-                };
-                let both = [&a1, &a2];
-                let accs = if acc2.is_some() { &both[..] } else { &both[..1] };
-                let (mut s1, mut s2, mut out) = ([0; 64], [0; 64], [0; 64]);
-                s1.copy_from_slice(&self.values[v].0[..64]);
-                s2.copy_from_slice(&self.values[v].0[64..]);
-                mac::float_mac(mode.shape, accs, signs.acc2, &s1, &s2, signs.product, &mut out);
-                self.values[v].0[..64].copy_from_slice(&out);
-            }
+            Micro::Mac { s1, s2, c, at } => self.multiply(*s1, *s2, *c, *at, seen, stats),
+            Micro::Accumulate { acc1, acc2, signs, at } => self.accumulate(*acc1, *acc2, *signs, *at, seen),
+            Micro::MacF { s1, s2, c, two, at } => self.multiply_float(*s1, *s2, *c, *two, *at, seen, stats),
+            Micro::AccumulateF { acc1, acc2, signs, at } => self.accumulate_float(*acc1, *acc2, *signs, *at, seen),
             // An issue is the caller's, a landing ends the time.
-            Micro::Issue { .. } | Micro::Land { .. } => {}
+            Micro::Issue { .. } | Micro::Land { .. } => Ok(()),
         }
+    }
+
+    #[inline(never)]
+    fn multiply(
+        &mut self,
+        s1: VSrc,
+        s2: VSrc,
+        c: u8,
+        at: Back,
+        seen: Seen<'_>,
+        stats: &mut MacCount,
+    ) -> Result<(), Box<Trouble>> {
+        let v = self.value(at);
+        let word = self.s(c);
+        if self.last_mode.word != word {
+            self.last_mode = CachedMode::new(word)?;
+        }
+        let cached = &self.last_mode;
+        if cached.wide {
+            self.check_mac_sources(s1, s2, cached.bytes, seen)?;
+        }
+        self.aux[v] = [cached.mode.acc_bits, u32::from(cached.mode.zero_acc)];
+        stats.add(cached.kind, cached.macs);
+        let out = &mut self.values[v].0;
+        match (pieces(&self.vector, s1, self.present), pieces(&self.vector, s2, self.present)) {
+            (Some(a), Some(b)) => self.host.int_products(&cached.mode, a, b, out),
+            _ => {
+                let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
+                self.host.int_products(&self.last_mode.mode, &a, &b, &mut self.values[v].0);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn accumulate(
+        &mut self,
+        acc1: Option<VSrc>,
+        acc2: Option<VSrc>,
+        signs: mac::Signs,
+        at: Back,
+        seen: Seen<'_>,
+    ) -> Result<(), Box<Trouble>> {
+        let v = self.value(at);
+        let [acc_bits, zero] = self.aux[v];
+        let acc1 = acc1.filter(|_| zero == 0);
+        for src in [acc1, acc2].into_iter().flatten() {
+            self.check_init_source(3, src)?;
+        }
+        if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
+            match pieces(&self.vector, src, self.present) {
+                Some(acc) => self.host.add_lanes(acc, &mut self.values[v].0),
+                None => {
+                    let acc = self.read::<128>(src, seen);
+                    self.host.add_lanes(&acc, &mut self.values[v].0);
+                }
+            }
+            return Ok(());
+        }
+        let a1 = acc1.map(|src| self.read::<128>(src, seen));
+        let a2 = acc2.map(|src| self.read::<128>(src, seen));
+        mac::int_accumulate(acc_bits, a1.as_ref(), a2.as_ref(), signs, &mut self.values[v].0);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn multiply_float(
+        &mut self,
+        s1: VSrc,
+        s2: VSrc,
+        c: u8,
+        two: bool,
+        at: Back,
+        seen: Seen<'_>,
+        stats: &mut MacCount,
+    ) -> Result<(), Box<Trouble>> {
+        let v = self.value(at);
+        let config = self.s(c);
+        let mode = mac::float_mode(config)?;
+        if mode.zero_acc && two {
+            return Err(mac::BadConfig(config).into());
+        }
+        self.check_mac_sources(s1, s2, (64, 64), seen)?;
+        let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
+        self.values[v].0[..64].copy_from_slice(&a);
+        self.values[v].0[64..].copy_from_slice(&b);
+        self.aux[v] = [config, 0];
+        stats.add(MacType::Bf16, mode.shape.macs());
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn accumulate_float(
+        &mut self,
+        acc1: Option<VSrc>,
+        acc2: Option<VSrc>,
+        signs: mac::Signs,
+        at: Back,
+        seen: Seen<'_>,
+    ) -> Result<(), Box<Trouble>> {
+        let v = self.value(at);
+        let mode = mac::float_mode(self.aux[v][0])?;
+        let zero = [0; 64];
+        let a1 = match acc1 {
+            Some(src) if !mode.zero_acc => self.read_acc::<64>(src, seen)?,
+            _ => zero,
+        };
+        let a2 = match acc2 {
+            Some(src) => self.read_acc::<64>(src, seen)?,
+            None => zero,
+        };
+        let both = [&a1, &a2];
+        let accs = if acc2.is_some() { &both[..] } else { &both[..1] };
+        let (mut s1, mut s2, mut out) = ([0; 64], [0; 64], [0; 64]);
+        s1.copy_from_slice(&self.values[v].0[..64]);
+        s2.copy_from_slice(&self.values[v].0[64..]);
+        mac::float_mac(mode.shape, accs, signs.acc2, &s1, &s2, signs.product, &mut out);
+        self.values[v].0[..64].copy_from_slice(&out);
         Ok(())
     }
 
@@ -247,6 +362,7 @@ impl State {
     pub(crate) fn run_late<B: CoreBus + ?Sized>(
         &mut self,
         bundles: &[Decoded],
+        seen: Seen<'_>,
         bus: &mut B,
         mem: &mut Memory<'_>,
     ) -> Result<(), (u32, Trouble)> {
@@ -255,7 +371,7 @@ impl State {
         for i in 0..self.late[at].len() {
             let late = self.late[at].get(i);
             let op = &bundles[late.bundle as usize].ops[usize::from(late.op)];
-            self.stage(bundles, op, late, bus, mem).map_err(|t| (late.bundle, t))?;
+            self.stage(bundles, op, late, seen, bus, mem).map_err(|t| (late.bundle, t))?;
         }
         self.late[at].clear();
         Ok(())
@@ -291,6 +407,7 @@ impl State {
         bundles: &[Decoded],
         op: &Op,
         late: Late,
+        seen: Seen<'_>,
         bus: &mut B,
         mem: &mut Memory<'_>,
     ) -> Result<(), Trouble> {
@@ -298,23 +415,23 @@ impl State {
         match *op {
             Op::Load { kind, .. } => self.load_stage(kind, late, bus, mem)?,
             Op::AccAdd { dst, acc1, acc2, signs, .. } => {
-                let a1 = self.read_acc::<128>(acc1)?;
+                let a1 = self.read_acc::<128>(acc1, seen)?;
                 let a2 = match acc2 {
-                    Some(src) => Some(self.read_acc::<128>(src)?),
+                    Some(src) => Some(self.read_acc::<128>(src, seen)?),
                     None => None,
                 };
                 acc::add_int(self.aux[v][0], signs, &a1, a2.as_ref(), &mut self.values[v].0)?;
                 self.finish(dst, late);
             }
             Op::AccAddF { dst, acc1, acc2, signs, .. } => {
-                let (a1, a2) = (self.read_acc::<64>(acc1)?, self.read_acc::<64>(acc2)?);
+                let (a1, a2) = (self.read_acc::<64>(acc1, seen)?, self.read_acc::<64>(acc2, seen)?);
                 let mut out = [0; 64];
                 acc::add_float(self.aux[v][0], signs, &a1, &a2, &mut out)?;
                 self.values[v].0[..64].copy_from_slice(&out);
                 self.finish(dst, late);
             }
             Op::VMoveD { dst, src } => {
-                self.values[v].0 = self.read_acc::<128>(src)?;
+                self.values[v].0 = self.read_acc::<128>(src, seen)?;
                 self.finish(dst, late);
             }
             Op::Gather { dst, granule_bits, .. } => {
@@ -333,7 +450,7 @@ impl State {
                     return Err(CoreFaultKind::LateSource { register: units::name(unit), cycle: 7 }.into());
                 }
                 let sign = self.late_sign(sign)?;
-                let from = self.read::<32>(src);
+                let from = self.read::<32>(src, seen);
                 shift::unpack(&from, &mut self.values[v].0[..64], u32::from(bits), sign);
                 self.finish(dst, late);
             }

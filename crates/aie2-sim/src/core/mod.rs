@@ -24,6 +24,7 @@ use crate::fault::Fault;
 use crate::port::{CoreBus, CoreStats, PROGRAM_MEM_BYTES, Step};
 use aie2_isa::Reg;
 use exec::{Flow, Granted, MacCount, MacType};
+use flight::{Flights, Seen};
 use late::{Memory, Trouble};
 use micro::Micro;
 use op::Op;
@@ -70,6 +71,7 @@ pub struct MacStats {
 pub struct Core {
     program: Program,
     state: State,
+    flights: Flights,
     pc: u32,
     stats: CoreStats,
     macs: MacCount,
@@ -100,6 +102,7 @@ impl Core {
         Self {
             program: Program::new(),
             state: State::new(),
+            flights: Flights::new(),
             pc: 0,
             stats: CoreStats::default(),
             macs: MacCount::default(),
@@ -212,7 +215,7 @@ impl Core {
                 out.extend_from_slice(&self.state.s(unit).to_le_bytes());
             } else {
                 let bytes = if unit >= units::Q { 16 } else { 32 };
-                out.extend_from_slice(&self.state.piece[usize::from(unit - units::W)].0[..bytes]);
+                out.extend_from_slice(self.state.vector.of(unit, bytes));
             }
         }
         Some(out)
@@ -245,12 +248,6 @@ impl Core {
         Fault::Core { tile: bus.tile(), pc, fault }
     }
 
-    /// Address of the bundle that an earlier time's step belongs to.
-    fn issued_at(&self, step: Micro) -> Option<u32> {
-        let bundle = self.state.bundle_before(step.age())?;
-        self.program.bundles.get(bundle as usize).map(|d| d.pc)
-    }
-
     fn trouble<B: CoreBus + ?Sized>(&self, bus: &B, pc: u32, trouble: Trouble) -> Fault {
         match trouble {
             Trouble::Core(kind) => self.fault(bus, pc, kind),
@@ -262,77 +259,71 @@ impl Core {
     ///
     /// # Errors
     /// When the program does something undefined or unmodelled, or the bus refuses an access for good.
+    #[inline(always)]
     pub fn step<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<Step, Fault> {
+        self.try_step(bus).map_err(|(pc, why)| self.trouble(bus, pc, *why))
+    }
+
+    #[inline(always)]
+    fn try_step<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<Step, (u32, Box<Trouble>)> {
         if self.halted {
             return Ok(Step::Halted);
         }
         let pc = self.pc;
-        let index = match self.program.lookup(pc) {
-            Ok(i) => i,
-            Err(kind) => return Err(self.fault(bus, pc, kind)),
-        };
+        let here = |kind: CoreFaultKind| (pc, kind.into());
+        let index = self.program.lookup(pc).map_err(here)?;
         let d = &self.program.bundles[index as usize];
+        self.state.check_reads(d).map_err(here)?;
+        let at = self.flights.edge(index, Some(d)).map_err(here)?;
+        let edge = self.flights.at(at);
         let early_ok = d.early_reads_allowed || self.early_reads == EarlyReads::Anywhere;
-        let edge = match self.state.check_issue(index, d, early_ok) {
-            Ok(edge) => edge,
-            Err(kind) => return Err(self.fault(bus, pc, kind)),
-        };
+        if edge.early && !early_ok {
+            self.flights.early_fault(d).map_err(here)?;
+        }
+        let seen = Seen { flights: &self.flights, edge, early_ok };
         if d.blocking {
-            match self.state.try_blocking(d, &mut self.granted, bus) {
-                Err(kind) => return Err(self.fault(bus, pc, kind)),
-                Ok(Err(fault)) => return Err(fault),
-                Ok(Ok(Some(reason))) => return Ok(Step::Blocked(reason)),
-                Ok(Ok(None)) => {}
+            match self.state.try_blocking(d, seen, &mut self.granted, bus).map_err(here)? {
+                Err(fault) => return Err((pc, Box::new(Trouble::Bus(fault)))),
+                Ok(Some(reason)) => return Ok(Step::Blocked(reason)),
+                Ok(None) => {}
             }
         }
-        let granted = if d.blocking { std::mem::take(&mut self.granted) } else { Granted::NONE };
         let mut mem = Memory::new(&mut self.part_words);
         let mut flow = Flow::default();
         let bundles = &self.program.bundles;
-        let d = &bundles[index as usize];
-        let ran = self.state.run_late(bundles, bus, &mut mem);
-        if let Err((b, t)) = ran {
-            let at = self.program.bundles[b as usize].pc;
-            return Err(self.trouble(bus, at, t));
-        }
-        self.state.landings = edge.landings;
-        for i in edge.steps.from..edge.steps.to {
-            let ran = match self.state.flights.steps[i as usize] {
+        let address = |(bundle, why): (u32, Trouble)| (bundles[bundle as usize].pc, why.into());
+        self.state.run_late(bundles, seen, bus, &mut mem).map_err(address)?;
+        for step in self.flights.of(edge.steps) {
+            match *step {
                 Micro::Issue { op } => {
-                    let i = usize::from(op);
-                    self.state.issue(index, i, &d.ops[i], early_ok, &granted, &mut flow).map_err(Trouble::Core)
+                    let op = usize::from(op);
+                    self.state.issue(index, op, &d.ops[op], seen, &self.granted, &mut flow).map_err(here)?;
                 }
-                step => self.state.step(step, early_ok, bus, &mut mem, &mut self.macs),
-            };
-            if let Err(t) = ran {
-                let at = self.issued_at(self.state.flights.steps[i as usize]).unwrap_or(pc);
-                return Err(self.trouble(bus, at, t));
+                _ => {
+                    let ran = self.state.step(step, seen, bus, &mut mem, &mut self.macs);
+                    ran.map_err(|why| (self.state.issued_at(bundles, step, pc), why))?;
+                }
             }
         }
-        let ran = self.state.run_stores(bundles, bus, &mut mem);
-        if let Err((b, t)) = ran {
-            let at = self.program.bundles[b as usize].pc;
-            return Err(self.trouble(bus, at, t));
-        }
-        let banks = mem.banks;
-        let d = &self.program.bundles[index as usize];
-        let (len, branch) = (d.len, d.branch);
-        if branch && self.delay == 0 {
+        self.state.run_stores(bundles, bus, &mut mem).map_err(address)?;
+        let (banks, conflicts) = mem.banks.end();
+        if d.branch && self.delay == 0 {
             self.link = d.ops.iter().find_map(|op| if let Op::Branch { link, .. } = op { *link } else { None });
         }
-        let next = self.advance(index, &flow);
-        let next = match next {
-            Ok(n) => n,
-            Err(kind) => return Err(self.fault(bus, pc, kind)),
-        };
-        self.state.commit(index, &edge);
+        let len = d.len;
+        let next = self.advance(index, &flow).map_err(here)?;
+        self.state.commit(index, self.flights.at(at), self.flights.of(self.flights.at(at).landings));
+        self.flights.follow(at);
         self.pc = next;
         self.issued_bytes += u64::from(len);
         self.stats.bundles += 1;
-        let bank = banks.stalls();
-        let locks = granted.locks.count_ones() as u8;
-        self.stats.bank_stalls += u64::from(bank);
-        self.stats.lock_ops += u64::from(locks);
+        let mut stall_cycles = conflicts;
+        self.stats.bank_stalls += u64::from(conflicts);
+        if self.program.bundles[index as usize].blocking {
+            let locks = std::mem::take(&mut self.granted).locks.count_ones() as u8;
+            self.stats.lock_ops += u64::from(locks);
+            stall_cycles += locks;
+        }
         if flow.done {
             self.done = Some(DONE_SLOTS + 1);
         }
@@ -343,7 +334,7 @@ impl Core {
             }
             self.done = Some(left - 1);
         }
-        Ok(Step::Issued { banks: banks.own(), stall_cycles: bank + locks })
+        Ok(Step::Issued { banks, stall_cycles })
     }
 
     /// The address of the next bundle: delay slots, branches, the hardware loop.
@@ -428,29 +419,23 @@ impl Core {
     }
 
     /// Runs what is in flight to its end.
-    fn drain<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<(), Fault> {
-        while self.state.draining() {
-            let at = self.pc;
-            let edge = self.state.flights.edge(flight::IDLE, None).map_err(|kind| self.fault(bus, at, kind))?;
-            self.state.landings = edge.landings;
+    fn drain<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<(), (u32, Box<Trouble>)> {
+        let pc = self.pc;
+        while self.flights.draining() || self.state.draining() {
+            let at = self.flights.edge(flight::IDLE, None).map_err(|kind| (pc, kind.into()))?;
+            let edge = self.flights.at(at);
+            let seen = Seen { flights: &self.flights, edge, early_ok: true };
             let mut mem = Memory::new(&mut self.part_words);
             let bundles = &self.program.bundles;
-            let mut ran = self.state.run_late(bundles, bus, &mut mem).map_err(|(b, t)| (bundles[b as usize].pc, t));
-            for i in edge.steps.from..edge.steps.to {
-                let step = self.state.flights.steps[i as usize];
-                let issued = self.state.bundle_before(step.age()).and_then(|b| bundles.get(b as usize));
-                let at = issued.map_or(at, |d| d.pc);
-                ran = ran.and_then(|()| {
-                    self.state.step(step, false, bus, &mut mem, &mut self.macs).map_err(|t| (at, t))
-                });
+            let address = |(bundle, why): (u32, Trouble)| (bundles[bundle as usize].pc, why.into());
+            self.state.run_late(bundles, seen, bus, &mut mem).map_err(address)?;
+            for step in self.flights.of(edge.steps) {
+                let ran = self.state.step(step, seen, bus, &mut mem, &mut self.macs);
+                ran.map_err(|why| (self.state.issued_at(bundles, step, pc), why))?;
             }
-            let ran = ran.and_then(|()| {
-                self.state.run_stores(bundles, bus, &mut mem).map_err(|(b, t)| (bundles[b as usize].pc, t))
-            });
-            if let Err((at, t)) = ran {
-                return Err(self.trouble(bus, at, t));
-            }
-            self.state.commit(flight::IDLE, &edge);
+            self.state.run_stores(bundles, bus, &mut mem).map_err(address)?;
+            self.state.commit(flight::IDLE, edge, self.flights.of(edge.landings));
+            self.flights.follow(at);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 // SOURCE: Xilinx/llvm-aie AIE2Schedule.td; FIM43-Redeye/xdna-emu src/interpreter/state/registers.rs (checked on silicon).
 
 use super::exec::CachedMode;
-use super::flight::{Edge, Flights, Present, Run};
+use super::flight::{Edge, Present, Seen};
 use super::host::Host;
 use super::micro::{Back, Micro};
 use super::op::{Byp, Claim, Decoded, SDst, SSrc, Sign, VDst, VSrc};
@@ -94,9 +94,26 @@ pub(crate) struct Late {
 #[repr(align(32))]
 pub(crate) struct Wide(pub [u8; 128]);
 
-#[derive(Clone, Copy)]
+/// The vector file: 32-byte pieces in the order of their units.
+#[derive(Clone)]
 #[repr(align(32))]
-pub(crate) struct Piece(pub [u8; 32]);
+pub(crate) struct VectorFile(pub [u8; 32 * PIECES]);
+
+impl VectorFile {
+    /// `len` bytes from the piece of `unit`.
+    #[inline(always)]
+    pub(crate) fn of(&self, unit: u8, len: usize) -> &[u8] {
+        let at = 32 * usize::from(unit - units::W);
+        &self.0[at..at + len]
+    }
+
+    #[inline(always)]
+    pub(crate) fn set<const N: usize>(&mut self, unit: u8, data: &[u8; N]) {
+        let at = 32 * usize::from(unit - units::W);
+        self.0[at..at + N].copy_from_slice(data);
+    }
+}
+
 
 /// Ports that `held` and `wanted` cannot have at once: use against use or reserve.
 #[inline(always)]
@@ -122,17 +139,14 @@ pub(crate) struct State {
     pub now: u64,
     pub scalar: [u32; SCALARS],
     width: [u32; SCALARS],
-    pub piece: Box<[Piece; PIECES]>,
+    pub vector: Box<VectorFile>,
     pub init: Units,
     pub values: Box<[Wide; VALUES]>,
     /// Addresses, configuration words and shift amounts kept for later stages, per value slot.
     pub aux: Box<[[u32; 2]; VALUES]>,
     pub lands: Box<[List<Land, 32>; RING]>,
-    /// Patterns of writes and ports in flight, and what of the present one a reader sees.
-    pub flights: Flights,
-    present: Present,
-    /// Vector results of the present time, for the bypasses.
-    pub landings: Run,
+    /// What of the writes in flight a reader sees.
+    pub present: Present,
     /// Bundle issued at each of the last times.
     history: [u32; RING],
     pub late: Box<[List<Late, 24>; RING]>,
@@ -140,7 +154,7 @@ pub(crate) struct State {
     /// Vector instructions of the host.
     pub host: Host,
     /// Configuration word of the last integer multiply and its meaning.
-    pub last_mode: Option<CachedMode>,
+    pub last_mode: CachedMode,
 }
 
 impl State {
@@ -158,19 +172,17 @@ impl State {
             now: 0,
             scalar: [0; SCALARS],
             width,
-            piece: Box::new([Piece([0; 32]); PIECES]),
+            vector: Box::new(VectorFile([0; 32 * PIECES])),
             init: Units::EMPTY,
             values: Box::new([Wide([0; 128]); VALUES]),
             aux: Box::new([[0; 2]; VALUES]),
             lands: Box::new([List::new(land); RING]),
-            flights: Flights::new(),
             present: Present::default(),
-            landings: Run { from: 0, to: 0 },
             history: [u32::MAX; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
             host: Host::detect(),
-            last_mode: None,
+            last_mode: CachedMode::first(),
         }
     }
 
@@ -183,12 +195,12 @@ impl State {
 
     /// Faults if a register whose part depends on a configuration value is not readable at issue without surprise.
     #[inline(always)]
-    pub(crate) fn check_use(&self, plain: Units, mov: Units, early_ok: bool) -> Result<(), CoreFaultKind> {
+    pub(crate) fn check_use(&self, plain: Units, mov: Units, seen: Seen<'_>) -> Result<(), CoreFaultKind> {
         self.check_init(1, plain, mov, Units::EMPTY)?;
-        if early_ok || self.present.all.and(plain.or(mov)).is_empty() {
+        if seen.early_ok || self.present.all.and(plain.or(mov)).is_empty() {
             return Ok(());
         }
-        match self.flights.in_flight(1, plain, mov, Units::EMPTY) {
+        match seen.flights.in_flight(1, plain, mov, Units::EMPTY) {
             Some((unit, bundles_short)) => {
                 Err(CoreFaultKind::EarlyRead { register: units::name(unit), cycle: 1, bundles_short })
             }
@@ -235,19 +247,15 @@ impl State {
         }
     }
 
-    /// Everything that can be checked before a bundle changes the state, and the edge the bundle goes along.
+    /// Faults if a register that the bundle reads at issue was never written.
     #[inline(always)]
-    pub(crate) fn check_issue(&mut self, index: u32, d: &Decoded, early_ok: bool) -> Result<Edge, CoreFaultKind> {
+    pub(crate) fn check_reads(&self, d: &Decoded) -> Result<(), CoreFaultKind> {
         if !d.reads_now.without(self.init).is_empty() {
             for u in d.uses.iter().filter(|u| u.cycle == 1) {
                 self.check_init(1, u.plain, u.mov, u.vec)?;
             }
         }
-        let edge = self.flights.edge(index, Some(d))?;
-        if edge.early && !early_ok {
-            self.flights.early_fault(d)?;
-        }
-        Ok(edge)
+        Ok(())
     }
 
     // ---- reads ----------------------------------------------------------------------------------------------------
@@ -283,28 +291,26 @@ impl State {
 
     /// A vector operand read now, with values its bypass delivers.
     #[inline(always)]
-    pub(crate) fn read<const N: usize>(&self, src: VSrc) -> [u8; N] {
-        let first = usize::from(src.unit - units::W);
+    pub(crate) fn read<const N: usize>(&self, src: VSrc, seen: Seen<'_>) -> [u8; N] {
         let mut out = [0; N];
-        for (k, out) in out.chunks_mut(32).enumerate() {
-            out.copy_from_slice(&self.piece[(first + k) % PIECES].0[..out.len()]);
-        }
+        out.copy_from_slice(self.vector.of(src.unit, N));
         if src.byp != Byp::None {
-            self.forward(src, &mut out);
+            self.forward(src, seen, &mut out);
         }
         out
     }
 
     #[inline(always)]
-    fn forward<const N: usize>(&self, src: VSrc, out: &mut [u8; N]) {
+    fn forward<const N: usize>(&self, src: VSrc, seen: Seen<'_>, out: &mut [u8; N]) {
         let landing = if src.byp == Byp::Mov { self.present.mov } else { self.present.vec };
         if landing >> (src.unit - units::W) & ((1 << src.n) - 1) == 0 {
             return;
         }
-        self.forward_found(self.now as usize % RING, src, out);
+        self.forward_found(src, seen, out);
     }
 
-    fn forward_found<const N: usize>(&self, at: usize, src: VSrc, out: &mut [u8; N]) {
+    fn forward_found<const N: usize>(&self, src: VSrc, seen: Seen<'_>, out: &mut [u8; N]) {
+        let at = self.now as usize % RING;
         let mut deliver = |unit: u8, n: u8, value: usize| {
             for k in 0..n {
                 let unit = unit + k;
@@ -319,8 +325,8 @@ impl State {
                 deliver(land.unit, land.n, land.value as usize);
             }
         }
-        for i in self.landings.from..self.landings.to {
-            if let Micro::Land { dst, n, byp, at } = self.flights.steps[i as usize]
+        for land in seen.landings() {
+            if let Micro::Land { dst, n, byp, at } = *land
                 && byp == src.byp
             {
                 deliver(dst, n, self.value(at));
@@ -377,30 +383,22 @@ impl State {
             let u = usize::from(unit);
             self.scalar[u] = u32::from_le_bytes(word) & self.width[u];
         } else {
-            self.piece[usize::from(unit - units::W)].0[..bytes.len()].copy_from_slice(bytes);
+            let at = 32 * usize::from(unit - units::W);
+            self.vector.0[at..at + bytes.len()].copy_from_slice(bytes);
         }
         self.init.insert(unit);
     }
 
     /// Ends the current time along the edge of the bundle issued in it: lands its writes.
     #[inline(always)]
-    pub(crate) fn commit(&mut self, index: u32, edge: &Edge) {
+    pub(crate) fn commit(&mut self, index: u32, edge: &Edge, landings: &[Micro]) {
         let at = self.now as usize % RING;
         self.history[at] = index;
         self.init = self.init.or(edge.lands);
-        for i in edge.landings.from..edge.landings.to {
-            if let Micro::Land { dst, n, at, .. } = self.flights.steps[i as usize] {
-                let (from, first) = (self.value(at), usize::from(dst - units::W));
-                let from = &self.values[from].0;
-                match n {
-                    1 => self.piece[first % PIECES].0.copy_from_slice(&from[..32]),
-                    _ => {
-                        for (k, from) in from.as_chunks::<32>().0.iter().take(usize::from(n)).enumerate() {
-                            self.piece[(first + k) % PIECES].0 = *from;
-                        }
-                    }
-                }
-            }
+        for land in landings {
+            let Micro::Land { dst, n, at, .. } = *land else { continue };
+            let v = self.value(at);
+            self.land_now(dst, n, v);
         }
         for i in 0..self.lands[at].len() {
             let land = self.lands[at].get(i);
@@ -409,19 +407,12 @@ impl State {
                     let u = usize::from(land.unit);
                     self.scalar[u] = land.value & self.width[u];
                 }
-                LandKind::Pieces => {
-                    let from = &self.values[land.value as usize].0;
-                    let first = usize::from(land.unit - units::W);
-                    for k in 0..usize::from(land.n) {
-                        self.piece[first + k].0.copy_from_slice(&from[32 * k..32 * k + 32]);
-                    }
-                }
+                LandKind::Pieces => self.land_now(land.unit, land.n, land.value as usize % VALUES),
                 LandKind::Undefined => self.init.remove(land.unit),
             }
         }
         self.lands[at].clear();
         self.present = edge.next;
-        self.flights.follow(edge);
         self.now += 1;
     }
 
@@ -434,16 +425,29 @@ impl State {
         })
     }
 
-    /// Bundle issued `age` times ago; `None` for the one that issues now.
-    pub(crate) fn bundle_before(&self, age: u8) -> Option<u32> {
-        let at = self.now.checked_sub(age.into())? as usize % RING;
-        (age > 0).then(|| self.history[at])
+    /// A vector result in the register file.
+    #[inline(always)]
+    fn land_now(&mut self, unit: u8, n: u8, value: usize) {
+        let from = &self.values[value].0;
+        match n {
+            1 => self.vector.set::<32>(unit, from[..32].as_array().expect("32 bytes")),
+            2 => self.vector.set::<64>(unit, from[..64].as_array().expect("64 bytes")),
+            _ => self.vector.set(unit, from),
+        }
+    }
+
+    /// Address of the bundle that a step of an earlier time belongs to; `now` for one of this time.
+    #[cold]
+    pub(crate) fn issued_at(&self, bundles: &[Decoded], step: &Micro, now: u32) -> u32 {
+        let age = u64::from(step.age());
+        let before = self.now.checked_sub(age).filter(|_| age > 0);
+        let bundle = before.and_then(|t| bundles.get(self.history[t as usize % RING] as usize));
+        bundle.map_or(now, |d| d.pc)
     }
 
     /// Whether writes or stages are still to come.
     pub(crate) fn draining(&self) -> bool {
-        self.flights.draining()
-            || self.lands.iter().any(|l| l.len() != 0)
+        self.lands.iter().any(|l| l.len() != 0)
             || self.late.iter().any(|l| l.len() != 0)
             || self.stores.iter().any(|l| l.len() != 0)
     }
