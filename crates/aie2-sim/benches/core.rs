@@ -12,8 +12,9 @@ use aie2_sim::core::{Core, EarlyReads};
 use aie2_sim::port::{CascadeWord, CoreBus, LockOp, OWN_WINDOW, Step, StreamWord, TileLoc};
 use aie2_sim::{CoreFault, Fault};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::ops::ControlFlow;
 
-const STEPS: u32 = 2000;
+const STEPS: u32 = 20_000;
 const BUNDLE_BYTES: usize = 16;
 const A: u32 = OWN_WINDOW;
 const B: u32 = OWN_WINDOW + 0x4000;
@@ -112,13 +113,12 @@ fn start() -> Result<(Core, Memory), CoreFault> {
 
 /// Bundles until `done`.
 fn run(core: &mut Core, memory: &mut Memory) -> u64 {
-    loop {
-        match core.step(memory).expect("no fault") {
-            Step::Issued { .. } => {}
-            Step::Halted => return core.stats().bundles,
-            Step::Blocked(why) => unreachable!("nothing here blocks: {why}"),
-        }
-    }
+    core.run(memory, |_, core, step| match step {
+        Step::Issued { .. } => ControlFlow::Continue(()),
+        Step::Halted => ControlFlow::Break(core.stats().bundles),
+        Step::Blocked(why) => unreachable!("nothing here blocks: {why}"),
+    })
+    .expect("no fault")
 }
 
 fn bundles(c: &mut Criterion) {

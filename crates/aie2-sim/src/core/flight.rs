@@ -116,7 +116,21 @@ pub(crate) struct Edge {
     pub lands: Units,
     /// Of the next time: vector pieces that its bypasses deliver, and everything in flight.
     pub next: Present,
+    /// Epoch of the state in which all registers read at issue were seen written.
+    pub reads_checked: u64,
+    /// What followed the last time.
+    chain: Chain,
 }
+
+/// A bundle's address, number and edge.
+#[derive(Clone, Copy)]
+struct Chain {
+    pc: u32,
+    bundle: u32,
+    edge: u32,
+}
+
+const NO_CHAIN: Chain = Chain { pc: u32::MAX, bundle: 0, edge: 0 };
 
 /// What a reader can see of the writes in flight at a node.
 #[derive(Clone, Copy, Default)]
@@ -157,16 +171,20 @@ pub(crate) struct Flights {
     edges: Vec<Edge>,
     steps: Vec<Micro>,
     index: HashMap<Pattern, u32>,
-    /// Present node.
+    /// Present node, and the edge that led to it.
     at: u32,
+    last: u32,
 }
 
 impl Flights {
     pub(crate) fn new() -> Self {
         let (nodes, edges, steps) = (Vec::new(), Vec::new(), Vec::new());
-        let mut flights = Self { nodes, edges, steps, index: HashMap::new(), at: 0 };
+        let mut flights = Self { nodes, edges, steps, index: HashMap::new(), at: 0, last: 0 };
         let claims = [Claim::default(); RING];
         flights.at = flights.node(Pattern { claims, steps: Vec::new(), memory_until: 0, memory_from: 0 });
+        // The first edge leads nowhere new: there is always a last one.
+        let nothing = flights.edge(IDLE, None);
+        debug_assert!(nothing.is_ok());
         flights
     }
 
@@ -178,6 +196,25 @@ impl Flights {
         self.index.insert(pattern.clone(), node);
         self.nodes.push(Node { pattern, first: (IDLE, IDLE), others: Vec::new() });
         node
+    }
+
+    /// Number and edge of the bundle at `pc`, if it is what followed the last edge before.
+    #[inline(always)]
+    pub(crate) fn chained(&self, pc: u32) -> Option<(u32, usize)> {
+        let chain = &self.edges[self.last as usize].chain;
+        (chain.pc == pc).then_some((chain.bundle, chain.edge as usize))
+    }
+
+    /// Remembers what follows the last edge.
+    pub(crate) fn chain(&mut self, pc: u32, bundle: u32, edge: usize) {
+        self.edges[self.last as usize].chain = Chain { pc, bundle, edge: edge as u32 };
+    }
+
+    /// Forgets what stands at any address.
+    pub(crate) fn unchain(&mut self) {
+        for edge in &mut self.edges {
+            edge.chain = NO_CHAIN;
+        }
     }
 
     /// The edge of a bundle from the present node.
@@ -213,7 +250,7 @@ impl Flights {
         let next = pattern.next();
         let present = Present::of(&next.claims);
         let to = self.node(next);
-        let edge = Edge { to, early, steps, landings, lands, next: present };
+        let edge = Edge { to, early, steps, landings, lands, next: present, reads_checked: u64::MAX, chain: NO_CHAIN };
         let number = self.edges.len() as u32;
         self.edges.push(edge);
         let node = &mut self.nodes[from];
@@ -236,6 +273,12 @@ impl Flights {
         &self.edges[edge]
     }
 
+    /// An edge, to note that its reads are checked.
+    #[inline(always)]
+    pub(crate) fn at_mut(&mut self, edge: usize) -> &mut Edge {
+        &mut self.edges[edge]
+    }
+
     /// The steps of a run.
     #[inline(always)]
     pub(crate) fn of(&self, run: Run) -> &[Micro] {
@@ -246,6 +289,7 @@ impl Flights {
     #[inline(always)]
     pub(crate) fn follow(&mut self, edge: usize) {
         self.at = self.edges[edge].to;
+        self.last = edge as u32;
     }
 
     /// First register of a use at `cycle` that earlier bundles have not landed: unit, and bundles until it can be read.

@@ -23,6 +23,16 @@ impl Host {
         }
     }
 
+    /// Runs `f` compiled for those instructions.
+    #[inline(always)]
+    pub(crate) fn vectorize<R>(&self, f: impl FnOnce() -> R) -> R {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = self.avx2 {
+            return simd.vectorize(Whole(f));
+        }
+        f()
+    }
+
     /// `p += acc` on 32-bit lanes.
     #[inline(always)]
     pub(crate) fn add_lanes(&self, acc: &[u8; 128], p: &mut [u8; 128]) {
@@ -41,6 +51,19 @@ impl Host {
             return simd.vectorize(I8Product { simd, a, b, out, signs: (mode.a_signed, mode.b_signed) });
         }
         mac::int_products(mode, a, b, out);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Whole<F>(F);
+
+#[cfg(target_arch = "x86_64")]
+impl<R, F: FnOnce() -> R> NullaryFnOnce for Whole<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn call(self) -> R {
+        (self.0)()
     }
 }
 

@@ -117,6 +117,7 @@ pub(crate) struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
+    #[inline(always)]
     pub(crate) fn new(part_words: &'a mut Vec<PartWord>) -> Self {
         Self { banks: Banks::default(), part_words }
     }
@@ -238,7 +239,7 @@ impl State {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn multiply(
         &mut self,
         s1: VSrc,
@@ -270,7 +271,7 @@ impl State {
         Ok(())
     }
 
-    #[inline(never)]
+    #[inline]
     fn accumulate(
         &mut self,
         acc1: Option<VSrc>,

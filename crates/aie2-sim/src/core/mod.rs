@@ -29,6 +29,7 @@ use late::{Memory, Trouble};
 use micro::Micro;
 use op::Op;
 use program::Program;
+use std::ops::ControlFlow;
 use state::State;
 
 /// Bundles between the last write of a loop register and the loop end, in bytes of program.
@@ -125,6 +126,7 @@ impl Core {
     /// # Errors
     /// If the bytes do not fit into the 16 KiB.
     pub fn write_program(&mut self, offset: usize, bytes: &[u8]) -> Result<(), CoreFault> {
+        self.flights.unchain();
         self.program.write(offset, bytes).map_err(|kind| CoreFault { bundle: String::new(), issued: 0, kind })
     }
 
@@ -183,12 +185,14 @@ impl Core {
 
     /// Bundles (by address) that read old values on purpose.
     pub fn allow_early_reads(&mut self, pcs: impl IntoIterator<Item = u32>) {
+        self.flights.unchain();
         self.program.set_early_reads(pcs);
     }
 
     /// Bundles (by address) whose lock instruction guards only some memory, so that accesses elsewhere may be close to it. What it does
     /// guard is then the compiler's to prove; a race shows as wrong data.
     pub fn allow_partial_locks(&mut self, pcs: impl IntoIterator<Item = u32>) {
+        self.flights.unchain();
         self.program.set_partial_locks(pcs);
     }
 
@@ -264,6 +268,36 @@ impl Core {
         self.try_step(bus).map_err(|(pc, why)| self.trouble(bus, pc, *why))
     }
 
+    /// Number and edge of the bundle at `pc`.
+    #[inline(never)]
+    fn place(&mut self, pc: u32) -> Result<(u32, usize), CoreFaultKind> {
+        let index = self.program.lookup(pc)?;
+        let at = self.flights.edge(index, Some(&self.program.bundles[index as usize]))?;
+        self.flights.chain(pc, index, at);
+        Ok((index, at))
+    }
+
+    /// Issues bundles until `each` is satisfied with what came of one.
+    ///
+    /// # Errors
+    /// As [`Core::step`].
+    pub fn run<B: CoreBus + ?Sized, R>(
+        &mut self,
+        bus: &mut B,
+        mut each: impl FnMut(&mut B, &Self, Step) -> ControlFlow<R>,
+    ) -> Result<R, Fault> {
+        let host = self.state.host;
+        host.vectorize(
+            #[inline(always)]
+            || loop {
+                let step = self.step(bus)?;
+                if let ControlFlow::Break(r) = each(bus, self, step) {
+                    return Ok(r);
+                }
+            },
+        )
+    }
+
     #[inline(always)]
     fn try_step<B: CoreBus + ?Sized>(&mut self, bus: &mut B) -> Result<Step, (u32, Box<Trouble>)> {
         if self.halted {
@@ -271,10 +305,15 @@ impl Core {
         }
         let pc = self.pc;
         let here = |kind: CoreFaultKind| (pc, kind.into());
-        let index = self.program.lookup(pc).map_err(here)?;
+        let (index, at) = match self.flights.chained(pc) {
+            Some(found) => found,
+            None => self.place(pc).map_err(here)?,
+        };
         let d = &self.program.bundles[index as usize];
-        self.state.check_reads(d).map_err(here)?;
-        let at = self.flights.edge(index, Some(d)).map_err(here)?;
+        if self.flights.at(at).reads_checked != self.state.epoch {
+            self.state.check_reads(d).map_err(here)?;
+            self.flights.at_mut(at).reads_checked = self.state.epoch;
+        }
         let edge = self.flights.at(at);
         let early_ok = d.early_reads_allowed || self.early_reads == EarlyReads::Anywhere;
         if edge.early && !early_ok {
@@ -292,7 +331,9 @@ impl Core {
         let mut flow = Flow::default();
         let bundles = &self.program.bundles;
         let address = |(bundle, why): (u32, Trouble)| (bundles[bundle as usize].pc, why.into());
-        self.state.run_late(bundles, seen, bus, &mut mem).map_err(address)?;
+        if self.state.has_late() {
+            self.state.run_late(bundles, seen, bus, &mut mem).map_err(address)?;
+        }
         for step in self.flights.of(edge.steps) {
             match *step {
                 Micro::Issue { op } => {
@@ -305,7 +346,9 @@ impl Core {
                 }
             }
         }
-        self.state.run_stores(bundles, bus, &mut mem).map_err(address)?;
+        if self.state.has_stores() {
+            self.state.run_stores(bundles, bus, &mut mem).map_err(address)?;
+        }
         let (banks, conflicts) = mem.banks.end();
         if d.branch && self.delay == 0 {
             self.link = d.ops.iter().find_map(|op| if let Op::Branch { link, .. } = op { *link } else { None });
@@ -399,7 +442,7 @@ impl Core {
             0 => Err(CoreFaultKind::LoopCount),
             1 => {
                 // Sources differ on the count that stays behind (0 or 1), so reading it or looping again needs a new one.
-                self.state.init.remove(units::LC);
+                self.state.forget(units::LC);
                 Ok(next)
             }
             n => {

@@ -48,8 +48,8 @@ impl Program {
     }
 
     fn forget(&mut self) {
+        // Decoded bundles stay: their operations may be in flight.
         self.cache.fill(NONE);
-        self.bundles.clear();
     }
 
     pub(crate) fn set_early_reads(&mut self, pcs: impl IntoIterator<Item = u32>) {

@@ -141,6 +141,8 @@ pub(crate) struct State {
     width: [u32; SCALARS],
     pub vector: Box<VectorFile>,
     pub init: Units,
+    /// Counts what the set of written registers lost.
+    pub epoch: u64,
     pub values: Box<[Wide; VALUES]>,
     /// Addresses, configuration words and shift amounts kept for later stages, per value slot.
     pub aux: Box<[[u32; 2]; VALUES]>,
@@ -174,6 +176,7 @@ impl State {
             width,
             vector: Box::new(VectorFile([0; 32 * PIECES])),
             init: Units::EMPTY,
+            epoch: 0,
             values: Box::new([Wide([0; 128]); VALUES]),
             aux: Box::new([[0; 2]; VALUES]),
             lands: Box::new([List::new(land); RING]),
@@ -408,7 +411,7 @@ impl State {
                     self.scalar[u] = land.value & self.width[u];
                 }
                 LandKind::Pieces => self.land_now(land.unit, land.n, land.value as usize % VALUES),
-                LandKind::Undefined => self.init.remove(land.unit),
+                LandKind::Undefined => self.forget(land.unit),
             }
         }
         self.lands[at].clear();
@@ -423,6 +426,24 @@ impl State {
             let d = bundles.get(index as usize)?;
             d.claims.iter().filter(|c| u64::from(c.0) <= age).find_map(|(_, c)| c.all.and(units).lowest())
         })
+    }
+
+    /// The register's content is no longer known.
+    pub(crate) fn forget(&mut self, unit: u8) {
+        self.init.remove(unit);
+        self.epoch += 1;
+    }
+
+    /// Whether stages of earlier operations fall on the present time.
+    #[inline(always)]
+    pub(crate) fn has_late(&self) -> bool {
+        self.late[self.now as usize % RING].len() != 0
+    }
+
+    /// Whether memory is written at the present time.
+    #[inline(always)]
+    pub(crate) fn has_stores(&self) -> bool {
+        self.stores[self.now as usize % RING].len() != 0
     }
 
     /// A vector result in the register file.
