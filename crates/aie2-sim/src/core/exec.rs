@@ -326,7 +326,7 @@ impl State {
                 self.check_mac_sources(s1, s2, mode.shape.bytes(mode.a_bits, mode.b_bits), early_ok)?;
                 let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
                 mac::int_products(&mode, &a, &b, &mut self.values[vi].0);
-                self.aux[vi] = [mode.acc_bits, u32::from(mode.zero_acc)];
+                self.aux[vi] = [mode.acc_bits, mode.acc_word];
                 count.vmacs += 1;
                 count.macs += mode.shape.macs();
                 count.by_type = Some(MacType::Int(mode.a_bits, mode.b_bits));
@@ -336,7 +336,7 @@ impl State {
                 let config = self.s(c);
                 let mode = mac::float_mode(config)?;
                 if mode.zero_acc && acc1.is_some() && acc2.is_some() {
-                    return Err(mac::BadConfig(config).into());
+                    return Err(mac::ConfigField::ZeroOfTwo.of(config).into());
                 }
                 self.check_mac_sources(s1, s2, (64, 64), early_ok)?;
                 let (a, b) = (self.read::<64>(s1), self.read::<64>(s2));
@@ -579,7 +579,7 @@ impl State {
     // MEASURED: FIM43-Redeye/xdna-emu, silicon recording VBCSTSHFL_* (45 points).
     fn broadcast_shuffle(&self, bits: u32, value: u64, mode: u32) -> Result<[u8; 64], CoreFaultKind> {
         let undefined = CoreFaultKind::OperandValue { what: "vbcstshfl mode", value: mode };
-        let route = permute::shuffle_route(mode).ok_or(undefined)?;
+        let route = permute::transpose_route(mode).ok_or(undefined)?;
         Ok(permute::shuffle(&route, &permute::broadcast(value, bits), &[0; 64]))
     }
 

@@ -189,12 +189,13 @@ impl State {
         let v = usize::from(late.value);
         match *op {
             Op::Mac { dst, acc1, acc2, signs, .. } => {
-                let [acc_bits, zero] = self.aux[v];
-                let acc1 = acc1.filter(|_| zero == 0);
+                let [acc_bits, acc_word] = self.aux[v];
+                let acc1 = acc1.filter(|_| acc_word & 1 == 0);
+                let signs = signs.under(acc_word);
                 for src in [acc1, acc2].into_iter().flatten() {
                     self.check_init_source(3, src)?;
                 }
-                if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
+                if let (32, Some(src), None, mac::Signs::PLUS) = (acc_bits, acc1, acc2, signs) {
                     let acc = self.read::<128>(src);
                     mac::add_lanes(&acc, &mut self.values[v].0);
                     self.finish(dst, late);
@@ -236,9 +237,13 @@ impl State {
                 self.finish(dst, late);
             }
             Op::AccAddF { dst, acc1, acc2, signs, .. } => {
-                let (a1, a2) = (self.read_acc::<64>(acc1)?, self.read_acc::<64>(acc2)?);
+                let a1 = self.read_acc::<64>(acc1)?;
+                let a2 = match acc2 {
+                    Some(src) => Some(self.read_acc::<64>(src)?),
+                    None => None,
+                };
                 let mut out = [0; 64];
-                acc::add_float(self.aux[v][0], signs, &a1, &a2, &mut out)?;
+                acc::add_float(self.aux[v][0], signs, &a1, a2.as_ref(), &mut out)?;
                 self.values[v].0[..64].copy_from_slice(&out);
                 self.finish(dst, late);
             }

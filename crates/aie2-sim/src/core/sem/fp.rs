@@ -10,7 +10,9 @@
 use super::shift::Rounding;
 
 /// The NaN this model produces.
-pub const NAN: u32 = 0x7fc0_0000;
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recordings elementwise_special_values and isa_points_random_config (vadd.f .. vneg.f):
+// the payload silicon gives when nothing of the operands is left in it.
+pub const NAN: u32 = 0x7f80_0001;
 
 const INF: u32 = 0x7f80_0000;
 
@@ -167,6 +169,68 @@ pub fn mac_lane(accs: &[u32], pairs: impl Iterator<Item = (u16, u16)>, negate_pr
         s.push(classify_product(a, b, negate_products));
     }
     s.finish(Underflow::PlusZero)
+}
+
+/// Whether every accumulator and every operand is finite.
+pub fn is_finite(accs: &[[u32; 16]], a: &[u16; 32], b: &[u16; 32]) -> bool {
+    let narrow = |v: &[u16; 32]| v.iter().fold(true, |ok, v| ok & (v & 0x7f80 != 0x7f80));
+    accs.iter().flatten().fold(true, |ok, v| ok & (v & INF != INF)) && narrow(a) && narrow(b)
+}
+
+/// 16 lanes of [`mac_lane`] on finite operands: lane l adds `x[k][l] * y[k][l]` for every k.
+///
+/// The same sum in f64. A product of two bf16 is exact there; adding and taking away 1.5 * 2^(E-23+52) rounds an addend to
+/// nearest even on the grid 2^(E-23); at most ten of them, each below 2^(E+2), add up exactly.
+pub fn mac_finite<const K: usize>(
+    accs: &[[u32; 16]],
+    x: &[[u16; 16]; K],
+    y: &[[u16; 16]; K],
+    negate_products: bool,
+) -> [u32; 16] {
+    // Exponent of an addend; a zero has none that counts, not even added to another exponent.
+    const NONE: i16 = -1000;
+    let exponent = |v: u16| if v & 0x7fff == 0 { NONE } else { ((v >> 7 & 255) as i16).max(1) - 127 };
+    let flip = if negate_products { 1 << 15 } else { 0 };
+    // No product lies lower, so a lane of zeros has a grid too.
+    let mut top = [-252i16; 16];
+    let mut products = [[0f64; 16]; K];
+    for ((p, x), y) in products.iter_mut().zip(x).zip(y) {
+        for l in 0..16 {
+            top[l] = top[l].max(exponent(x[l]) + exponent(y[l]));
+            let wide = |v: u16| f64::from(f32::from_bits(from_bf16(v)));
+            p[l] = wide(x[l] ^ flip) * wide(y[l]);
+        }
+    }
+    for acc in accs {
+        for l in 0..16 {
+            if acc[l] << 1 != 0 {
+                top[l] = top[l].max(((acc[l] >> 23 & 255) as i16).max(1) - 127);
+            }
+        }
+    }
+    let grid = top.map(|e| f64::from_bits(((i64::from(e) - 23 + 52 + 1023) as u64) << 52 | 1 << 51));
+    let mut sum = [0f64; 16];
+    for p in &products {
+        for l in 0..16 {
+            sum[l] += (p[l] + grid[l]) - grid[l];
+        }
+    }
+    for acc in accs {
+        for l in 0..16 {
+            sum[l] += (f64::from(f32::from_bits(acc[l])) + grid[l]) - grid[l];
+        }
+    }
+    sum.map(|s| {
+        const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+        if s.abs() >= SMALLEST {
+            return (s as f32).to_bits();
+        }
+        // 24 bits are kept before the exponent is looked at: half a unit below the smallest normal number rounds up to it.
+        if s.abs() < SMALLEST * (1.0 - 0.5 / (1 << 24) as f64) {
+            return 0;
+        }
+        (s.signum() as f32 * f32::MIN_POSITIVE).to_bits()
+    })
 }
 
 /// Flips the sign of everything but zeros.
