@@ -1,6 +1,7 @@
 //! Floating point and shuffle recordings.
 
-use crate::rig::{INPUT, Memory, OUTPUT, core, lines, run};
+use crate::rig::{INPUT, Memory, OUTPUT, core, run};
+use crate::table::lines;
 
 fn bits32(text: &str) -> u32 {
     u32::from_str_radix(text, 16).expect("32-bit pattern")

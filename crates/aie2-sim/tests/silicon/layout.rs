@@ -4,7 +4,8 @@
 //! must be a signed sum of the model's single products, with one set of signs for all even and one for all odd lanes;
 //! 2^K sign sets against 16 lanes of 16 bits leave no room for chance.
 
-use crate::rig::{INPUT, Memory, OUTPUT, core, hex, lines, run};
+use crate::rig::{INPUT, Memory, OUTPUT, core, run};
+use crate::table::{hex, lines};
 
 /// Bits of the configuration word that select the mode and the signedness.
 const MODE: u32 = 0x3fe;

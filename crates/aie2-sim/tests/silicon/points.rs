@@ -1,6 +1,7 @@
 //! One instruction per point: inputs, program, stored bytes.
 
-use crate::rig::{INPUT, Memory, OUTPUT, core, hex, lines, reg, run};
+use crate::rig::{INPUT, Memory, OUTPUT, core, reg, run};
+use crate::table::{hex, lines};
 use aie2_sim::core::Core;
 use std::collections::BTreeMap;
 
@@ -42,7 +43,7 @@ fn play(table: &str) -> Outcome {
         let want = hex(expected);
         match run(&mut core, &mut memory, &text) {
             Err(why) => {
-                out.refused.insert(id.to_owned(), why);
+                out.refused.insert(id.to_owned(), why.to_string());
             }
             Ok(()) => {
                 let got = memory.get(OUTPUT + offset.parse::<u32>().expect("offset"), want.len());

@@ -115,7 +115,7 @@ pub struct IntMode {
     /// The bits of the word that say how accumulators enter, [`ACC_BITS`].
     pub acc_word: u32,
     /// Bit t: the t-th product of an even, of an odd lane is subtracted.
-    pub negative: [u8; 2],
+    pub negative: [u16; 2],
 }
 
 /// A decoded bf16 mode.
@@ -164,11 +164,11 @@ const SUB2: u32 = 1 << 13;
 // MEASURED: FIM43-Redeye/xdna-emu, silicon recordings hw0324/b112/p013 and b102/p011 (4x8x8), hw0324/b072/p009 (4x2x8),
 // hw0324/b090/p015 and b072/p017 (elementwise): one set of signs explains all 32 lanes, and no other does. Three words do not
 // tell which bit of the mask stands for which product.
-const RECORDED_MASKS: [(u32, [u8; 2]); 3] =
+const RECORDED_MASKS: [(u32, [u16; 2]); 3] =
     [(0x1b37_0108, [0b0101_1111, 0b0101_0101]), (0x8fbb_c818, [0b00, 0b01]), (0xb612_4328, [0b00, 0b11])];
 
 /// The signs of the products; sub0, bits 15:14 and sub_mask are refused unless recorded.
-fn negative_products(config: u32) -> Result<[u8; 2], BadConfig> {
+fn negative_products(config: u32) -> Result<[u16; 2], BadConfig> {
     let word = config & !ACC_BITS;
     if let Some((_, signs)) = RECORDED_MASKS.iter().find(|(w, _)| *w == word) {
         return Ok(*signs);
@@ -409,33 +409,35 @@ pub fn float_mac(
     let lanes = &lanes[..accs.len()];
     let a: [u16; 32] = std::array::from_fn(|i| u16::load(a, i));
     let b: [u16; 32] = std::array::from_fn(|i| u16::load(b, i));
-    let sums = if fp::is_finite(lanes, &a, &b) {
-        match shape {
-            Shape::Matrix { .. } => {
-                let x = std::array::from_fn(|k| std::array::from_fn(|lane| a[lane / 4 * 8 + k]));
-                let y = std::array::from_fn(|k| std::array::from_fn(|lane| b[k * 4 + lane % 4]));
-                fp::mac_finite::<8>(lanes, &x, &y, negate_products)
-            }
-            Shape::Elementwise { .. } => {
-                let halves = |v: &[u16; 32]| std::array::from_fn(|t| std::array::from_fn(|lane| v[lane + 16 * t]));
-                fp::mac_finite::<2>(lanes, &halves(&a), &halves(&b), negate_products)
+    let infinite = |v: &u32| v & fp::INF == fp::INF;
+    let mut sums = [0; 16];
+    match (fp::Wide::finite(&a, negate_products), fp::Wide::finite(&b, false)) {
+        (Some(x), Some(y)) if !lanes.as_flattened().iter().any(infinite) => {
+            for (r, sums) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *sums = match shape {
+                    Shape::Matrix { .. } => fp::mac_four_finite::<8>(lanes, r, |k| (x.splat(8 * r + k), y.four(k))),
+                    Shape::Elementwise { .. } => {
+                        fp::mac_four_finite::<2>(lanes, r, |t| (x.four(4 * t + r), y.four(4 * t + r)))
+                    }
+                };
             }
         }
-    } else {
-        std::array::from_fn(|lane| {
-            let mut acc = [0; 2];
-            for (acc, lanes) in acc.iter_mut().zip(lanes) {
-                *acc = lanes[lane];
+        _ => {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let mut acc = [0; 2];
+                for (acc, lanes) in acc.iter_mut().zip(lanes) {
+                    *acc = lanes[lane];
+                }
+                let mut pairs = [(0u16, 0u16); 8];
+                let mut n = 0;
+                sum_terms(shape, lane, &mut |_, ea, eb| {
+                    pairs[n] = (a[ea], b[eb]);
+                    n += 1;
+                });
+                *sum = fp::mac_lane(&acc[..lanes.len()], pairs[..n].iter().copied(), negate_products);
             }
-            let mut pairs = [(0u16, 0u16); 8];
-            let mut n = 0;
-            sum_terms(shape, lane, &mut |_, ea, eb| {
-                pairs[n] = (a[ea], b[eb]);
-                n += 1;
-            });
-            fp::mac_lane(&acc[..lanes.len()], pairs[..n].iter().copied(), negate_products)
-        })
-    };
+        }
+    }
     for (lane, sum) in sums.into_iter().enumerate() {
         sum.store(out, lane);
     }
@@ -515,5 +517,73 @@ mod tests {
         let mut q = p;
         int_accumulate(32, Some(&acc), None, Signs::PLUS.under(SUB1 | SHIFT16), &mut q);
         assert_eq!(i32::load(&q, 1), 5 - (7 << 16));
+    }
+
+    /// Finite lanes take a road of their own; it leads where the lane by lane sum leads.
+    #[test]
+    fn finite_lanes_equal_the_lane_by_lane_sum() {
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u32
+        };
+        for round in 0..20_000 {
+            // Exponent fields around 127 with a growing spread, or around the smallest sums there are.
+            let (centre, spread) = [(127, 2), (127, 12), (127, 126), (64, 3)][round % 4];
+            let mut bf16 = || {
+                let field = centre - spread + random() % (2 * spread + 1);
+                let v = (random() & 0x807f | field << 7) as u16;
+                if random() % 16 == 0 { v & 0x807f } else { v }
+            };
+            let (mut a, mut b, mut accs) = ([0u8; 64], [0u8; 64], [[0u8; 64]; 2]);
+            for i in 0..32 {
+                bf16().store(&mut a, i);
+                bf16().store(&mut b, i);
+                for acc in &mut accs {
+                    bf16().store(acc, i);
+                }
+            }
+            let shape = if round & 4 == 0 { mm(4, 8, 4) } else { ew(16, 2) };
+            let refs = [&accs[0], &accs[1]];
+            let refs = &refs[..1 + (round >> 3 & 1)];
+            let (negate_acc2, negate) = (round & 16 != 0, round & 32 != 0);
+            let mut out = [0; 64];
+            float_mac(shape, refs, negate_acc2, &a, &b, negate, &mut out);
+            for lane in 0..16 {
+                let mut pairs = Vec::new();
+                sum_terms(shape, lane, &mut |_, x, y| pairs.push((u16::load(&a, x), u16::load(&b, y))));
+                let accs: Vec<u32> = refs
+                    .iter()
+                    .map(|v| u32::load(*v, lane))
+                    .enumerate()
+                    .map(|(i, v)| if i == 1 && negate_acc2 { fp::negate(v) } else { v })
+                    .collect();
+                let want = fp::mac_lane(&accs, pairs.into_iter(), negate);
+                assert_eq!(u32::load(&out, lane), want, "round {round}, lane {lane}");
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_to_24_bits_comes_before_the_flush() {
+        // 65025 + 510 + 1 - 2^-9 units of 2^-142: half a unit of the last of 24 bits below 2^-126, which is even. Half as much
+        // more is missing, and the sum stays below the normal range.
+        let bf = |significand: u16, exponent: i32| ((exponent + 127) as u16) << 7 | significand & 127;
+        for (last, want) in [(-151, 0x0080_0000), (-150, 0)] {
+            let terms = [
+                (bf(255, -64), bf(255, -64)),
+                (bf(255, -67), bf(128, -67)),
+                (bf(128, -71), bf(128, -71)),
+                (bf(128, -75) | 0x8000, bf(128, last + 75)),
+            ];
+            let (mut a, mut b, mut out) = ([0u8; 64], [0u8; 64], [0u8; 64]);
+            for (k, (x, y)) in terms.into_iter().enumerate() {
+                x.store(&mut a, k);
+                y.store(&mut b, 4 * k);
+            }
+            float_mac(mm(4, 8, 4), &[&[0; 64]], false, &a, &b, false, &mut out);
+            assert_eq!(u32::load(&out, 0), want);
+            assert_eq!(fp::mac_lane(&[], terms.into_iter(), false), want);
+        }
     }
 }
