@@ -227,46 +227,57 @@ const FORMS: [(&str, usize, bool); 6] = [
     ("vaddmsc.f bml4, bml4, bml5, x0, x2, r0", 2, true),
 ];
 
+/// Runs one form and compares its 16 lanes; counts NaN, infinities, zeros and numbers.
+fn check(
+    (text, accs, minus): (&str, usize, bool),
+    config: u32,
+    s1: &[u16],
+    s2: &[u16],
+    acc: [&[u32]; 2],
+    seen: &mut [usize; 4],
+) {
+    let presets: [(&str, &[u8]); 5] = [
+        ("x0", &bytes16(s1)),
+        ("x2", &bytes16(s2)),
+        ("bml4", &bytes32(acc[0])),
+        ("bml5", &bytes32(acc[1])),
+        ("r0", &config.to_le_bytes()),
+    ];
+    let result = if accs == 2 { "bml4" } else { "bml0" };
+    let got = words(&execute(text, &presets, result).unwrap_or_else(|e| panic!("{text}: {e}")));
+    let counted = if config & ZERO_ACC == 0 { accs } else { 0 };
+    for (lane, got) in got.into_iter().enumerate() {
+        let numbers: Vec<Number> = acc[..counted].iter().map(|a| Number::from_f32(a[lane])).collect();
+        let want = lane_sum(config, lane, &numbers, minus, s1, s2);
+        assert!(
+            same(got, want),
+            "{text}, {config:#x}, lane {lane}: {got:08x}, definition {want:08x?}\n{s1:04x?}\n{s2:04x?}\n{acc:08x?}"
+        );
+        let class = match want {
+            None => 0,
+            Some(0x7f80_0000 | 0xff80_0000) => 1,
+            Some(0) => 2,
+            Some(_) => 3,
+        };
+        seen[class] += 1;
+    }
+}
+
 #[test]
 fn every_form_is_one_aligned_sum() {
     let mut r = Random(4);
-    let mut seen = [0usize; 4];
+    let mut seen = [0; 4];
     for range in RANGES {
         for mode in [DENSE, LANES] {
-            for (text, accs, minus) in FORMS {
+            for form in FORMS {
                 for zero in [0, ZERO_ACC] {
-                    if zero != 0 && accs == 2 {
+                    if zero != 0 && form.1 == 2 {
                         continue;
                     }
                     for _ in 0..40 {
-                        let config = mode | zero;
                         let (s1, s2) = (range.vector(&mut r), range.vector(&mut r));
-                        let acc: [Vec<u32>; 2] = [0, 1].map(|_| (0..16).map(|_| range.draw(&mut r)).collect());
-                        let presets: [(&str, &[u8]); 5] = [
-                            ("x0", &bytes16(&s1)),
-                            ("x2", &bytes16(&s2)),
-                            ("bml4", &bytes32(&acc[0])),
-                            ("bml5", &bytes32(&acc[1])),
-                            ("r0", &config.to_le_bytes()),
-                        ];
-                        let result = if accs == 2 { "bml4" } else { "bml0" };
-                        let got = words(&execute(text, &presets, result).unwrap_or_else(|e| panic!("{text}: {e}")));
-                        let counted = if zero == 0 { accs } else { 0 };
-                        for (lane, got) in got.into_iter().enumerate() {
-                            let accs: Vec<Number> = acc[..counted].iter().map(|a| Number::from_f32(a[lane])).collect();
-                            let want = lane_sum(config, lane, &accs, minus, &s1, &s2);
-                            assert!(
-                                same(got, want),
-                                "{text}, {config:#x}, {range:?}, lane {lane}: {got:08x}, definition {want:08x?}"
-                            );
-                            let class = match want {
-                                None => 0,
-                                Some(0x7f80_0000 | 0xff80_0000) => 1,
-                                Some(0) => 2,
-                                Some(_) => 3,
-                            };
-                            seen[class] += 1;
-                        }
+                        let acc = [0, 1].map(|_| (0..16).map(|_| range.draw(&mut r)).collect::<Vec<_>>());
+                        check(form, mode | zero, &s1, &s2, [&acc[0], &acc[1]], &mut seen);
                     }
                 }
             }
@@ -274,6 +285,45 @@ fn every_form_is_one_aligned_sum() {
     }
     // NaN, infinity, zero and numbers have all been met often.
     assert!(seen.iter().all(|&n| n > 500), "{seen:?}");
+}
+
+/// A denormal operand is not flushed: it has exponent -126, like the smallest normal ones, and no hidden bit. Products with
+/// large numbers show it.
+#[test]
+fn denormal_operands_keep_their_value() {
+    let mut r = Random(10);
+    let mut seen = [0; 4];
+    for (form, mode) in FORMS.into_iter().flat_map(|f| [(f, DENSE), (f, LANES)]) {
+        for round in 0..100 {
+            // s1: denormal, and now and then of the smallest normal exponents. s2: large. acc: about as large as the products.
+            let s1: Vec<u16> = (0..32)
+                .map(|_| (r.next() & 0x807f | if r.below(8) == 0 { r.below(3) << 7 } else { 0 }) as u16)
+                .collect();
+            let s2: Vec<u16> = (0..32).map(|_| (r.next() & 0x807f | (240 + r.below(12)) << 7) as u16).collect();
+            let acc =
+                [0, 1].map(|_| (0..16).map(|_| r.next() & 0x807f_ffff | (90 + r.below(30)) << 23).collect::<Vec<_>>());
+            let (s1, s2) = if round % 2 == 0 { (s1, s2) } else { (s2, s1) };
+            check(form, mode, &s1, &s2, [&acc[0], &acc[1]], &mut seen);
+        }
+    }
+    assert!(seen[3] > 10_000, "{seen:?}");
+}
+
+/// The same of a denormal accumulator, where products of its size lift the sum back into the normal range.
+#[test]
+fn denormal_accumulators_keep_their_value() {
+    let mut r = Random(11);
+    let mut seen = [0; 4];
+    for (form, mode) in FORMS.into_iter().flat_map(|f| [(f, DENSE), (f, LANES)]) {
+        for _ in 0..100 {
+            let mut vector =
+                || -> Vec<u16> { (0..32).map(|_| (r.next() & 0x807f | (54 + r.below(10)) << 7) as u16).collect() };
+            let (s1, s2) = (vector(), vector());
+            let acc = [0, 1].map(|_| (0..16).map(|_| r.next() & 0x807f_ffff).collect::<Vec<_>>());
+            check(form, mode, &s1, &s2, [&acc[0], &acc[1]], &mut seen);
+        }
+    }
+    assert!(seen[3] > 1_000, "{seen:?}");
 }
 
 /// The definition itself against the tiles silicon computed; the model meets them in the silicon suite.
