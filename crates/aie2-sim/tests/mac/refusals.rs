@@ -91,7 +91,7 @@ fn product_signs_of_the_word_are_named() {
     assert_eq!(field(INT, 0x1b37_0308), ConfigField::SubMask);
 }
 
-/// Complex products are masks on the integer modes, so they are refused as masks.
+/// Complex products need sub_mask (aiev2_vmult.h passes one to every complex form), so they are refused for it.
 #[test]
 fn complex_modes_are_named() {
     assert_eq!(field(INT, word(1, 3, 2) | 0x300 | 0xa << 16), ConfigField::SubMask);
