@@ -114,7 +114,7 @@ pub enum CoreFaultKind {
     #[error("conversion is undefined: {0:?}")]
     Conversion(Undefined),
     /// A configuration word outside the documented modes.
-    #[error("configuration word {:#010x} selects no documented mode", .0.0)]
+    #[error("{0}")]
     Config(BadConfig),
     /// A register holds a value the instruction does not define.
     #[error("{what} is {value:#x}, which is not defined")]

@@ -595,7 +595,7 @@ impl State {
     // MEASURED: FIM43-Redeye/xdna-emu, silicon recording VBCSTSHFL_* (45 points).
     fn broadcast_shuffle(&self, bits: u32, value: u64, mode: u32) -> Result<[u8; 64], CoreFaultKind> {
         let undefined = CoreFaultKind::OperandValue { what: "vbcstshfl mode", value: mode };
-        let route = permute::shuffle_route(mode).ok_or(undefined)?;
+        let route = permute::transpose_route(mode).ok_or(undefined)?;
         Ok(permute::shuffle(&route, &permute::broadcast(value, bits), &[0; 64]))
     }
 

@@ -258,7 +258,7 @@ impl State {
         if cached.wide {
             self.check_mac_sources(s1, s2, cached.bytes, seen)?;
         }
-        self.aux[v] = [cached.mode.acc_bits, u32::from(cached.mode.zero_acc)];
+        self.aux[v] = [cached.mode.acc_bits, cached.mode.acc_word];
         stats.add(cached.kind, cached.macs);
         let out = &mut self.values[v].0;
         match (pieces(&self.vector, s1, self.present), pieces(&self.vector, s2, self.present)) {
@@ -281,12 +281,13 @@ impl State {
         seen: Seen<'_>,
     ) -> Result<(), Box<Trouble>> {
         let v = self.value(at);
-        let [acc_bits, zero] = self.aux[v];
-        let acc1 = acc1.filter(|_| zero == 0);
+        let [acc_bits, acc_word] = self.aux[v];
+        let acc1 = acc1.filter(|_| acc_word & 1 == 0);
+        let signs = signs.under(acc_word);
         for src in [acc1, acc2].into_iter().flatten() {
             self.check_init_source(3, src)?;
         }
-        if let (32, Some(src), None, false) = (acc_bits, acc1, acc2, signs.product) {
+        if let (32, Some(src), None, mac::Signs::PLUS) = (acc_bits, acc1, acc2, signs) {
             match pieces(&self.vector, src, self.present) {
                 Some(acc) => self.host.add_lanes(acc, &mut self.values[v].0),
                 None => {
@@ -317,7 +318,7 @@ impl State {
         let config = self.s(c);
         let mode = mac::float_mode(config)?;
         if mode.zero_acc && two {
-            return Err(mac::BadConfig(config).into());
+            return Err(mac::ConfigField::ZeroOfTwo.of(config).into());
         }
         self.check_mac_sources(s1, s2, (64, 64), seen)?;
         let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
@@ -425,9 +426,13 @@ impl State {
                 self.finish(dst, late);
             }
             Op::AccAddF { dst, acc1, acc2, signs, .. } => {
-                let (a1, a2) = (self.read_acc::<64>(acc1, seen)?, self.read_acc::<64>(acc2, seen)?);
+                let a1 = self.read_acc::<64>(acc1, seen)?;
+                let a2 = match acc2 {
+                    Some(src) => Some(self.read_acc::<64>(src, seen)?),
+                    None => None,
+                };
                 let mut out = [0; 64];
-                acc::add_float(self.aux[v][0], signs, &a1, &a2, &mut out)?;
+                acc::add_float(self.aux[v][0], signs, &a1, a2.as_ref(), &mut out)?;
                 self.values[v].0[..64].copy_from_slice(&out);
                 self.finish(dst, late);
             }

@@ -88,6 +88,8 @@ pub(super) fn vector(s: &Source<'_>, parts: &[&str]) -> Option<Op> {
         // The sparse forms need mask registers whose meaning is not documented.
         _ if name.contains("sparse") => None,
         ["vmul" | "vnegmul" | "vmac" | "vmsc" | "vaddmac" | "vaddmsc" | "vsubmac" | "vsubmsc", ..] => mac(s, parts),
+        // Only the integer forms were recorded.
+        ["vnegmac" | "vnegmsc"] => mac(s, parts),
         ["vadd" | "vsub" | "vnegadd" | "vnegsub" | "vneg", ..] => acc_add(s, parts),
         _ => None,
     }
@@ -136,17 +138,22 @@ fn elementwise(s: &Source<'_>, f: Elementwise, lane: &str) -> Option<Op> {
 }
 
 // SOURCE: Xilinx/llvm-aie aiev2_vmult.h: MAC = acc + P, MSC = acc - P, ADDMAC = (acc1 + acc2) + P,
-// SUBMAC = (acc1 - acc2) + P. The signs of VNEGMAC and VNEGMSC are not documented: they have no lowering.
+// SUBMAC = (acc1 - acc2) + P.
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recordings of isa_points_random_config, VNEGMAC and VNEGMSC (34 points):
+// NEGMAC = -acc - P, NEGMSC = -acc + P. Under one configuration word and with the same operands they agree with VMAC, VMSC,
+// VSUBMAC and others on P (words 0x08459f1f, 0xd3daae36, 0x6223231e, 0x4154ba9a, 0x667d970d, 0x1b373109).
 fn mac(s: &Source<'_>, parts: &[&str]) -> Option<Op> {
-    let (acc2, product) = match parts[0] {
-        "vmul" | "vmac" | "vaddmac" => (false, false),
-        "vnegmul" | "vmsc" | "vaddmsc" => (false, true),
-        "vsubmac" => (true, false),
-        _ => (true, true),
+    let (acc1, acc2, product) = match parts[0] {
+        "vmul" | "vmac" | "vaddmac" => (false, false, false),
+        "vnegmul" | "vmsc" | "vaddmsc" => (false, false, true),
+        "vsubmac" => (false, true, false),
+        "vsubmsc" => (false, true, true),
+        "vnegmsc" => (true, false, false),
+        _ => (true, false, true),
     };
+    let signs = Signs { acc1, acc2, product, ..Signs::PLUS };
     let (dst, acc1, acc2_src) = (s.vdst("dst")?, s.vsrc("acc1"), s.vsrc("acc2"));
     let (s1, s2, c) = (s.vsrc("s1")?, s.vsrc("s2")?, s.unit("c")?);
-    let signs = Signs { acc2, product };
     Some(match parts.get(1) {
         None => Op::Mac { dst, acc1, acc2: acc2_src, s1, s2, c, signs },
         Some(_) => Op::MacF { dst, acc1, acc2: acc2_src, s1, s2, c, signs },
@@ -164,7 +171,6 @@ fn acc_add(s: &Source<'_>, parts: &[&str]) -> Option<Op> {
     let (dst, acc1, acc2, c) = (s.vdst("dst")?, s.vsrc("acc1")?, s.vsrc("acc2"), s.unit("c")?);
     match parts.get(1) {
         None => Some(Op::AccAdd { dst, acc1, acc2, c, signs }),
-        // VNEG.f has no second accumulator; its treatment of denormals and NaN is not documented.
-        Some(_) => Some(Op::AccAddF { dst, acc1, acc2: acc2?, c, signs }),
+        Some(_) => Some(Op::AccAddF { dst, acc1, acc2, c, signs }),
     }
 }

@@ -451,7 +451,7 @@ pub(crate) enum Op {
     AccAddF {
         dst: VDst,
         acc1: VSrc,
-        acc2: VSrc,
+        acc2: Option<VSrc>,
         c: u8,
         signs: AccSigns,
     },

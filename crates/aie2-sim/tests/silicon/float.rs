@@ -1,6 +1,7 @@
 //! Floating point and shuffle recordings.
 
-use crate::rig::{INPUT, Memory, OUTPUT, core, hex, lines, run};
+use crate::rig::{INPUT, Memory, OUTPUT, core, run};
+use crate::table::lines;
 
 fn bits32(text: &str) -> u32 {
     u32::from_str_radix(text, 16).expect("32-bit pattern")
@@ -44,10 +45,10 @@ fn execute(text: &str, input: &[u8], n: usize) -> Vec<u8> {
 
 const WAIT: &str = "nop\nnop\nnop\nnop\nnop\nnop\nnop\n";
 
-fn report(name: &str, points: usize, equal: usize) {
+/// One line per recording. `recorded` is the length of the recording, so that a shortened table fails.
+fn report(name: &str, recorded: usize, points: usize, equal: usize) {
     println!("{name}: {points} points run, {equal} equal, 0 refused");
-    assert!(points > 0);
-    assert_eq!(points, equal, "{name}");
+    assert_eq!((points, equal), (recorded, recorded), "{name}");
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn f32_to_bf16_edge() {
             }
         }
     }
-    report("f32_to_bf16_edge", points, equal);
+    report("f32_to_bf16_edge", 960, points, equal);
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn bf16_to_f32_denormal() {
         let out = words32(&execute(&text, &bytes16(&input), 64));
         equal += group.iter().zip(&out).filter(|((_, want), got)| want == *got).count();
     }
-    report("bf16_to_f32_denormal", cases.len(), equal);
+    report("bf16_to_f32_denormal", 256, cases.len(), equal);
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn bf16_floor_to_i32_denormal() {
         let out = words32(&execute(&text, &bytes16(&input), 64));
         equal += group.iter().zip(&out).filter(|((_, want), got)| want == *got).count();
     }
-    report("bf16_floor_to_i32_denormal", cases.len(), equal);
+    report("bf16_floor_to_i32_denormal", 256, cases.len(), equal);
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn mac_bf16_4x8x4_overflow() {
             println!("tile {tiles}: {out:08x?}, silicon {want:08x?}");
         }
     }
-    report("mac_bf16_4x8x4_overflow", tiles, equal);
+    report("mac_bf16_4x8x4_overflow", 54, tiles, equal);
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn elementwise_special_values() {
             println!("differs: {l}");
         }
     }
-    report("elementwise_special_values", points, equal);
+    report("elementwise_special_values", 72, points, equal);
 }
 
 #[test]
@@ -200,6 +201,5 @@ fn vshuffle_routing() {
             println!("mode {mode} differs");
         }
     }
-    report("vshuffle_routing", modes, equal);
-    assert_eq!(hex("0f"), [15]);
+    report("vshuffle_routing", 48, modes, equal);
 }

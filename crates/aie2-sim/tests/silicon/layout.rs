@@ -1,10 +1,11 @@
 //! Operand layout of integer multiplies, from recordings whose configuration words carried arbitrary sign modifiers.
 //!
-//! The modifiers (sub bits, sub_mask) are not documented well enough to model, but they can only flip signs. So every lane
-//! must be a signed sum of the model's single products, with one set of signs for all even and one for all odd lanes;
-//! 2^K sign sets against 16 lanes of 16 bits leave no room for chance.
+//! What a bit of sub_mask stands for is not documented, but it can only flip signs. So every lane must be a signed sum of the
+//! model's single products, with one set of signs for all even and one for all odd lanes; 2^K sign sets against 16 lanes of
+//! 16 bits leave no room for chance. The model runs these words with the signs found here.
 
-use crate::rig::{INPUT, Memory, OUTPUT, core, hex, lines, run};
+use crate::rig::{INPUT, Memory, OUTPUT, core, run};
+use crate::table::{hex, lines};
 
 /// Bits of the configuration word that select the mode and the signedness.
 const MODE: u32 = 0x3fe;

@@ -7,3 +7,4 @@ mod float;
 mod layout;
 mod points;
 mod rig;
+mod table;

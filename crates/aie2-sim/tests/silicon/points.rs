@@ -1,22 +1,27 @@
 //! One instruction per point: inputs, program, stored bytes.
 
-use crate::rig::{INPUT, Memory, OUTPUT, core, hex, lines, reg, run};
+use crate::rig::{INPUT, Memory, OUTPUT, core, reg, run};
+use crate::table::{hex, lines};
+use aie2_sim::core::{Core, EarlyReads};
 use std::collections::BTreeMap;
 
 struct Outcome {
     run: usize,
     equal: usize,
+    /// Lanes that are NaN on both sides with different payloads.
+    payloads: usize,
     refused: BTreeMap<String, String>,
     wrong: Vec<String>,
 }
 
-fn play(table: &str) -> Outcome {
-    let mut out = Outcome { run: 0, equal: 0, refused: BTreeMap::new(), wrong: Vec::new() };
+fn play(table: &str, early: EarlyReads) -> Outcome {
+    let mut out = Outcome { run: 0, equal: 0, payloads: 0, refused: BTreeMap::new(), wrong: Vec::new() };
     for line in lines(table) {
         let f: Vec<&str> = line.split('|').collect();
         let [id, name, offset, expected, inputs, program] = f[..] else { panic!("fields of {line}") };
         out.run += 1;
         let (mut core, mut memory) = (core(), Memory::new());
+        core.set_early_reads(early);
         for (what, value) in inputs.split(' ').filter_map(|i| i.split_once('=')) {
             match what.strip_prefix('m').filter(|r| r.bytes().all(|b| b.is_ascii_digit()) && value.len() != 8) {
                 Some(at) => memory.set(INPUT + at.parse::<u32>().expect("offset"), &hex(value)),
@@ -39,12 +44,15 @@ fn play(table: &str) -> Outcome {
         let want = hex(expected);
         match run(&mut core, &mut memory, &text) {
             Err(why) => {
-                out.refused.insert(id.to_owned(), why);
+                out.refused.insert(id.to_owned(), why.to_string());
             }
             Ok(()) => {
                 let got = memory.get(OUTPUT + offset.parse::<u32>().expect("offset"), want.len());
                 if got.iter().zip(&want).all(|(g, w)| *g == Some(*w)) {
                     out.equal += 1;
+                } else if let Some(n) = nan_payloads(&core, program, &got, &want) {
+                    out.equal += 1;
+                    out.payloads += n;
                 } else {
                     let text: String = got.iter().map(|b| b.map_or("..".to_owned(), |b| format!("{b:02x}"))).collect();
                     out.wrong.push(format!("{id} {name}: stored {text}, silicon {expected}"));
@@ -55,31 +63,75 @@ fn play(table: &str) -> Outcome {
     out
 }
 
-fn report(name: &str, out: &Outcome) {
-    println!("{name}: {} points run, {} equal, {} refused", out.run, out.equal, out.refused.len());
+/// How many 16-bit lanes differ in the payload of a NaN alone; `None` if anything else differs. The recordings show the low
+/// half of every fp32 lane of the result, in which silicon forces bit 0 of a NaN.
+fn nan_payloads(core: &Core, program: &str, got: &[Option<u8>], want: &[u8]) -> Option<usize> {
+    let (_, operands) = program.split(';').find_map(|l| l.split_once(".f ").filter(|(op, _)| op.starts_with('v')))?;
+    let lanes = core.register(reg(operands.split(',').next()?))?;
+    let differs = |(i, w): (usize, &[u8])| got[2 * i..][..2] != [Some(w[0]), Some(w[1])];
+    let odd: Vec<usize> = want.chunks(2).enumerate().filter(|&(i, w)| differs((i, w))).map(|(i, _)| i).collect();
+    let nan = |i: &usize| {
+        let lane = u32::from_le_bytes([lanes[4 * i], lanes[4 * i + 1], lanes[4 * i + 2], lanes[4 * i + 3]]);
+        lane << 1 > 0xff00_0000 && want[2 * i] & 1 == 1
+    };
+    odd.iter().all(nan).then_some(odd.len())
 }
+
+/// The reason of a refusal without the place and the word.
+fn reason(why: &str) -> &str {
+    why.split_once("configuration word 0x").map_or(why, |(_, rest)| &rest[10..])
+}
+
+/// Points whose instruction under test, or one before it, reads a register into which a load is in flight.
+const EARLY: usize = 292;
+
+/// Points recorded under random configuration words that the model refuses. The number may only become smaller.
+const REFUSED: usize = 273;
 
 #[test]
 fn isa_points() {
-    let out = play(include_str!("../data/isa_points.txt"));
-    report("isa_points", &out);
+    let out = play(include_str!("../data/isa_points.txt"), EarlyReads::Anywhere);
+    println!("isa_points: {} points run, {} equal, {} refused", out.run, out.equal, out.refused.len());
     assert!(out.wrong.is_empty(), "{} differ:\n{}", out.wrong.len(), out.wrong.join("\n"));
-    let listed: Vec<&str> =
-        lines(include_str!("../data/refused_points.txt")).filter_map(|l| l.split('|').next()).collect();
-    for (id, why) in &out.refused {
-        assert!(listed.contains(&id.as_str()), "{id} is refused and not listed: {why}");
-    }
-    assert_eq!((out.run, out.equal, out.refused.len()), (4230, 4220, listed.len()));
+    assert!(out.refused.is_empty(), "{:#?}", out.refused);
+    assert_eq!((out.run, out.equal, out.payloads), (4230, 4230, 0));
 }
 
-/// Configuration words out of random data: nearly all select modes no document describes. Whatever the model does not
-/// refuse must be what the chip stored.
+/// The points that read a register while a load into it is in flight store what the old value gives. They are the ones that
+/// cannot run where early reads are faults.
+#[test]
+fn isa_points_that_read_before_a_load_has_landed() {
+    let out = play(include_str!("../data/isa_points.txt"), EarlyReads::Listed);
+    let early = out.refused.values().filter(|why| why.contains("before an earlier write to it lands")).count();
+    println!("isa_points: {early} of them read before a load has landed");
+    assert_eq!((early, out.refused.len(), out.equal), (EARLY, EARLY, 4230 - EARLY));
+}
+
+/// Configuration words out of random data: nearly all select modes no document describes. Those are refused by name, one
+/// line each in `refused_points.txt`; everything else is what the chip stored.
 #[test]
 fn isa_points_random_config() {
-    let out = play(include_str!("../data/isa_points_random_config.txt"));
-    report("isa_points_random_config", &out);
+    let out = play(include_str!("../data/isa_points_random_config.txt"), EarlyReads::Anywhere);
+    println!(
+        "isa_points_random_config: {} points run, {} equal ({} NaN lane with another payload), {} refused",
+        out.run,
+        out.equal,
+        out.payloads,
+        out.refused.len()
+    );
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for why in out.refused.values() {
+        *groups.entry(reason(why)).or_default() += 1;
+    }
+    for (why, n) in groups {
+        println!("  {n:3} refused: {why}");
+    }
     assert!(out.wrong.is_empty(), "{} differ:\n{}", out.wrong.len(), out.wrong.join("\n"));
-    assert_eq!(out.run, 352);
+    let listed: BTreeMap<&str, &str> =
+        lines(include_str!("../data/refused_points.txt")).map(|l| l.split_once('|').expect("id and reason")).collect();
+    let refused: BTreeMap<&str, &str> = out.refused.iter().map(|(id, why)| (id.as_str(), reason(why))).collect();
+    assert_eq!(refused, listed, "the table lists exactly what is refused, and why");
+    assert_eq!((out.run, out.equal, listed.len(), out.payloads), (352, 352 - REFUSED, REFUSED, 1));
 }
 
 /// Fused load and store conversions.

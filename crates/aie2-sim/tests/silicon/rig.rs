@@ -1,9 +1,9 @@
 //! A core on a flat memory in which every byte is known or not.
 
 use aie2_isa::{Reg, assemble};
-use aie2_sim::Fault;
 use aie2_sim::core::{Core, EarlyReads};
 use aie2_sim::port::{CascadeWord, CoreBus, LockOp, OWN_WINDOW, Step, StreamWord, TileLoc};
+use aie2_sim::{CoreFault, Fault};
 
 /// Input buffer of the recorded programs (p0).
 pub const INPUT: u32 = OWN_WINDOW;
@@ -102,32 +102,41 @@ pub fn core() -> Core {
     core
 }
 
+/// Why a program did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The text is not a program.
+    #[error("assembly: {0}")]
+    Assembly(String),
+    /// The bytes do not fit.
+    #[error("{0}")]
+    Program(#[from] CoreFault),
+    /// A bundle faulted.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// Nothing here blocks.
+    #[error("blocked: {0}")]
+    Blocked(String),
+    /// `done` was never reached.
+    #[error("the program did not end")]
+    Endless,
+}
+
 /// Runs `text` (one bundle per line) from bytes until `done` has taken effect.
-pub fn run(core: &mut Core, memory: &mut Memory, text: &str) -> Result<(), String> {
-    let bundles = assemble(&format!("{text}\ndone\n{}", "nop\n".repeat(12))).map_err(|e| format!("assembly: {e}"))?;
+pub fn run(core: &mut Core, memory: &mut Memory, text: &str) -> Result<(), Failure> {
+    let bundles = assemble(&format!("{text}\ndone\n{}", "nop\n".repeat(12)));
+    let bundles = bundles.map_err(|e| Failure::Assembly(e.to_string()))?;
     let mut program = Vec::new();
     for b in &bundles {
         program.extend_from_slice(b.encode().as_bytes());
     }
-    core.load_program(&program).map_err(|e| e.to_string())?;
+    core.load_program(&program)?;
     for _ in 0..bundles.len() {
-        match core.step(memory).map_err(|e| e.to_string())? {
+        match core.step(memory)? {
             Step::Halted => return Ok(()),
             Step::Issued { .. } => {}
-            Step::Blocked(why) => return Err(format!("blocked: {why}")),
+            Step::Blocked(why) => return Err(Failure::Blocked(why.to_string())),
         }
     }
-    Err("the program did not end".to_owned())
-}
-
-/// Bytes of a hexadecimal string.
-pub fn hex(text: &str) -> Vec<u8> {
-    let digit = |c: u8| (c as char).to_digit(16).expect("hexadecimal digit") as u8;
-    // An odd digit at the end belongs to a byte cut off by the recording.
-    text.as_bytes().chunks(2).map(|c| digit(c[0]) << 4 | c.get(1).map_or(0, |d| digit(*d))).collect()
-}
-
-/// Data lines of a table.
-pub fn lines(table: &str) -> impl Iterator<Item = &str> {
-    table.lines().filter(|l| !l.starts_with('#') && !l.is_empty())
+    Err(Failure::Endless)
 }

@@ -10,9 +10,11 @@
 use super::shift::Rounding;
 
 /// The NaN this model produces.
-pub const NAN: u32 = 0x7fc0_0000;
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recordings elementwise_special_values and isa_points_random_config (vadd.f .. vneg.f):
+// the payload silicon gives when nothing of the operands is left in it.
+pub const NAN: u32 = 0x7f80_0001;
 
-const INF: u32 = 0x7f80_0000;
+pub(super) const INF: u32 = 0x7f80_0000;
 
 /// `v / 2^shift` rounded to nearest even.
 #[inline]
@@ -167,6 +169,110 @@ pub fn mac_lane(accs: &[u32], pairs: impl Iterator<Item = (u16, u16)>, negate_pr
         s.push(classify_product(a, b, negate_products));
     }
     s.finish(Underflow::PlusZero)
+}
+
+/// The 32 elements of a bf16 vector in f64, with their exponents.
+pub struct Wide {
+    value: [f64; 32],
+    exponent: [i32; 32],
+}
+
+/// Four elements and their exponents.
+type Four = ([f64; 4], [i32; 4]);
+
+/// Exponent of a zero: it counts for nothing, not even added to another exponent.
+const NO_EXPONENT: i32 = -1000;
+
+impl Wide {
+    /// Elements of `v`, negated if asked; `None` if one is infinite or NaN.
+    #[inline]
+    pub fn finite(v: &[u16; 32], negate: bool) -> Option<Self> {
+        let mut special = 0;
+        let mut w = Self { value: [0.0; 32], exponent: [0; 32] };
+        let flip = u32::from(negate) << 31;
+        for ((value, exponent), v) in w.value.iter_mut().zip(&mut w.exponent).zip(v) {
+            special |= u32::from(v & 0x7f80 == 0x7f80);
+            let field = i32::from(v >> 7 & 255);
+            *exponent = if v & 0x7fff == 0 { NO_EXPONENT } else { field.max(1).wrapping_sub(127) };
+            *value = f64::from(f32::from_bits(from_bf16(*v) ^ flip));
+        }
+        (special == 0).then_some(w)
+    }
+
+    /// Elements 4q .. 4q + 4.
+    #[inline(always)]
+    pub fn four(&self, q: usize) -> Four {
+        (self.value.as_chunks().0[q], self.exponent.as_chunks().0[q])
+    }
+
+    /// Element e four times.
+    #[inline(always)]
+    pub fn splat(&self, e: usize) -> Four {
+        ([self.value[e]; 4], [self.exponent[e]; 4])
+    }
+}
+
+/// Lanes 4q .. 4q + 4 of [`mac_lane`] on finite operands, products `terms(0)` .. `terms(K - 1)`.
+///
+/// The same sum in f64. A product of two bf16 is exact there; adding and taking away 1.5 * 2^(E-23+52) rounds an addend to
+/// nearest even on the grid 2^(E-23); at most ten of them, each below 2^(E+2), add up exactly.
+#[inline(always)]
+pub fn mac_four_finite<const K: usize>(
+    accs: &[[u32; 16]],
+    q: usize,
+    terms: impl Fn(usize) -> (Four, Four),
+) -> [u32; 4] {
+    // No product lies lower, so lanes of zeros have a grid too.
+    let mut top = [-252i32; 4];
+    let mut products = [[0f64; 4]; K];
+    for (k, product) in products.iter_mut().enumerate() {
+        let ((x, ex), (y, ey)) = terms(k);
+        for c in 0..4 {
+            top[c] = top[c].max(ex[c].wrapping_add(ey[c]));
+            product[c] = x[c] * y[c];
+        }
+    }
+    let mut wide = [[0f64; 4]; 2];
+    for (wide, acc) in wide.iter_mut().zip(accs) {
+        let acc = acc.as_chunks::<4>().0[q];
+        for c in 0..4 {
+            let exponent = ((acc[c] >> 23 & 255) as i32).max(1).wrapping_sub(127);
+            top[c] = top[c].max(if acc[c] << 1 == 0 { NO_EXPONENT } else { exponent });
+            wide[c] = f64::from(f32::from_bits(acc[c]));
+        }
+    }
+    let grid = top.map(|e| f64::from_bits((e.wrapping_add(1023 + 52 - 23) as u64) << 52 | 1 << 51));
+    let mut sum = [0f64; 4];
+    for addend in products.iter().chain(&wide) {
+        for c in 0..4 {
+            sum[c] += (addend[c] + grid[c]) - grid[c];
+        }
+    }
+    narrow(sum)
+}
+
+/// Exact sums in 24 bits, nearest even, plus zero below the normal range.
+#[inline(always)]
+fn narrow(sums: [f64; 4]) -> [u32; 4] {
+    const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+    // 24 bits are kept before the exponent is looked at: from half a unit below the smallest normal number on, rounding leads
+    // up to it.
+    const EDGE: f64 = SMALLEST * (1.0 - 0.5 / (1 << 24) as f64);
+    let mut out = [0; 4];
+    let mut edge = false;
+    for (out, s) in out.iter_mut().zip(sums) {
+        let normal = s.abs() >= SMALLEST;
+        edge |= !normal & (s.abs() >= EDGE);
+        *out = if normal { (s as f32).to_bits() } else { 0 };
+    }
+    if edge {
+        for (out, s) in out.iter_mut().zip(sums) {
+            if (EDGE..SMALLEST).contains(&s.abs()) {
+                *out = (s.signum() as f32 * f32::MIN_POSITIVE).to_bits();
+            }
+        }
+    }
+    out
 }
 
 /// Flips the sign of everything but zeros.

@@ -33,9 +33,26 @@ const MODES: [Mode; 48] = [
     t(16, 4, 2), t(16, 2, 4), t(16, 8, 2), t(16, 2, 8), t(16, 16, 2), t(16, 2, 16), t(8, 8, 4), t(8, 4, 8),
 ];
 
+/// Route of an output byte that takes no input byte and is zero.
+pub const ZERO: u8 = 128;
+
+/// Reserved modes that silicon was seen to run: byte 0 of s1 comes out at byte 0, every other byte is zero.
+// MEASURED: FIM43-Redeye/xdna-emu, silicon recording VSHUFFLE, hw0324/b051 points 20 (mode 50), 21 (55), 25 (52), 27 (58),
+// 29 (48) and det0331/b052 points 10 (59), 12 (49), 14 (53), 17 (53). Points 21, 12 and 14 have s1 != s2. The other reserved
+// modes were never recorded.
+const RECORDED_RESERVED: [u32; 8] = [48, 49, 50, 52, 53, 55, 58, 59];
+
+/// Route of VSHUFFLE: [`transpose_route`], and the reserved modes that were recorded.
+pub fn shuffle_route(mode: u32) -> Option<[u8; 64]> {
+    if RECORDED_RESERVED.contains(&(mode & 63)) {
+        return Some(std::array::from_fn(|i| if i == 0 { 0 } else { ZERO }));
+    }
+    transpose_route(mode)
+}
+
 /// For every output byte the input byte it takes, 0..63 from s1, 64..127 from s2; `None` for modes 48..=63.
 // MEASURED: FIM43-Redeye/xdna-emu, silicon recording VSHUFFLE (30 points): bits above the low six of the mode are ignored.
-pub fn shuffle_route(mode: u32) -> Option<[u8; 64]> {
+pub fn transpose_route(mode: u32) -> Option<[u8; 64]> {
     let index = Some(mode as usize & 63).filter(|&m| m < MODES.len())?;
     let m = MODES[index];
     let mut route = [0; 64];
@@ -60,12 +77,16 @@ pub fn shuffle_route(mode: u32) -> Option<[u8; 64]> {
 
 /// Which sources a mode reads: (s1, s2).
 pub fn shuffle_reads(mode: u32) -> Option<(bool, bool)> {
-    shuffle_route(mode).map(|r| (r.iter().any(|&b| b < 64), r.iter().any(|&b| b >= 64)))
+    shuffle_route(mode).map(|r| (r.iter().any(|&b| b < 64), r.iter().any(|&b| (64..ZERO).contains(&b))))
 }
 
 /// Applies a route to s1 and s2.
 pub fn shuffle(route: &[u8; 64], s1: &[u8; 64], s2: &[u8; 64]) -> [u8; 64] {
-    route.map(|b| if b < 64 { s1[usize::from(b)] } else { s2[usize::from(b) - 64] })
+    route.map(|b| match b {
+        0..64 => s1[usize::from(b)],
+        64..ZERO => s2[usize::from(b) - 64],
+        _ => 0,
+    })
 }
 
 /// `{s2:s1}` shifted right by `bytes`, low 64 bytes; `None` for 65..=127, of which nothing is known.
@@ -145,10 +166,20 @@ mod tests {
             let route = shuffle_route(mode).expect("modes 0..47 exist");
             assert!(route.iter().all(|&b| b < 128), "mode {mode}");
         }
-        assert_eq!(shuffle_route(48), None);
         assert_eq!(shuffle_reads(29), Some((true, false)));
         assert_eq!(shuffle_reads(23), Some((false, true)));
         assert_eq!(shuffle_reads(3), Some((true, true)));
+    }
+
+    #[test]
+    fn reserved_modes_run_where_silicon_was_seen_to_run_them() {
+        let recorded: Vec<u32> = (48..64).filter(|&m| shuffle_route(m).is_some()).collect();
+        assert_eq!(recorded, [48, 49, 50, 52, 53, 55, 58, 59]);
+        let route = shuffle_route(64 + 53).expect("recorded");
+        assert_eq!((route[0], &route[1..]), (0, &[ZERO; 63][..]));
+        assert_eq!(shuffle_reads(53), Some((true, false)));
+        // Recorded of VSHUFFLE, not of the broadcast shuffle.
+        assert!((48..64).all(|m| transpose_route(m).is_none()));
     }
 
     #[test]
