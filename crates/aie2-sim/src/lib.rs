@@ -25,6 +25,7 @@
 pub mod array;
 pub mod core;
 pub mod core_fault;
+mod crew;
 pub mod deadlock;
 pub mod fault;
 pub mod machine;

@@ -13,18 +13,20 @@
 //! # Ok(()) }
 //! ```
 
-use crate::array::bus::TileBus;
+use crate::array::bus::{AloneBus, TileBus};
 use crate::array::ddr::{BufferId, Ddr};
-use crate::array::fabric::{CoreRegs, Fabric, RUN_AHEAD};
+use crate::array::fabric::{BankTrace, CoreRegs, Fabric, RUN_AHEAD};
 use crate::array::index::{self, CoreIx};
 use crate::array::memory::Memory;
 use crate::array::ports::TileKind;
 use crate::core::Core;
+use crate::crew::{Crew, Job};
 use crate::fault::Fault;
 use crate::port::{BlockReason, CoreBus, CoreStats, FIRST_CORE_ROW, MEM_ROW, Step, TileLoc};
 use crate::report::Stalls;
 use crate::timing::Timing;
 use npu_container::{cdo, pdi};
+use std::ops::{ControlFlow, Index, IndexMut};
 
 /// Limits and parameters of a machine.
 #[derive(Clone, PartialEq, Debug)]
@@ -35,15 +37,21 @@ pub struct Config {
     pub ddr_millibytes_per_cycle: Option<u64>,
     /// A run longer than this many array cycles is a fault.
     pub cycle_limit: u64,
+    /// Host threads that run cores, the calling one included. No result depends on it.
+    pub threads: usize,
     /// So many array cycles without a word, lock or token moving are a deadlock even if a core still runs.
     pub stall_limit: u64,
 }
+
+/// Core cycles in a stretch below which handing cores to another thread costs more than it gains.
+const WORTH_SHARING: u64 = 4 * RUN_AHEAD;
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             timing: Timing::default(),
             ddr_millibytes_per_cycle: None,
+            threads: std::thread::available_parallelism().map_or(1, usize::from).min(index::CORES),
             cycle_limit: 4_000_000_000,
             stall_limit: 10_000_000,
         }
@@ -51,7 +59,11 @@ impl Default for Config {
 }
 
 /// What the machine needs from a core.
-pub trait CoreModel {
+pub trait CoreModel: Send {
+    /// Whether the core announces accesses outside its own memory ([`CoreModel::reaches_out`]), so that it may run away from the
+    /// array until then.
+    const ANNOUNCES: bool = false;
+
     /// A core after power-up.
     fn new() -> Self;
     /// Core reset: program counter 0, pipeline empty.
@@ -60,6 +72,23 @@ pub trait CoreModel {
     fn write_program(&mut self, tile: TileLoc, offset: usize, data: &[u8]) -> Result<(), Fault>;
     /// One bundle. See [`CoreBus`] for what a refusal means.
     fn step<B: CoreBus>(&mut self, bus: &mut B) -> Result<Step, Fault>;
+    /// Bundles until `each` is satisfied with what came of one.
+    fn run<B: CoreBus, R>(
+        &mut self,
+        bus: &mut B,
+        mut each: impl FnMut(&mut B, &Self, Step) -> ControlFlow<R>,
+    ) -> Result<R, Fault> {
+        loop {
+            let step = self.step(bus)?;
+            if let ControlFlow::Break(r) = each(bus, self, step) {
+                return Ok(r);
+            }
+        }
+    }
+    /// A bundle has issued whose memory access, in a later cycle, goes to a neighbour.
+    fn reaches_out(&self) -> bool {
+        false
+    }
     /// Address of the next bundle.
     fn pc(&self) -> u32;
     /// Counters since power-up or the last reset.
@@ -67,6 +96,7 @@ pub trait CoreModel {
 }
 
 impl CoreModel for Core {
+    const ANNOUNCES: bool = true;
     fn new() -> Self {
         Self::new()
     }
@@ -78,6 +108,16 @@ impl CoreModel for Core {
     }
     fn step<B: CoreBus>(&mut self, bus: &mut B) -> Result<Step, Fault> {
         self.step(bus)
+    }
+    fn run<B: CoreBus, R>(
+        &mut self,
+        bus: &mut B,
+        each: impl FnMut(&mut B, &Self, Step) -> ControlFlow<R>,
+    ) -> Result<R, Fault> {
+        self.run(bus, each)
+    }
+    fn reaches_out(&self) -> bool {
+        self.reaches_out()
     }
     fn pc(&self) -> u32 {
         self.pc()
@@ -106,24 +146,99 @@ pub(crate) struct CoreSlot<C> {
     /// Local time: the cycle of the next bundle.
     pub time: u64,
     pub stalls: Stalls,
+    tile: TileLoc,
+    /// The next bundle asks for something that others see, and may do so when array time is there.
+    asks: bool,
+    /// Runs with the whole array at hand: it has breakpoints, or reaches into its neighbours.
+    together: bool,
     /// Counts from before core resets.
     carried: CoreStats,
-    breakpoints: Vec<u32>,
-    hook: Option<Box<dyn FnMut(&mut TileView<'_>)>>,
     /// The bundle at the present pc was already shown to the hook.
     shown: bool,
 }
 
+/// What is called at some addresses of a core.
+struct Hook {
+    breakpoints: Vec<u32>,
+    call: Box<dyn FnMut(&mut TileView<'_>)>,
+}
+
+/// The cores by number. Each is at home except while a crew runs it.
+pub(crate) struct Slots<C>(Vec<Option<Box<CoreSlot<C>>>>);
+
+impl<C> Slots<C> {
+    pub fn iter(&self) -> impl Iterator<Item = &CoreSlot<C>> {
+        self.0.iter().flatten().map(|slot| &**slot)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut CoreSlot<C>> {
+        self.0.iter_mut().flatten().map(|slot| &mut **slot)
+    }
+}
+
+impl<C> Index<CoreIx> for Slots<C> {
+    type Output = CoreSlot<C>;
+
+    fn index(&self, i: CoreIx) -> &CoreSlot<C> {
+        self.0[i].as_ref().expect("a core is away only inside MachineOf::run_alone")
+    }
+}
+
+impl<C> IndexMut<CoreIx> for Slots<C> {
+    fn index_mut(&mut self, i: CoreIx) -> &mut CoreSlot<C> {
+        self.0[i].as_mut().expect("a core is away only inside MachineOf::run_alone")
+    }
+}
+
 impl<C: CoreModel> CoreSlot<C> {
+    fn new(core: CoreIx) -> Self {
+        Self {
+            core: C::new(),
+            state: CoreState::Off,
+            time: 0,
+            stalls: Stalls::default(),
+            tile: index::core_tile(core),
+            asks: false,
+            together: !C::ANNOUNCES,
+            carried: CoreStats::default(),
+            shown: false,
+        }
+    }
+
     /// Counters since power-up, whatever resets came between.
     pub fn stats(&self) -> CoreStats {
         sum(self.carried, self.core.stats())
+    }
+
+    /// Runs the core up to `horizon`, or to the next request that others can see.
+    pub fn run_alone(&mut self, memory: &mut Memory, banks: &mut BankTrace, horizon: u64) -> Result<(), Fault> {
+        let Self { core, time, stalls, state, asks, together, .. } = self;
+        let mut bus = AloneBus { tile: self.tile, memory };
+        core.run(&mut bus, |_, core, step| {
+            match step {
+                Step::Issued { banks: used, stall_cycles } => {
+                    let idle = u64::from(stall_cycles);
+                    banks.record(*time, used, idle);
+                    stalls.own += idle;
+                    *time += 1 + idle;
+                    if core.reaches_out() {
+                        *together = true;
+                    } else if *time < horizon {
+                        return ControlFlow::Continue(());
+                    }
+                }
+                Step::Blocked(_) => *asks = true,
+                Step::Halted => *state = CoreState::Halted,
+            }
+            ControlFlow::Break(())
+        })
     }
 
     fn reset(&mut self) {
         let before = self.stats();
         self.carried = CoreStats::default();
         self.core.reset();
+        self.asks = false;
         if self.core.stats() != before {
             self.carried = before;
         }
@@ -204,7 +319,10 @@ pub type Machine = MachineOf<Core>;
 pub struct MachineOf<C> {
     pub(crate) config: Config,
     pub(crate) fabric: Fabric,
-    pub(crate) cores: Vec<CoreSlot<C>>,
+    pub(crate) cores: Slots<C>,
+    hooks: Vec<Option<Hook>>,
+    /// Jobs on their way to each thread, the calling one first; empty between phases.
+    jobs: Vec<Vec<Job<C>>>,
     /// Cores in state `Running`.
     pub(crate) running: u16,
     /// A command was dispatched: cores may run.
@@ -218,18 +336,9 @@ impl<C: CoreModel> MachineOf<C> {
     pub fn new(config: Config) -> Self {
         Self {
             fabric: Fabric::new(config.timing.clone(), config.ddr_millibytes_per_cycle),
-            cores: (0..index::CORES)
-                .map(|_| CoreSlot {
-                    core: C::new(),
-                    state: CoreState::Off,
-                    time: 0,
-                    stalls: Stalls::default(),
-                    carried: CoreStats::default(),
-                    breakpoints: Vec::new(),
-                    hook: None,
-                    shown: false,
-                })
-                .collect(),
+            cores: Slots((0..index::CORES).map(|i| Some(Box::new(CoreSlot::new(i)))).collect()),
+            hooks: (0..index::CORES).map(|_| None).collect(),
+            jobs: Vec::new(),
             config,
             running: 0,
             dispatched: false,
@@ -291,9 +400,9 @@ impl<C: CoreModel> MachineOf<C> {
         pcs: &[u32],
         hook: impl FnMut(&mut TileView<'_>) + 'static,
     ) -> Result<(), Fault> {
-        let slot = &mut self.cores[compute_tile(TileLoc::new(col, row))?];
-        slot.breakpoints = pcs.to_vec();
-        slot.hook = Some(Box::new(hook));
+        let i = compute_tile(TileLoc::new(col, row))?;
+        self.cores[i].together = true;
+        self.hooks[i] = Some(Hook { breakpoints: pcs.to_vec(), call: Box::new(hook) });
         Ok(())
     }
 
@@ -305,10 +414,7 @@ impl<C: CoreModel> MachineOf<C> {
     /// Removes all breakpoints and operation hooks.
     pub fn clear_hooks(&mut self) {
         self.op_hooks.clear();
-        for slot in &mut self.cores {
-            slot.breakpoints.clear();
-            slot.hook = None;
-        }
+        self.hooks.iter_mut().for_each(|hook| *hook = None);
     }
 
     /// Data memory of a compute or mem tile by byte offset; every byte must have been written.
@@ -390,26 +496,67 @@ impl<C: CoreModel> MachineOf<C> {
         }
     }
 
-    /// Steps one core from its local time up to [`RUN_AHEAD`] cycles ahead of array time, or to the next request that
-    /// others can see.
-    pub(crate) fn run_core(&mut self, i: CoreIx) -> Result<(), Fault> {
-        let slot = &mut self.cores[i];
+    /// Charges a core for cycles that urgent DMA accesses took from it.
+    fn charge(&mut self, i: CoreIx) {
         let penalty = std::mem::take(&mut self.fabric.core_penalty[i]);
+        let slot = &mut self.cores[i];
         // The stolen cycles come late (the core had run ahead), so they must not look like free banks.
         for _ in 0..penalty {
             self.fabric.core_banks[i].record(slot.time, u8::MAX, 0);
             slot.time += 1;
         }
         slot.stalls.dma_bank += penalty;
-        let horizon = self.fabric.now + RUN_AHEAD;
+    }
+
+    /// Runs the cores of which the next bundle is due, each up to the end of the present stretch of [`RUN_AHEAD`] cycles or to
+    /// the next request that others can see.
+    pub(crate) fn run_cores(&mut self, crew: Option<&Crew<'_, C>>) -> Result<(), Fault> {
+        let now = self.fabric.now;
+        let horizon = (now / RUN_AHEAD + 1) * RUN_AHEAD;
+        let mut due = self.running;
+        while due != 0 {
+            let mut alone = 0u16;
+            while due != 0 {
+                let i = due.trailing_zeros() as usize;
+                due &= due - 1;
+                if self.cores[i].time > now {
+                    continue;
+                }
+                self.charge(i);
+                let slot = &self.cores[i];
+                let goes_on = if slot.together {
+                    self.run_together(i, horizon)?;
+                    false
+                } else {
+                    !slot.asks || self.run_together(i, now + 1)?
+                };
+                if goes_on && self.cores[i].time < horizon {
+                    alone |= 1 << i;
+                }
+            }
+            if alone != 0 {
+                self.run_alone(alone, horizon, crew)?;
+            }
+            // A core whose very first bundle asks for something is served in this cycle.
+            let asks_now = |i: &CoreIx| alone >> i & 1 == 1 && self.cores[*i].asks && self.cores[*i].time <= now;
+            due = (0..index::CORES).filter(asks_now).fold(0, |mask, i| mask | 1 << i);
+        }
+        Ok(())
+    }
+
+    /// Steps one core with the whole array at hand. Returns whether it can go on.
+    fn run_together(&mut self, i: CoreIx, horizon: u64) -> Result<bool, Fault> {
+        let slot = &mut self.cores[i];
+        let mut hook = self.hooks[i].as_mut();
         let mut bus = TileBus::new(&mut self.fabric, i);
+        slot.asks = false;
         while slot.time < horizon {
-            if let Some(hook) = slot.hook.as_mut().filter(|_| !slot.shown)
-                && slot.breakpoints.contains(&slot.core.pc())
+            if let Some(hook) = hook.as_mut().filter(|_| !slot.shown)
+                && hook.breakpoints.contains(&slot.core.pc())
             {
                 slot.shown = true;
-                hook(&mut TileView {
-                    tile: index::core_tile(i),
+                (hook.call)(&mut TileView {
+                    tile: slot.tile,
                     pc: slot.core.pc(),
                     cycle: slot.time,
                     fabric: bus.fabric(),
@@ -424,22 +571,91 @@ impl<C: CoreModel> MachineOf<C> {
                     slot.time += 1 + idle;
                     slot.shown = false;
                 }
-                Step::Blocked(_) if bus.deferred => break,
+                Step::Blocked(_) if bus.deferred => {
+                    slot.asks = true;
+                    break;
+                }
                 Step::Blocked(reason) => {
                     slot.state = CoreState::Blocked(reason, slot.time);
-                    self.running &= !(1 << i);
+                    slot.asks = true;
                     break;
                 }
                 Step::Halted => {
                     slot.state = CoreState::Halted;
-                    bus.fabric().cores[i].done = true;
-                    self.running &= !(1 << i);
                     break;
                 }
             }
         }
-        self.fabric.cores[i].pc = slot.core.pc();
-        Ok(())
+        self.settle(i);
+        let slot = &self.cores[i];
+        Ok(slot.state == CoreState::Running && !slot.asks)
+    }
+
+    /// Takes over what a stretch did to a core's standing.
+    fn settle(&mut self, i: CoreIx) {
+        let slot = &self.cores[i];
+        let regs = &mut self.fabric.cores[i];
+        regs.pc = slot.core.pc();
+        match slot.state {
+            CoreState::Running => return,
+            CoreState::Halted => regs.done = true,
+            CoreState::Off | CoreState::Blocked(..) => {}
+        }
+        self.running &= !(1 << i);
+    }
+
+    /// Runs the cores of a mask with nothing but their own memories at hand. A core's stretch depends on that core alone, so who
+    /// runs it, and beside whom, makes no difference.
+    fn run_alone(&mut self, mask: u16, horizon: u64, crew: Option<&Crew<'_, C>>) -> Result<(), Fault> {
+        let mut cores = mask;
+        let mut next = || {
+            let i = (cores != 0).then(|| cores.trailing_zeros() as usize)?;
+            cores &= cores - 1;
+            Some(i)
+        };
+        let work: u64 = (0..index::CORES).filter(|i| mask >> i & 1 == 1).map(|i| horizon - self.cores[i].time).sum();
+        let crew = crew.filter(|_| mask.count_ones() > 1 && work >= WORTH_SHARING);
+        let mut outcome = Ok(());
+        if let Some(crew) = crew {
+            let hands = crew.len() + 1;
+            let count = mask.count_ones() as usize;
+            self.jobs.resize_with(hands, Vec::new);
+            for k in 0..count {
+                let Some(i) = next() else { break };
+                let job = Job {
+                    slot: self.cores.0[i].take().expect("a core is at home between phases"),
+                    memory: std::mem::take(&mut self.fabric.core_mem[i]),
+                    banks: std::mem::take(&mut self.fabric.core_banks[i]),
+                    horizon,
+                    outcome: Ok(()),
+                };
+                self.jobs[k * hands / count].push(job);
+            }
+            for m in 1..hands {
+                crew.give(m - 1, &mut self.jobs[m]);
+            }
+            self.jobs[0].iter_mut().for_each(Job::run);
+            for m in 1..hands {
+                crew.take(m - 1, &mut self.jobs[m]);
+            }
+            for Job { slot, memory, banks, outcome: ended, .. } in self.jobs.iter_mut().flat_map(|jobs| jobs.drain(..)) {
+                let i = index::core(slot.tile);
+                self.cores.0[i] = Some(slot);
+                self.fabric.core_mem[i] = memory;
+                self.fabric.core_banks[i] = banks;
+                outcome = outcome.and(ended);
+            }
+        } else {
+            while let Some(i) = next() {
+                let (memory, banks) = (&mut self.fabric.core_mem[i], &mut self.fabric.core_banks[i]);
+                let ended = self.cores[i].run_alone(memory, banks, horizon);
+                outcome = outcome.and(ended);
+            }
+        }
+        for i in (0..index::CORES).filter(|i| mask >> i & 1 == 1) {
+            self.settle(i);
+        }
+        outcome
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::array::ddr::{APERTURE, BufferId, TRANSLATED_ARGUMENTS};
 use crate::array::fabric::{Event, dir_ix};
 use crate::array::{index, regs};
+use crate::crew::{Crew, Seat};
 use crate::deadlock::{DeadlockReport, Waiter};
 use crate::fault::{ChannelId, Direction, Fault};
 use crate::machine::{CoreModel, CoreState, MachineOf};
@@ -46,7 +47,7 @@ impl<C: CoreModel> MachineOf<C> {
         self.fabric.ddr.map(arguments)?;
         let start = self.fabric.now;
         let stats: Vec<_> = self.cores.iter().map(|s| s.stats()).collect();
-        for slot in &mut self.cores {
+        for slot in self.cores.iter_mut() {
             slot.stalls = Stalls::default();
         }
         for ch in self.fabric.channels.iter_mut().flatten() {
@@ -65,7 +66,15 @@ impl<C: CoreModel> MachineOf<C> {
             residue_paid: false,
         };
         self.start_op(&mut controller);
-        self.cycle_loop(&mut controller, start)?;
+        let seats: Vec<Seat<C>> = match self.config.threads {
+            0 | 1 => Vec::new(),
+            _ if !C::ANNOUNCES => Vec::new(),
+            threads => (1..threads).map(|_| Seat::new()).collect(),
+        };
+        std::thread::scope(|scope| {
+            let crew = (!seats.is_empty()).then(|| Crew::hire(scope, &seats));
+            self.cycle_loop(&mut controller, start, crew.as_ref())
+        })?;
         for c in 0..index::CHANNELS {
             let ch = &self.fabric.channels[dir_ix(Direction::S2mm)][c];
             if ch.id.tile.row == 0 && !ch.queue.is_empty() {
@@ -75,7 +84,7 @@ impl<C: CoreModel> MachineOf<C> {
         Ok(self.report(&controller, start, &stats))
     }
 
-    fn cycle_loop(&mut self, controller: &mut Controller, start: u64) -> Result<(), Fault> {
+    fn cycle_loop(&mut self, controller: &mut Controller, start: u64, crew: Option<&Crew<'_, C>>) -> Result<(), Fault> {
         let (mut progress, mut progress_at) = (self.fabric.progress, start);
         loop {
             while let Some(event) = self.fabric.due_event() {
@@ -97,14 +106,7 @@ impl<C: CoreModel> MachineOf<C> {
             }
             self.fabric.settle_network()?;
             let now = self.fabric.now;
-            let mut cores = self.running;
-            while cores != 0 {
-                let i = cores.trailing_zeros() as usize;
-                cores &= cores - 1;
-                if self.cores[i].time <= now {
-                    self.run_core(i)?;
-                }
-            }
+            self.run_cores(crew)?;
             if self.fabric.active != [0; 2] {
                 self.fabric.step_channels()?;
             }

@@ -3,6 +3,7 @@
 use super::fabric::{Event, Fabric};
 use super::index::{self, CoreIx, LockIx};
 use super::lock::Acquire;
+use super::memory::Memory;
 use super::route::{FIRST_CORE_ENDPOINT, Word};
 use crate::fault::Fault;
 use crate::port::{COLUMNS, CascadeWord, CoreBus, FIRST_CORE_ROW, LockOp, OWN_WINDOW, ROWS, StreamWord, TileLoc};
@@ -73,6 +74,92 @@ impl<'a> TileBus<'a> {
             Some(core) => Ok(index::lock(index::core_tile(core), id % 16)),
             None => Err(Fault::CoreLock { tile: self.tile, id }),
         }
+    }
+}
+
+/// [`CoreBus`] of a core away from the array: its own memory, and nobody to ask for anything.
+pub struct AloneBus<'a> {
+    /// The core's tile.
+    pub tile: TileLoc,
+    /// The core's memory.
+    pub memory: &'a mut Memory,
+}
+
+impl AloneBus<'_> {
+    #[inline(always)]
+    fn place(&self, addr: u32, bytes: usize) -> Result<usize, Fault> {
+        let offset = (addr & (WINDOW_BYTES - 1)) as usize;
+        if addr >> 16 == OWN_WINDOW >> 16 && offset + bytes <= WINDOW_BYTES as usize {
+            Ok(offset)
+        } else {
+            Err(Fault::CoreAddress { tile: self.tile, addr, bytes: bytes as u32 })
+        }
+    }
+}
+
+#[cold]
+fn unwritten(tile: TileLoc, memory: &Memory, at: usize, addr: u32, bytes: usize) -> Result<(), Fault> {
+    match memory.first_unwritten(at, bytes) {
+        Some(bad) => {
+            let first_bad = addr + (bad - at) as u32;
+            Err(Fault::CoreUninitialised { tile, addr, bytes: bytes as u32, first_bad })
+        }
+        None => Ok(()),
+    }
+}
+
+impl CoreBus for AloneBus<'_> {
+    fn tile(&self) -> TileLoc {
+        self.tile
+    }
+
+    #[inline]
+    fn load(&mut self, addr: u32, out: &mut [u8]) -> Result<(), Fault> {
+        let at = self.place(addr, out.len())?;
+        if self.memory.first_unwritten(at, out.len()).is_some() {
+            return unwritten(self.tile, self.memory, at, addr, out.len());
+        }
+        self.memory.read(at, out);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn load_piece(&mut self, addr: u32, out: &mut [u8; 32]) -> Result<(), Fault> {
+        let at = self.place(addr, 32)?;
+        match self.memory.piece(at) {
+            Some(piece) => {
+                *out = *piece;
+                Ok(())
+            }
+            None => unwritten(self.tile, self.memory, at, addr, 32),
+        }
+    }
+
+    #[inline]
+    fn store(&mut self, addr: u32, data: &[u8]) -> Result<(), Fault> {
+        let at = self.place(addr, data.len())?;
+        self.memory.write(at, data);
+        Ok(())
+    }
+
+    fn lock(&mut self, _: u8, _: LockOp) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn stream_read(&mut self) -> Result<Option<StreamWord>, Fault> {
+        Ok(None)
+    }
+
+    fn stream_write(&mut self, _: StreamWord) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn cascade_read(&mut self) -> Result<Option<CascadeWord>, Fault> {
+        Ok(None)
+    }
+
+    fn cascade_write(&mut self, _: CascadeWord) -> Result<bool, Fault> {
+        Ok(false)
     }
 }
 

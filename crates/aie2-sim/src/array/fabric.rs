@@ -17,8 +17,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 /// Bytes of a mem tile.
 // SOURCE: AM020 ch. 5: 512 KiB.
 pub const MEM_TILE_BYTES: usize = 0x8_0000;
-/// Longest stretch a core runs ahead of array time.
-pub const RUN_AHEAD: u64 = 48;
+/// Cores run ahead of array time to the next multiple of this many cycles.
+pub const RUN_AHEAD: u64 = 64;
 const BANK_TRACE: usize = 128;
 
 /// Something scheduled.
@@ -77,6 +77,12 @@ pub struct BankTrace {
     banks: [u8; BANK_TRACE],
     /// The core has run up to (not including) this cycle.
     pub ran_to: u64,
+}
+
+impl Default for BankTrace {
+    fn default() -> Self {
+        Self { banks: [0; BANK_TRACE], ran_to: 0 }
+    }
 }
 
 impl BankTrace {
@@ -210,7 +216,7 @@ impl Fabric {
             active: [0; 2],
             skip: [[0; index::CHANNELS]; 2],
             dma_banks: [(0, 0); index::TILES],
-            core_banks: vec![BankTrace { banks: [0; BANK_TRACE], ran_to: 0 }; index::CORES],
+            core_banks: vec![BankTrace::default(); index::CORES],
             core_penalty: [0; index::CORES],
             core_woken: 0,
             cascade: vec![VecDeque::new(); index::CORES],

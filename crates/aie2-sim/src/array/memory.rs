@@ -1,7 +1,7 @@
 //! Data memory with a record of which bytes were ever written.
 
 /// Bytes plus one "written" bit per byte.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Memory {
     bytes: Vec<u8>,
     /// Bit b of word w: byte 64 w + b was written.
@@ -87,6 +87,13 @@ impl Memory {
     #[inline]
     pub fn read(&self, at: usize, out: &mut [u8]) {
         out.copy_from_slice(&self.bytes[at..at + out.len()]);
+    }
+
+    /// Reads 32 aligned bytes if all were written.
+    #[inline(always)]
+    pub fn piece(&self, at: usize) -> Option<&[u8; 32]> {
+        let written = self.written[at >> 6] >> (at & 63) & 0xffff_ffff;
+        if written == 0xffff_ffff { self.bytes[at..at + 32].as_array() } else { None }
     }
 
     /// A word and its mask of written bytes. `at` is word aligned.

@@ -7,7 +7,7 @@ use super::state::{Late, RING, State, VALUES_PER_BUNDLE};
 use super::units::{self, Units};
 use crate::core_fault::CoreFaultKind;
 use crate::fault::Fault;
-use crate::port::{BlockReason, CascadeWord, CoreBus, LockOp, StreamWord};
+use crate::port::{BlockReason, CascadeWord, CoreBus, LockOp, OWN_WINDOW, StreamWord};
 
 /// What a bundle asks of the program counter.
 #[derive(Default)]
@@ -214,9 +214,17 @@ impl State {
         Ok(Ok(None))
     }
 
+    /// Address of a memory access; the pointer and counters are updated.
+    #[inline(always)]
+    pub(super) fn access(&mut self, a: Addr) -> u32 {
+        let addr = self.address(a);
+        self.reaches_out |= addr >> 16 != OWN_WINDOW >> 16;
+        addr
+    }
+
     /// Address of an access; the pointer and counters are updated.
     #[inline(always)]
-    pub(super) fn address(&mut self, a: Addr) -> u32 {
+    fn address(&mut self, a: Addr) -> u32 {
         let p = self.s(a.p);
         let bump = |state: &mut Self, by: i32| {
             let next = p.wrapping_add(by as u32) & ADDR_MASK;
@@ -350,7 +358,7 @@ impl State {
             // Cut into steps of their own.
             Op::Mac { .. } | Op::MacF { .. } | Op::Load { kind: LoadKind::Piece { .. }, .. } => {}
             Op::Load { addr, kind } => {
-                let a = self.address(addr);
+                let a = self.access(addr);
                 let bytes = match kind {
                     LoadKind::Scalar { bytes, .. } => u32::from(bytes),
                     LoadKind::Half { .. } | LoadKind::Q { .. } => 16,
@@ -364,7 +372,7 @@ impl State {
                 self.later(bundle, index, v, 5);
             }
             Op::Store { addr, kind, cycle } => {
-                let a = self.address(addr);
+                let a = self.access(addr);
                 self.store(bundle, index, v, a, kind, cycle, seen)?;
             }
             Op::Pointer { addr } => {
@@ -429,6 +437,8 @@ impl State {
                 let lanes8 = self.read::<32>(src, seen);
                 self.values[vi].0[..32].copy_from_slice(&lanes8);
                 self.aux[vi] = [u32::from(high) << 8 | u32::from(granule_bits), 0];
+                let addrs = gather_addresses(&self.values[vi].0, self.aux[vi][0]);
+                self.reaches_out |= addrs.iter().any(|addr| addr >> 16 != OWN_WINDOW >> 16);
                 self.later(bundle, index, v, 5);
             }
             Op::Unpack { .. } => self.later(bundle, index, v, 7),

@@ -219,7 +219,7 @@ impl State {
     ) -> Result<(), Box<Trouble>> {
         match step {
             Micro::LoadPiece { addr, at } => {
-                let addr = self.address(*addr);
+                let addr = self.access(*addr);
                 aligned(addr, 32)?;
                 let v = self.value(*at);
                 self.aux[v][0] = addr;

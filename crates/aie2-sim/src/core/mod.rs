@@ -155,6 +155,11 @@ impl Core {
         self.pc = pc;
     }
 
+    /// A bundle has issued whose memory access, in a later cycle, goes outside the core's own memory.
+    pub fn reaches_out(&self) -> bool {
+        self.state.reaches_out
+    }
+
     /// Counters.
     pub fn stats(&self) -> CoreStats {
         CoreStats { vmacs: self.macs.vmacs, macs: self.macs.by_type.iter().sum(), ..self.stats }

@@ -153,6 +153,8 @@ pub(crate) struct State {
     history: [u32; RING],
     pub late: Box<[List<Late, 24>; RING]>,
     pub stores: Box<[List<Late, 8>; RING]>,
+    /// An access outside the core's own memory was issued.
+    pub reaches_out: bool,
     /// Vector instructions of the host.
     pub host: Host,
     /// Configuration word of the last integer multiply and its meaning.
@@ -184,6 +186,7 @@ impl State {
             history: [u32::MAX; RING],
             late: Box::new([List::new(late); RING]),
             stores: Box::new([List::new(late); RING]),
+            reaches_out: false,
             host: Host::detect(),
             last_mode: CachedMode::first(),
         }
