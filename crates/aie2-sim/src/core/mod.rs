@@ -364,17 +364,14 @@ impl Core {
                 return Err(CoreFaultKind::LockFence { distance, needed });
             }
         }
-        if d.blocking && !d.partial_lock {
-            for op in &d.ops {
-                if let Op::Lock { acquire, .. } = op {
-                    if *acquire {
-                        self.memory_from = now + LOCK_RESUME_CYCLE;
-                    } else if self.memory_until >= now + LOCK_CYCLE {
-                        let short = self.memory_until + 1 - (now + LOCK_CYCLE);
-                        return Err(CoreFaultKind::LockFence { distance: 0, needed: short });
-                    }
-                }
+        // Acquire or release, before and behind: the published tables keep every access away from the stall of every lock instruction.
+        if d.blocking && !d.partial_lock && d.ops.iter().any(|op| matches!(op, Op::Lock { .. })) {
+            let last = self.memory_until.max(if d.memory_last == 0 { 0 } else { now + u64::from(d.memory_last) });
+            if last >= now + LOCK_CYCLE {
+                let short = last + 1 - (now + LOCK_CYCLE);
+                return Err(CoreFaultKind::LockFence { distance: 0, needed: short });
             }
+            self.memory_from = now + LOCK_RESUME_CYCLE;
         }
         if d.memory_last != 0 {
             self.memory_until = self.memory_until.max(now + u64::from(d.memory_last));

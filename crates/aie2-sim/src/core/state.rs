@@ -283,6 +283,11 @@ impl State {
         let now = self.now as usize;
         self.history[now % RING] = index;
         for (cycle, c) in &d.claims {
+            if self.any_in_flight(cycle + 1, c.all) {
+                return Err(self.overtaking(*cycle, c.all));
+            }
+        }
+        for (cycle, c) in &d.claims {
             let held = &mut self.claims[now.wrapping_add(usize::from(*cycle)).wrapping_sub(1) % RING];
             if port_clash(held.ports, c.ports) != 0 || !held.all.and(c.all).is_empty() {
                 return Err(clash(held, c, *cycle));
@@ -293,6 +298,12 @@ impl State {
             held.ports |= c.ports;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn overtaking(&self, cycle: u8, units: Units) -> CoreFaultKind {
+        let found = self.in_flight(cycle + 1, units, Units::EMPTY, Units::EMPTY);
+        CoreFaultKind::WriteOvertaken { register: found.map_or_else(String::new, |(unit, _)| units::name(unit)), cycle }
     }
 
     // ---- reads ----------------------------------------------------------------------------------------------------
