@@ -184,9 +184,13 @@ impl State {
             return Some((unit, 1));
         }
         for k in u64::from(cycle)..HORIZON {
-            let landing = self.claims[(self.now + k) as usize % RING].all;
-            if let Some(unit) = landing.and(all).lowest() {
-                return Some((unit, (k - u64::from(cycle)) as u8 + 2));
+            let c = &self.claims[(self.now + k) as usize % RING];
+            if let Some(unit) = c.all.and(all).lowest() {
+                // A reader that shares the writer's bypass sees it one bundle sooner.
+                let one = Units::one(unit);
+                let taken = |set: Units, carried: u64| !set.and(one).and(Units([0, 0, carried])).is_empty();
+                let forwarded = u8::from(taken(mov, c.mov) || taken(vec, c.vec));
+                return Some((unit, (k - u64::from(cycle)) as u8 + 2 - forwarded));
             }
         }
         None

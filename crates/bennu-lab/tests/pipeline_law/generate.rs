@@ -29,7 +29,7 @@ impl Rng {
 /// One operation per line. `$` and a letter is a register of a small file: `r` scalar, `e` comparison mask, `p` pointer, `s` shift amount,
 /// `w` vector half, `x` vector, `a` `b` `c` accumulator quarter, half, whole; `$k` a word, `$n` a small number, `$i` `$f` configurations.
 ///
-/// Fixed by convention: r8 and r9 configuration of integer and float multiplies, r10 shuffle mode, r11 shift in bytes, r14 zero, r15 a lock
+/// Fixed by convention: r8 and r9 configuration of integer and float multiplies, r10 shuffle mode, r11 shift in bytes, r13 and r14 configuration of float and integer additions, r15 a lock
 /// value, d1 a two-dimensional walk, m0 a step.
 const SCALAR: &[&str] = &[
     "add $r, $r, $r",
@@ -123,7 +123,7 @@ const MULTIPLY: &[&str] = &[
     "vmac.f $b, $b, $x, $x, r9",
     "vmac.f $b, $b, $x, $x, r9",
     "vmul.f $b, $x, $x, r9",
-    "vadd.f $b, $b, $b, r14",
+    "vadd.f $b, $b, $b, r13",
     "vadd $c, $c, $c, r14",
     "vmov.d $c, $c",
     "vclr $c",
@@ -272,6 +272,7 @@ pub fn start(seed: u64, data: u64) -> Start {
             (_, "r10") => 2 + rng.below(20) as u32,
             (_, "r11" | "r29") => rng.below(64) as u32 & 31,
             (_, "r12" | "r27") => rng.below(2) as u32,
+            (_, "r13") => 28,
             (_, "r14") => 0,
             (_, "r15") => 1,
             _ => rng.next() as u32,

@@ -167,8 +167,8 @@ impl Code {
         bundle.iter().filter_map(note).collect()
     }
 
-    /// Runs the program; operations for which `watch` does not hold are not traced.
-    pub fn run(&self, start: &Start, early: &Early<'_>, watch: impl Fn(OpNo) -> bool) -> Result<Ran, Fault> {
+    /// Runs the program; operations for which `watch` does not hold are not traced, sources only on demand.
+    pub fn run(&self, start: &Start, early: &Early<'_>, see: bool, watch: impl Fn(OpNo) -> bool) -> Result<Ran, Fault> {
         let mut core = started(start);
         core.load_program(&self.bytes).expect("the program fits");
         core.set_pc(self.entry);
@@ -194,7 +194,7 @@ impl Code {
                 for (k, (atom, cycle, bypass)) in pieces(timing.defs()).enumerate() {
                     landing.entry(now + usize::from(cycle) - 1).or_default().push((*op, n, k, atom, bypass));
                 }
-                for (k, (atom, cycle, bypass)) in pieces(timing.uses()).enumerate() {
+                for (k, (atom, cycle, bypass)) in pieces(timing.uses()).enumerate().filter(|_| see) {
                     let at = now + usize::from(cycle.max(1)) - 1;
                     reading.entry(at).or_default().push((*op, n, k, atom, bypass));
                 }

@@ -196,7 +196,8 @@ pub fn code(ops: &[Planned], lines: &Lines, banks: bool, mut width: impl FnMut()
     let none = BundleNote::default;
     (0..QUIET).for_each(|_| put(&mut bytes, &Bundle::new(), 2, none()));
     let first_free = ops.iter().map(|p| p.op).max().map_or(0, |n| n + 1);
-    let ends = ["done", "j"].map(|m| if m == "j" { format!("j #{}", bytes.len().next_multiple_of(16) + 112) } else { m.to_owned() });
+    let ends = ["done", "j"]
+        .map(|m| if m == "j" { format!("j #{}", bytes.len().next_multiple_of(16) + 112) } else { m.to_owned() });
     let mut members = Vec::new();
     for (op, text) in (first_free..).zip(&ends) {
         let insn = Insn::parse(text).expect("it is an instruction");
@@ -219,7 +220,11 @@ pub fn code(ops: &[Planned], lines: &Lines, banks: bool, mut width: impl FnMut()
         (0..6).for_each(|_| put(&mut bytes, &Bundle::new(), 16, none()));
     }
     let regions = vec![
-        RegionNote { name: "ops".into(), ops: ops.iter().map(|p| p.op).collect(), members: ops.iter().map(|p| p.op).collect() },
+        RegionNote {
+            name: "ops".into(),
+            ops: ops.iter().map(|p| p.op).collect(),
+            members: ops.iter().map(|p| p.op).collect(),
+        },
         RegionNote { name: "end".into(), ops: Vec::new(), members },
     ];
     let text = ops.iter().map(|p| (p.op, p.insn.to_string())).collect();
