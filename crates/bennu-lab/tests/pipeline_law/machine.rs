@@ -17,7 +17,7 @@ use crate::generate::observed;
 pub const QUIET: usize = 12;
 
 /// No program of these tests issues more bundles.
-const BUNDLE_LIMIT: usize = 60_000;
+const BUNDLE_LIMIT: usize = 6_000;
 
 /// Unit of addressing: every access starts at a multiple of it and stays inside, so accesses overlap exactly if they name the same granule.
 pub const GRANULE: u32 = 32;
@@ -151,6 +151,20 @@ pub enum Early<'a> {
     Anywhere,
 }
 
+/// Why a run gave nothing.
+#[derive(Debug)]
+pub enum Stop {
+    Fault(Fault),
+    /// It goes on and on: a branch or the end of the program is where it should not be.
+    Endless,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// What a pipelined run gave.
 pub struct Ran {
     pub trace: Trace,
@@ -168,7 +182,7 @@ impl Code {
     }
 
     /// Runs the program; operations for which `watch` does not hold are not traced, sources only on demand.
-    pub fn run(&self, start: &Start, early: &Early<'_>, see: bool, watch: impl Fn(OpNo) -> bool) -> Result<Ran, Fault> {
+    pub fn run(&self, start: &Start, early: &Early<'_>, see: bool, watch: impl Fn(OpNo) -> bool) -> Result<Ran, Stop> {
         let mut core = started(start);
         core.load_program(&self.bytes).expect("the program fits");
         core.set_pc(self.entry);
@@ -226,8 +240,16 @@ impl Code {
                 bus.trace.results.get_mut(&op).expect("issued")[n][k] = sample(&core, atom);
             }
         }
-        panic!("the program does not end")
+        Err(Stop::Endless)
     }
+}
+
+/// What a sequential run gave.
+pub struct Done {
+    pub trace: Trace,
+    pub sources: Sources,
+    /// Address of the access of each operation, and whether a store changed nothing, by execution.
+    pub accesses: BTreeMap<OpNo, Vec<(u32, bool)>>,
 }
 
 /// The sequential machine: one operation at a time, each with the pipeline to itself.
@@ -235,15 +257,14 @@ pub struct Sequential {
     core: Core,
     bus: Bus,
     place: HashMap<OpNo, (u32, Insn)>,
-    pub sources: Sources,
-    /// Address of the access of each operation, and whether a store changed nothing, by execution.
-    pub accesses: BTreeMap<OpNo, Vec<(u32, bool)>>,
+    sources: Sources,
+    accesses: BTreeMap<OpNo, Vec<(u32, bool)>>,
     /// Source values to be given to an execution instead of its own.
-    pub inject: Sources,
+    inject: Sources,
 }
 
 impl Sequential {
-    pub fn new(start: &Start, ops: &[(OpNo, Insn)]) -> Self {
+    pub fn new(start: &Start, ops: &[(OpNo, Insn)], inject: Sources) -> Self {
         let mut core = started(start);
         let (mut bytes, mut place) = (Vec::new(), HashMap::new());
         for (op, insn) in ops {
@@ -252,7 +273,7 @@ impl Sequential {
             (0..QUIET).for_each(|_| bytes.extend_from_slice(&Bundle::new().encode()));
         }
         core.load_program(&bytes).expect("the program fits");
-        let (sources, accesses, inject) = (Sources::new(), BTreeMap::new(), Sources::new());
+        let (sources, accesses) = (Sources::new(), BTreeMap::new());
         Self { core, bus: Bus::new(start), place, sources, accesses, inject }
     }
 
@@ -304,7 +325,7 @@ impl Sequential {
         u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
     }
 
-    pub fn finish(self) -> (Trace, Sources, BTreeMap<OpNo, Vec<(u32, bool)>>) {
-        (finish(&self.core, self.bus), self.sources, self.accesses)
+    pub fn finish(self) -> Done {
+        Done { trace: finish(&self.core, self.bus), sources: self.sources, accesses: self.accesses }
     }
 }

@@ -8,6 +8,8 @@
 //!                                                               └─► simulator
 //! ```
 mod generate;
+mod judge;
+mod loops;
 mod machine;
 mod placement;
 mod straight;
