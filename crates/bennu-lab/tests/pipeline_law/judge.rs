@@ -47,6 +47,8 @@ pub enum Excuse {
     ValueWithoutEffect,
     /// Delay slots reach into the next region of the source program, but only over its empty bundles.
     EmptyDelaySlots,
+    /// An access closer to `done` than the compiler's tables keep it: the simulator lets what is in flight finish.
+    NearTheEnd,
     /// A store changes nothing, so its order with another access does not show.
     SilentStore,
 }
@@ -134,6 +136,11 @@ fn empty_slots(code: &Code, pc: u32) -> bool {
 fn excuse(subject: &dyn Subject, code: &Code, e: &CheckError, m: &Meaning) -> Option<Excuse> {
     if let CheckError::RegionInDelaySlots { pc, .. } = e {
         return empty_slots(code, *pc).then_some(Excuse::EmptyDelaySlots);
+    }
+    if let CheckError::MemoryOrder { second, .. } = e
+        && second.starts_with("done ")
+    {
+        return Some(Excuse::NearTheEnd);
     }
     let CheckError::WrongValue { pc, .. } = e else {
         return named(e).iter().any(|op| m.silent.contains(op)).then_some(Excuse::SilentStore);
@@ -227,7 +234,7 @@ fn difference(meant: &Trace, got: &Trace) -> Option<String> {
             return Some(format!("operation {op} executes {} times instead of {}", other.len(), list.len()));
         }
         if let Some(n) = list.iter().zip(other).position(|(a, b)| a != b) {
-            return Some(format!("operation {op}, execution {n}, gives another result"));
+            return Some(format!("operation {op}, execution {n}, gives {:02x?} instead of {:02x?}", other[n], list[n]));
         }
     }
     if meant.locks != got.locks {

@@ -11,5 +11,6 @@ mod generate;
 mod judge;
 mod loops;
 mod machine;
+mod matrix;
 mod placement;
 mod straight;
