@@ -17,7 +17,7 @@ use crate::judge::{Count, Meaning, Subject, judge};
 use crate::machine::{Code, Done, GRANULE, Sequential, Sources, Start};
 
 /// Random programs; each is tried in a dozen schedules.
-const PROGRAMS: u64 = 40;
+const PROGRAMS: u64 = 60;
 /// Least number of passes, declared to the compiler, and the numbers tried beyond it.
 const LEAST: u32 = 12;
 const PASSES: [u32; 3] = [0, 1, 3];
@@ -27,7 +27,7 @@ const ROUNDS: u32 = 2;
 type Stretch = Vec<(OpNo, Insn)>;
 
 /// The program and its sequential meaning.
-struct Looped {
+pub struct Looped {
     then: Stretch,
     other: Stretch,
     body: Stretch,
@@ -79,7 +79,7 @@ fn stretch(rng: &mut Rng, n: usize) -> Vec<Insn> {
 }
 
 /// Contents with a number of passes, and either way of the branch.
-fn start(seed: u64, data: u64) -> Start {
+pub fn start(seed: u64, data: u64) -> Start {
     let mut start = generate::start(seed, data);
     let mut set = |name: &str, value: u32| {
         let reg = Reg::from_name(name).expect("a register");
@@ -107,13 +107,25 @@ impl Looped {
     fn random(seed: u64) -> Option<(Looped, Program)> {
         let mut rng = Rng(seed ^ 0x100b);
         let n = [2, 2, 4 + rng.below(8), 2].map(|n| stretch(&mut rng, n));
-        let [then, other, mut body, mut tail] = n;
+        let [then, other, mut body, tail] = n;
         // Streams: one load and one store that walk, each through a region of its own.
         for text in ["vlda wl0, [p6], #32", "vst wh1, [p7], #32"] {
             if rng.below(2) == 0 {
                 body.insert(rng.below(body.len()), Insn::parse(text).expect("an instruction"));
             }
         }
+        match Looped::new([then, other, body, tail], |data| start(seed, data))? {
+            Ok(both) => Some(both),
+            Err(CodegenError::TripBelowStages { .. } | CodegenError::IiMissed { .. }) => None,
+            Err(e) => panic!("program {seed}: {e}"),
+        }
+    }
+
+    /// A program of these stretches (then, other, body, tail) and what the compiler makes of it; `None` if it does something undefined.
+    pub fn new(
+        [then, other, body, mut tail]: [Vec<Insn>; 4],
+        start: impl Fn(u64) -> Start,
+    ) -> Option<Result<(Looped, Program), CodegenError>> {
         let all: Vec<Insn> = [&then, &other, &body, &tail].into_iter().flatten().copied().collect();
         tail.extend(generate::observers(&all));
         // The numbers the compiler gives: jz, then, j, other, three for the loop's set-up, body, tail.
@@ -130,16 +142,12 @@ impl Looped {
         let mut out = Looped { then, other, body, tail, meaning: Vec::new(), ours };
         let mut spaces: BTreeMap<OpNo, MemRef> = BTreeMap::new();
         for data in 0..PASSES.len() as u64 {
-            let start = start(seed, data);
+            let start = start(data);
             let done = out.sequential(&start, Sources::new()).ok()?;
             spaces.extend(memory(&done)?);
             out.meaning.push(Meaning::new(start, done));
         }
-        match out.compile(&spaces) {
-            Ok(program) => Some((out, program)),
-            Err(CodegenError::TripBelowStages { .. } | CodegenError::IiMissed { .. }) => None,
-            Err(e) => panic!("program {seed}: {e}"),
-        }
+        Some(out.compile(&spaces).map(|program| (out, program)))
     }
 
     fn compile(&self, spaces: &BTreeMap<OpNo, MemRef>) -> Result<Program, CodegenError> {
@@ -166,14 +174,14 @@ impl Looped {
 }
 
 /// Bundles of a program, certificate entries and all, the region each belongs to, and the stretch between frame marks.
-struct Bundles {
-    lines: Vec<Vec<(Insn, OpNote)>>,
+pub struct Bundles {
+    pub lines: Vec<Vec<(Insn, OpNote)>>,
     region: Vec<RegionNo>,
     frame: Vec<usize>,
 }
 
 impl Bundles {
-    fn of(p: &Program) -> Bundles {
+    pub fn of(p: &Program) -> Bundles {
         let line = |l: &aie2_codegen::Line| {
             let notes = p.certificate.bundles.get(&l.pc).map_or(&[][..], |n| &n.ops);
             let of = |insn: &Insn| notes.iter().find(|n| n.slot == insn.slot()).map(|n| (*insn, n.clone()));
@@ -243,7 +251,7 @@ impl Bundles {
         }
     }
 
-    fn code(&self, p: &Program) -> Code {
+    pub fn code(&self, p: &Program) -> Code {
         let (mut bytes, mut certificate) = (Vec::new(), p.certificate.clone());
         for (l, line) in p.lines.iter().zip(&self.lines) {
             let bundle = Bundle::with(&line.iter().map(|(x, _)| *x).collect::<Vec<_>>()).expect("one per slot");
@@ -259,8 +267,7 @@ impl Bundles {
 fn checker_and_simulator_agree_on_loops_and_branches() {
     let (mut count, began) = (Count::default(), Instant::now());
     let (mut pipelined, mut stages) = (0, BTreeSet::new());
-    let programs = std::env::var("N").map_or(PROGRAMS, |n| n.parse().unwrap());
-    for seed in 0..programs {
+    for seed in 0..PROGRAMS {
         let Some((subject, program)) = Looped::random(seed) else {
             count.undefined += 1;
             continue;
@@ -289,4 +296,10 @@ fn checker_and_simulator_agree_on_loops_and_branches() {
         }
     }
     println!("loops and branches, {:.1?}: {pipelined} hardware loops of {stages:?} stages; {count}", began.elapsed());
+    assert!(count.undefined * 2 <= PROGRAMS as usize && pipelined >= 20 && stages.iter().any(|s| *s > 2), "{count}");
+    assert!(count.legal >= count.programs / 8 && count.illegal >= count.programs / 3, "{count}");
+    for rule in ["wrong value", "coverage", "loop distance", "region in delay slots", "unit clash", "write clash"] {
+        assert!(count.by_rule.get(rule).is_some_and(|row| row.iter().sum::<usize>() >= 4), "{rule}: {count}");
+    }
+    assert!(count.all_excused() * 20 <= count.illegal, "{count}");
 }
