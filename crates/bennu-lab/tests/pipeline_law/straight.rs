@@ -14,7 +14,7 @@ use crate::machine::{Code, Done, Early, GRANULE, Sequential, Sources, Start};
 use crate::placement::{Lines, Planned, by_hand, code, shuffle};
 
 /// Random programs; each is tried in about thirty schedules.
-const PROGRAMS: u64 = 100;
+const PROGRAMS: u64 = 70;
 /// Random contents every program runs with.
 const DATA_SETS: u64 = 2;
 
