@@ -254,7 +254,7 @@ pub fn start(seed: u64, data: u64) -> Start {
             // Two pointers per 16 KiB bank, near each other.
             (File::P, "p5") => OWN_WINDOW + 0xc000,
             (File::P, p) => {
-                let bank = u32::from(p.as_bytes()[1] / 2 & 1);
+                let bank = u32::from((p.as_bytes()[1] / 2) & 1);
                 OWN_WINDOW + 0x4000 * bank + 0x1000 + GRANULE * places.below(4) as u32
             }
             (File::M, _) => 64,
