@@ -80,7 +80,9 @@ pub fn bytes(text: &str) -> Vec<u8> {
 fn noise(seed: u32) -> impl FnMut() -> u8 {
     let mut x = seed.wrapping_mul(0x9e37_79b9) | 1;
     move || {
-        (x ^= x << 13, x ^= x >> 17, x ^= x << 5);
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
         (x >> 11) as u8
     }
 }
