@@ -82,3 +82,22 @@ fn both_arms_meet_with_their_own_values() {
     .unwrap();
     assert!(shifted(&p, "st ", 0, -1).is_err(), "the load of one arm has just landed\n{}", p.listing());
 }
+
+/// The jump over the other arm, moved down: its delay slots would execute that arm's first bundles on a path that does not lead there.
+#[test]
+fn delay_slots_do_not_run_into_the_other_arm() {
+    let p = build(|a| {
+        let (p, r, s) = (reg("p0"), reg("r0"), reg("r1"));
+        a.imm(p, 0x70000);
+        a.imm(r, 3);
+        a.imm(s, 5);
+        a.if_else(r, |a| a.add(r, r, imm(1)), |a| a.add(s, s, imm(2)));
+        a.i("st {}, [{}, #0]", &[r, p]);
+        a.i("st {}, [{}, #4]", &[s, p]);
+    })
+    .unwrap();
+    for by in 1..4 {
+        let e = *shifted(&p, "j ", 0, by).unwrap_err();
+        assert!(matches!(e, CheckError::RegionInDelaySlots { .. }), "{by}: {e}\n{}", p.listing());
+    }
+}

@@ -72,6 +72,15 @@ pub enum CoreFaultKind {
         /// Pipeline cycle of the write.
         cycle: u8,
     },
+    /// A write lands before an older write to the same register. Sources differ on which value stays.
+    // SOURCE: Xilinx/llvm-aie never emits it (write-after-write latency D1 - D2 + 1); FIM43-Redeye/xdna-emu lets the newest issue win.
+    #[error("the write to {register} lands (cycle {cycle} of this bundle) before an older one that is in flight")]
+    WriteOvertaken {
+        /// Register.
+        register: String,
+        /// Pipeline cycle of the newer write.
+        cycle: u8,
+    },
     /// Two instructions need one unit or port in one cycle.
     #[error("{resource} is needed twice in cycle {cycle} of this bundle")]
     PortClash {

@@ -70,14 +70,20 @@ impl<'a> Machine<'a> {
 
     // --- frames ---
 
-    /// Applies the marks of the bundle at `pc`.
-    pub(super) fn enter(&self, state: &mut State, pc: u32, back_edge: bool) -> Result<()> {
+    /// Applies the marks of the bundle at a point.
+    pub(super) fn enter(&self, state: &mut State, at: Node, back_edge: bool) -> Result<()> {
+        let pc = at.pc;
         let Some(note) = self.certificate.bundles.get(&pc) else { return Ok(()) };
         for mark in &note.marks {
             match *mark {
                 Mark::Enter { region, first, by } => {
                     if back_edge {
                         continue;
+                    }
+                    // The branch decides what comes next; a region its delay slots run into is executed on a path that does not lead to it.
+                    if at.delay.is_some() {
+                        let region = self.certificate.regions[region as usize].name.clone();
+                        return Err(Box::new(CheckError::RegionInDelaySlots { pc, region }));
                     }
                     if let Some(p) = state.progress.as_ref().filter(|p| !p.complete()) {
                         return Err(incomplete(p, pc, self.certificate));

@@ -26,7 +26,8 @@
 //!    issue. The received tag must be one the certificate allows.
 //! 3. Units, banks: no double use. Writes enter the histories; two writes may neither land together nor overtake each other.
 //! 4. Memory: every pair of accesses that may alias, and every pair of access and fence, keeps its sequential order and distance.
-//! 5. Successors: branches after their delay slots, hardware-loop back edges, fall-through.
+//! 5. Successors: branches after their delay slots, hardware-loop back edges, fall-through. No region begins in delay slots: the way to it
+//!    would not be the branch's.
 //!
 //! The exploration ends when no state changes.
 
@@ -126,6 +127,14 @@ pub enum CheckError {
     BranchInDelaySlots {
         /// Address.
         pc: u32,
+    },
+    /// A region of the source program begins in the delay slots of a branch.
+    #[error("{pc:#x}: {region} begins in the delay slots of a branch")]
+    RegionInDelaySlots {
+        /// Address of its first bundle.
+        pc: u32,
+        /// Region.
+        region: String,
     },
     /// A branch whose target is not an immediate.
     #[error("{pc:#x}: the target of `{insn}` is not known")]
@@ -231,7 +240,7 @@ pub fn check(bytes: &[u8], entry: u32, certificate: &Certificate) -> Result<Verd
     let mut early = BTreeSet::new();
     let start = machine::Node::start(entry);
     let mut state = state::State::start(certificate);
-    machine.enter(&mut state, entry, false)?;
+    machine.enter(&mut state, start, false)?;
     states.insert(start, state);
     work.insert(start);
     let mut steps = 0;
@@ -247,7 +256,7 @@ pub fn check(bytes: &[u8], entry: u32, certificate: &Certificate) -> Result<Verd
         early.extend(step.early_earlier);
         for (next, back_edge) in step.next {
             let mut incoming = step.state.clone();
-            machine.enter(&mut incoming, next.pc, back_edge)?;
+            machine.enter(&mut incoming, next, back_edge)?;
             let changed = match states.get_mut(&next) {
                 Some(old) => old.join(&incoming, next.pc, certificate)?,
                 None => {

@@ -632,11 +632,8 @@ impl State {
                 self.later(bundle, index, v, 5);
                 return Ok(());
             }
-            StoreKind::Piece { src } => {
-                let from = self.read::<32>(src, seen);
-                self.values[vi].0[..32].copy_from_slice(&from);
-                32
-            }
+            // Cut into steps of its own.
+            StoreKind::Piece { .. } => return Ok(()),
             StoreKind::Half { src } | StoreKind::Q { src } => {
                 let from = self.read::<32>(src, seen);
                 self.values[vi].0[..16].copy_from_slice(&from[..16]);

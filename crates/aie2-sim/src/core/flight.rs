@@ -9,7 +9,7 @@
 //! node: claims and steps of times now, now + 1, ..  ── bundle ──►  node: the same and the bundle's own, one time later
 //! ```
 
-use super::micro::{Micro, steps};
+use super::micro::{Micro, Part, steps};
 use super::op::{Claim, Decoded, Op};
 use super::state::{RING, clash, port_clash};
 use super::units::{self, Units};
@@ -43,6 +43,12 @@ impl Pattern {
     /// Adds the writes and ports of a bundle; fails where an earlier bundle holds them.
     fn claim(&mut self, d: &Decoded) -> Result<(), CoreFaultKind> {
         for (cycle, c) in &d.claims {
+            let later = &self.claims[usize::from(*cycle)..];
+            if let Some(unit) = later.iter().find_map(|held| held.all.and(c.all).lowest()) {
+                return Err(CoreFaultKind::WriteOvertaken { register: units::name(unit), cycle: *cycle });
+            }
+        }
+        for (cycle, c) in &d.claims {
             let held = &mut self.claims[usize::from(*cycle) - 1];
             if port_clash(held.ports, c.ports) != 0 || !held.all.and(c.all).is_empty() {
                 return Err(clash(held, c, *cycle));
@@ -62,15 +68,14 @@ impl Pattern {
             let short = (self.memory_from + 1 - d.memory_first).min(needed);
             return Err(CoreFaultKind::LockFence { distance: (needed - short).into(), needed: needed.into() });
         }
-        for op in d.ops.iter().filter(|_| !d.partial_lock) {
-            if let Op::Lock { acquire, .. } = op {
-                if *acquire {
-                    self.memory_from = LOCK_RESUME_CYCLE;
-                } else if self.memory_until >= LOCK_CYCLE {
-                    let needed = self.memory_until + 1 - LOCK_CYCLE;
-                    return Err(CoreFaultKind::LockFence { distance: 0, needed: needed.into() });
-                }
+        // Acquire or release, before and behind: the published tables keep every access away from the stall of every lock
+        // instruction.
+        if !d.partial_lock && d.ops.iter().any(|op| matches!(op, Op::Lock { .. })) {
+            let last = self.memory_until.max(d.memory_last);
+            if last >= LOCK_CYCLE {
+                return Err(CoreFaultKind::LockFence { distance: 0, needed: (last + 1 - LOCK_CYCLE).into() });
             }
+            self.memory_from = LOCK_RESUME_CYCLE;
         }
         self.memory_until = self.memory_until.max(d.memory_last);
         Ok(())
@@ -241,10 +246,11 @@ impl Flights {
             }
         }
         let first = self.steps.len() as u32;
-        let now = |land| pattern.steps.iter().filter(move |(k, step)| *k == 0 && step.is_land() == land).map(|s| s.1);
-        self.steps.extend(now(false));
+        let now = |part| pattern.steps.iter().filter(move |(k, step)| *k == 0 && step.part() == part).map(|s| s.1);
+        self.steps.extend(now(Part::Work));
+        self.steps.extend(now(Part::Write));
         let middle = self.steps.len() as u32;
-        self.steps.extend(now(true));
+        self.steps.extend(now(Part::Land));
         let (steps, landings) = (Run { from: first, to: middle }, Run { from: middle, to: self.steps.len() as u32 });
         let lands = pattern.claims[0].all;
         let next = pattern.next();
@@ -307,8 +313,12 @@ impl Flights {
         }
         let all = plain.or(mov).or(vec);
         (cycle..HORIZON).find_map(|k| {
-            let unit = claims[k].all.and(all).lowest()?;
-            Some((unit, (k - cycle) as u8 + 2))
+            let c = &claims[k];
+            let unit = c.all.and(all).lowest()?;
+            // A reader that shares the writer's bypass sees it one bundle sooner.
+            let taken = |set: Units, carried: u64| !set.and(Units::one(unit)).and(Units([0, 0, carried])).is_empty();
+            let forwarded = u8::from(taken(mov, c.mov) || taken(vec, c.vec));
+            Some((unit, (k - cycle) as u8 + 2 - forwarded))
         })
     }
 

@@ -230,6 +230,24 @@ impl State {
                 let out = self.values[v].0.first_chunk_mut().expect("a value has 128 bytes");
                 mem.load_piece(bus, self.now, self.aux[v][0], out)
             }
+            Micro::StorePiece { addr, src, at } => {
+                let addr = self.access(*addr);
+                aligned(addr, 32)?;
+                let v = self.value(*at);
+                let data = self.read::<32>(*src, seen);
+                self.values[v].0[..32].copy_from_slice(&data);
+                self.aux[v][0] = addr;
+                Ok(())
+            }
+            Micro::Write { at } => {
+                let v = self.value(*at);
+                let addr = self.aux[v][0];
+                if !mem.part_words.is_empty() {
+                    mem.check_part_words(self.now, addr, 32)?;
+                }
+                mem.banks.touch_piece(addr);
+                bus.store(addr, &self.values[v].0[..32]).map_err(|fault| Box::new(Trouble::Bus(fault)))
+            }
             Micro::Mac { s1, s2, c, at } => self.multiply(*s1, *s2, *c, *at, seen, stats),
             Micro::Accumulate { acc1, acc2, signs, at } => self.accumulate(*acc1, *acc2, *signs, *at, seen),
             Micro::MacF { s1, s2, c, two, at } => self.multiply_float(*s1, *s2, *c, *two, *at, seen, stats),

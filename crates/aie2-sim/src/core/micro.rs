@@ -8,7 +8,7 @@
 //! flat lists. Every other operation is one [`Micro::Issue`] here, and keeps its later stages in the rings of
 //! [`super::state`].
 
-use super::op::{Addr, Byp, LoadKind, Op, VDst, VSrc};
+use super::op::{Addr, Byp, LoadKind, Op, StoreKind, VDst, VSrc};
 use super::sem::mac::Signs;
 
 /// Distance of a value slot behind the slots of the bundle issuing now, modulo their number.
@@ -27,6 +27,14 @@ impl Back {
     }
 }
 
+/// Order of the steps of one time: a load reads what stood in memory before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    Work,
+    Write,
+    Land,
+}
+
 /// One step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Micro {
@@ -36,6 +44,10 @@ pub(crate) enum Micro {
     LoadPiece { addr: Addr, at: Back },
     /// Its memory access.
     Fetch { at: Back },
+    /// Address and data of a 32-byte store.
+    StorePiece { addr: Addr, src: VSrc, at: Back },
+    /// Its memory access.
+    Write { at: Back },
     /// Products of an integer multiply.
     Mac { s1: VSrc, s2: VSrc, c: u8, at: Back },
     /// Adds one accumulator of 32-bit lanes, or whatever else the multiply asks for.
@@ -55,6 +67,8 @@ impl Micro {
             Self::Issue { .. } => {}
             Self::LoadPiece { at, .. }
             | Self::Fetch { at }
+            | Self::StorePiece { at, .. }
+            | Self::Write { at }
             | Self::Mac { at, .. }
             | Self::Accumulate { at, .. }
             | Self::MacF { at, .. }
@@ -70,6 +84,8 @@ impl Micro {
             Self::Issue { .. } => 0,
             Self::LoadPiece { at, .. }
             | Self::Fetch { at }
+            | Self::StorePiece { at, .. }
+            | Self::Write { at }
             | Self::Mac { at, .. }
             | Self::Accumulate { at, .. }
             | Self::MacF { at, .. }
@@ -78,8 +94,19 @@ impl Micro {
         }
     }
 
-    pub(crate) fn is_land(&self) -> bool {
-        matches!(self, Self::Land { .. })
+    pub(crate) fn part(&self) -> Part {
+        match self {
+            Self::Write { .. } => Part::Write,
+            Self::Land { .. } => Part::Land,
+            Self::Issue { .. }
+            | Self::LoadPiece { .. }
+            | Self::StorePiece { .. }
+            | Self::Fetch { .. }
+            | Self::Mac { .. }
+            | Self::Accumulate { .. }
+            | Self::MacF { .. }
+            | Self::AccumulateF { .. } => Part::Work,
+        }
     }
 }
 
@@ -92,6 +119,9 @@ pub(crate) fn steps(op: &Op, position: usize) -> Vec<(u8, Micro)> {
     match *op {
         Op::Load { addr, kind: LoadKind::Piece { dst } } => {
             vec![(1, Micro::LoadPiece { addr, at }), (5, Micro::Fetch { at }), land(dst)]
+        }
+        Op::Store { addr, kind: StoreKind::Piece { src }, cycle } => {
+            vec![(1, Micro::StorePiece { addr, src, at }), (cycle, Micro::Write { at })]
         }
         Op::Mac { dst, acc1, acc2, s1, s2, c, signs } => {
             vec![(1, Micro::Mac { s1, s2, c, at }), (3, Micro::Accumulate { acc1, acc2, signs, at }), land(dst)]

@@ -277,7 +277,17 @@ impl Core {
     #[inline(never)]
     fn place(&mut self, pc: u32) -> Result<(u32, usize), CoreFaultKind> {
         let index = self.program.lookup(pc)?;
-        let at = self.flights.edge(index, Some(&self.program.bundles[index as usize]))?;
+        let d = &self.program.bundles[index as usize];
+        let at = match self.flights.edge(index, Some(d)) {
+            Ok(at) => at,
+            Err(clash) => {
+                // What a bundle reads comes before what it claims.
+                if !d.early_reads_allowed && self.early_reads != EarlyReads::Anywhere {
+                    self.flights.early_fault(d)?;
+                }
+                return Err(clash);
+            }
+        };
         self.flights.chain(pc, index, at);
         Ok((index, at))
     }
