@@ -105,7 +105,7 @@ impl<C: CoreModel> MachineOf<C> {
                     self.run_core(i)?;
                 }
             }
-            if self.fabric.active != [0; 2] {
+            if self.fabric.is_active() {
                 self.fabric.step_channels()?;
             }
             if self.fabric.progress != progress {
@@ -123,7 +123,7 @@ impl<C: CoreModel> MachineOf<C> {
     /// Moves time to the next cycle at which something can happen.
     fn advance(&mut self, controller: &Controller) -> Result<(), Fault> {
         let now = self.fabric.now;
-        if self.fabric.active != [0; 2] {
+        if self.fabric.is_active() {
             self.fabric.now = now + 1;
             return Ok(());
         }
