@@ -336,7 +336,7 @@ pub enum Fault {
 
     // ---- stream switch --------------------------------------------------------------------------------------------
     /// A slave to master connection the switch does not have.
-    #[error("{master} cannot be fed by slave {slave}")]
+    #[error("{master} cannot be fed by slave {slave} ({})", crate::array::ports::name(.master.tile.row, PortSide::Slave, *.slave))]
     IllegalConnection {
         /// Master port.
         master: PortId,
@@ -352,7 +352,7 @@ pub enum Fault {
         offset: u32,
     },
     /// A circuit master selects a slave that is not enabled.
-    #[error("{master} selects slave {slave}, which is not enabled as a circuit port")]
+    #[error("{master} selects slave {slave} ({}), which is not enabled as a circuit port", crate::array::ports::name(.master.tile.row, PortSide::Slave, *.slave))]
     SlaveDisabled {
         /// Master port.
         master: PortId,

@@ -169,6 +169,9 @@ impl Fabric {
         if dir == Direction::S2mm && b.packet.is_some() {
             return feature("a packet header on S2MM");
         }
+        if dir == Direction::S2mm && b.iterations > 1 && b.iteration_step < b.first_run() {
+            return feature("S2MM iterations that overwrite each other");
+        }
         if b.packet.is_some_and(|p| p.out_of_order != 0) {
             return feature("an out-of-order id (its place in the header is unconfirmed)");
         }
