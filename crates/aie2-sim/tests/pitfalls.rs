@@ -210,6 +210,20 @@ fn address_between_two_words() {
 }
 
 #[test]
+fn vector_load_between_two_vectors() {
+    let mut d = Design::default();
+    let line = |line: &str| aie2_isa::Bundle::parse(line).unwrap().encode_at_least(16).unwrap().as_bytes().to_vec();
+    let text = ["movxm p1, #0x70010", "nop", "vlda wl0, [p1, #0]"];
+    let program = support::words_of(&text.into_iter().flat_map(line).collect::<Vec<u8>>());
+    d.cdo.push(npu_container::cdo::Command::DmaWrite { addr: addr(1, 5, 0x2_0000), data: program });
+    d.write(1, 5, 0x3_2000, 0).write(1, 5, 0x3_2000, 1).op_wait(0, S2mm, 0);
+    let mut m = aie2_sim::Machine::new(support::fast());
+    m.load_pdi(&d.pdi()).unwrap();
+    let text = m.run(&d.txn(), &[]).unwrap_err().to_string();
+    assert!(text.contains("core (1, 5) pc 0x20") && text.contains("32 bytes at 0x70010 is not aligned"), "{text}");
+}
+
+#[test]
 fn receiving_iterations_that_overwrite_each_other() {
     let run = |step: u32| {
         let mut d = relay(0);
