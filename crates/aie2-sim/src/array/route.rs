@@ -255,7 +255,7 @@ impl Hop {
     /// The part of a switch behind its arbiters.
     fn packet(tile: TileLoc, master: u8, local: bool, timing: &Timing) -> Self {
         let whole = Self::circuit(tile, NO_SLAVE, master, local, timing);
-        Self { latency: whole.latency - timing.switch_slave, words: whole.master_words, ..whole }
+        Self { latency: whole.latency.saturating_sub(timing.switch_slave), words: whole.master_words, ..whole }
     }
 }
 
