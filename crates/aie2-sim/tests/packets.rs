@@ -474,6 +474,11 @@ fn control_packets_trace_and_deterministic_merge_are_refused_by_name() {
     sender(&mut d, 0, 2, 0, 4, 7);
     d.op_poll_lock(0, 2, 0, 1);
     expect_fault(&d, &[], &["core (0, 2) master 3 (TileCtrl 0)", "control packets are not modelled"]);
+    // In circuit form too.
+    let mut d = Design::default();
+    d.data(0, MEM, 0, &[1]).bd(0, MEM, 2, &bd(OWN, 1)).start(0, MEM, Mm2s, 0, 2);
+    d.connect(0, MEM, 0, MEM_NORTH).connect(0, 2, CORE_SOUTH, 3).op_wait(0, S2mm, 0);
+    expect_fault(&d, &[], &["core (0, 2) master 3 (TileCtrl 0)", "control packets are not modelled"]);
     for (row, offset, feature) in [
         (2, 0x3_40D0, "event trace"),
         (2, 0x1_40D0, "event trace"),

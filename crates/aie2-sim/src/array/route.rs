@@ -293,128 +293,27 @@ impl Network {
 
     /// Resolves the route that starts at a source. `Ok(vec![])`: the source's port is not in use.
     fn resolve(&self, source: SourceIx, timing: &Timing) -> Result<Vec<Branch>, Fault> {
-        let port = source_port(source);
-        let switch = self.switch(port.tile);
+        let source_port = source_port(source);
+        let PortId { tile, index, .. } = source_port;
+        let switch = self.switch(tile);
+        let mut walk = Walk { network: self, timing, source_port, hops: Vec::new(), out: Vec::new() };
         if source >= FIRST_PACKET_PORT {
-            let word = switch.masters.get(usize::from(port.index)).copied().unwrap_or(0);
-            let mut out = Vec::new();
+            let word = switch.masters.get(usize::from(index)).copied().unwrap_or(0);
             if word & (ENABLE | PACKET) == ENABLE | PACKET {
-                self.behind_master(port, port.tile, None, port.index, &mut Vec::new(), &mut out, timing)?;
+                walk.behind_master(tile, None, index)?;
             }
-            return Ok(out);
+            return Ok(walk.out);
         }
-        if port.tile.row == 0 {
-            let shift = if port.index == 5 { 10 } else { 14 };
+        if tile.row == 0 {
+            let shift = if index == 5 { 10 } else { 14 };
             if switch.mux >> shift & 3 != 1 {
                 return Ok(Vec::new());
             }
         }
-        if switch.slaves[usize::from(port.index)] & ENABLE == 0 {
-            return Ok(Vec::new());
+        if switch.slaves[usize::from(index)] & ENABLE != 0 {
+            walk.behind_slave(tile, index)?;
         }
-        let mut out = Vec::new();
-        self.walk(port, port.tile, port.index, &mut Vec::new(), &mut out, timing)?;
-        Ok(out)
-    }
-
-    /// Follows every branch behind a slave port. A master takes one slave and a wire has one master, so a walk meets each
-    /// port at most once, and no two walks end at one receiver.
-    fn walk(
-        &self,
-        source_port: PortId,
-        tile: TileLoc,
-        slave: u8,
-        hops: &mut Vec<Hop>,
-        out: &mut Vec<Branch>,
-        timing: &Timing,
-    ) -> Result<(), Fault> {
-        let at = PortId { tile, side: PortSide::Slave, index: slave };
-        let switch = self.switch(tile);
-        let word = switch.slaves[usize::from(slave)];
-        if word & ENABLE == 0 {
-            return Err(Fault::DanglingRoute { source_port, at, why: "this slave port is not enabled" });
-        }
-        if word & PACKET != 0 {
-            let sink = SinkIx(packet_endpoint(tile, slave));
-            let words = timing.switch_words_to_local - timing.master_words_local;
-            out.push(branch(sink, hops, timing.switch_slave, words));
-            return Ok(());
-        }
-        let mut any = false;
-        for master in switch.circuit_masters(slave) {
-            any = true;
-            self.behind_master(source_port, tile, Some(slave), master, hops, out, timing)?;
-        }
-        if any { Ok(()) } else { Err(Fault::DanglingRoute { source_port, at, why: "no master selects this slave" }) }
-    }
-
-    /// Follows the route out of a master port, which `slave` feeds by circuit (`None`: an arbiter feeds it).
-    #[allow(clippy::too_many_arguments)]
-    fn behind_master(
-        &self,
-        source_port: PortId,
-        tile: TileLoc,
-        slave: Option<u8>,
-        master: u8,
-        hops: &mut Vec<Hop>,
-        out: &mut Vec<Branch>,
-        timing: &Timing,
-    ) -> Result<(), Fault> {
-        let kind = TileKind::of_row(tile.row);
-        let switch = self.switch(tile);
-        let master_port = PortId { tile, side: PortSide::Master, index: master };
-        let Some((bundle, lane)) = ports::decode(kind, PortSide::Master, master) else {
-            return Err(Fault::NoSuchPort { tile, offset: 4 * u32::from(master) });
-        };
-        let local = ports::is_local(bundle);
-        hops.push(match slave {
-            Some(slave) => Hop::circuit(tile, slave, master, local, timing),
-            None => Hop::packet(tile, master, local, timing),
-        });
-        let dangling = |why| Fault::DanglingRoute { source_port, at: master_port, why };
-        match bundle {
-            Bundle::Dma => {
-                let sink = SinkIx(index::channel(Direction::S2mm, tile, lane));
-                out.push(branch(sink, hops, 0, timing.s2mm_ingress_words));
-            }
-            Bundle::Core => {
-                let sink = SinkIx(FIRST_CORE_ENDPOINT + index::core(tile));
-                out.push(branch(sink, hops, 0, timing.core_stream_words));
-            }
-            Bundle::Fifo => {
-                if let Some(h) = hops.last_mut() {
-                    h.words += timing.switch_fifo_words;
-                    h.master_words += timing.switch_fifo_words;
-                }
-                let Some(next) = ports::encode(kind, PortSide::Slave, Bundle::Fifo, 0) else {
-                    return Err(dangling("the switch has no FIFO"));
-                };
-                self.walk(source_port, tile, next, hops, out, timing)?;
-            }
-            Bundle::TileCtrl => return Err(dangling("control packets are not modelled")),
-            Bundle::South if kind == TileKind::Shim => {
-                // SOURCE: AM025 Demux_Config; Xilinx/mlir-aie: South 2 -> S2MM 0, South 3 -> S2MM 1.
-                let channel = match lane {
-                    2 => 0,
-                    3 => 1,
-                    _ => return Err(dangling("this shim port leads to no DMA")),
-                };
-                if switch.demux >> (2 * lane) & 3 != 1 {
-                    return Err(dangling("the demultiplexer does not select the DMA"));
-                }
-                let sink = SinkIx(index::channel(Direction::S2mm, tile, channel));
-                out.push(branch(sink, hops, 0, timing.s2mm_ingress_words));
-            }
-            Bundle::South | Bundle::West | Bundle::North | Bundle::East => {
-                let Some((next, next_slave)) = ports::wire(tile, (bundle, lane)) else {
-                    return Err(dangling("the wire ends at the edge of the array"));
-                };
-                self.walk(source_port, next, next_slave, hops, out, timing)?;
-            }
-            Bundle::Trace => return Err(dangling("trace has no master port")),
-        }
-        hops.pop();
-        Ok(())
+        Ok(walk.out)
     }
 
     /// Refuses a circuit master whose slave is not enabled: it would never carry a word.
@@ -489,13 +388,109 @@ impl Network {
     }
 }
 
-/// A branch that ends behind `hops` in a buffer of `end_words` words, `end_latency` cycles further on.
-fn branch(sink: SinkIx, hops: &[Hop], end_latency: u64, end_words: u64) -> Branch {
-    Branch {
-        sink,
-        hops: hops.to_vec(),
-        latency: hops.iter().map(|h| h.latency).sum::<u64>() + end_latency,
-        words: hops.iter().map(|h| h.words).sum::<u64>() + end_words,
+/// Follows the routes behind one source.
+struct Walk<'a> {
+    network: &'a Network,
+    timing: &'a Timing,
+    source_port: PortId,
+    /// Hops from the source to where the walk stands.
+    hops: Vec<Hop>,
+    out: Vec<Branch>,
+}
+
+impl Walk<'_> {
+    /// The route ends here in a buffer of `end_words` words, `end_latency` cycles further on.
+    fn ends(&mut self, sink: SinkIx, end_latency: u64, end_words: u64) {
+        self.out.push(Branch {
+            sink,
+            latency: self.hops.iter().map(|h| h.latency).sum::<u64>() + end_latency,
+            words: self.hops.iter().map(|h| h.words).sum::<u64>() + end_words,
+            hops: self.hops.clone(),
+        });
+    }
+
+    /// Follows every branch behind a slave port. A master takes one slave and a wire has one master, so a walk meets each
+    /// port at most once, and no two walks end at one receiver.
+    fn behind_slave(&mut self, tile: TileLoc, slave: u8) -> Result<(), Fault> {
+        let (source_port, timing) = (self.source_port, self.timing);
+        let at = PortId { tile, side: PortSide::Slave, index: slave };
+        let switch = self.network.switch(tile);
+        let word = switch.slaves[usize::from(slave)];
+        if word & ENABLE == 0 {
+            return Err(Fault::DanglingRoute { source_port, at, why: "this slave port is not enabled" });
+        }
+        if word & PACKET != 0 {
+            let sink = SinkIx(packet_endpoint(tile, slave));
+            let words = timing.switch_words_to_local - timing.master_words_local;
+            self.ends(sink, timing.switch_slave, words);
+            return Ok(());
+        }
+        let mut any = false;
+        for master in switch.circuit_masters(slave) {
+            any = true;
+            self.behind_master(tile, Some(slave), master)?;
+        }
+        if any { Ok(()) } else { Err(Fault::DanglingRoute { source_port, at, why: "no master selects this slave" }) }
+    }
+
+    /// Follows the route out of a master port, which `slave` feeds by circuit (`None`: an arbiter feeds it).
+    fn behind_master(&mut self, tile: TileLoc, slave: Option<u8>, master: u8) -> Result<(), Fault> {
+        let (source_port, timing) = (self.source_port, self.timing);
+        let kind = TileKind::of_row(tile.row);
+        let switch = self.network.switch(tile);
+        let master_port = PortId { tile, side: PortSide::Master, index: master };
+        let Some((bundle, lane)) = ports::decode(kind, PortSide::Master, master) else {
+            return Err(Fault::NoSuchPort { tile, offset: 4 * u32::from(master) });
+        };
+        let local = ports::is_local(bundle);
+        self.hops.push(match slave {
+            Some(slave) => Hop::circuit(tile, slave, master, local, timing),
+            None => Hop::packet(tile, master, local, timing),
+        });
+        let dangling = |why| Fault::DanglingRoute { source_port, at: master_port, why };
+        match bundle {
+            Bundle::Dma => {
+                let sink = SinkIx(index::channel(Direction::S2mm, tile, lane));
+                self.ends(sink, 0, timing.s2mm_ingress_words);
+            }
+            Bundle::Core => {
+                let sink = SinkIx(FIRST_CORE_ENDPOINT + index::core(tile));
+                self.ends(sink, 0, timing.core_stream_words);
+            }
+            Bundle::Fifo => {
+                if let Some(h) = self.hops.last_mut() {
+                    h.words += timing.switch_fifo_words;
+                    h.master_words += timing.switch_fifo_words;
+                }
+                let Some(next) = ports::encode(kind, PortSide::Slave, Bundle::Fifo, 0) else {
+                    return Err(dangling("the switch has no FIFO"));
+                };
+                self.behind_slave(tile, next)?;
+            }
+            Bundle::TileCtrl => return Err(dangling("control packets are not modelled")),
+            Bundle::South if kind == TileKind::Shim => {
+                // SOURCE: AM025 Demux_Config; Xilinx/mlir-aie: South 2 -> S2MM 0, South 3 -> S2MM 1.
+                let channel = match lane {
+                    2 => 0,
+                    3 => 1,
+                    _ => return Err(dangling("this shim port leads to no DMA")),
+                };
+                if switch.demux >> (2 * lane) & 3 != 1 {
+                    return Err(dangling("the demultiplexer does not select the DMA"));
+                }
+                let sink = SinkIx(index::channel(Direction::S2mm, tile, channel));
+                self.ends(sink, 0, timing.s2mm_ingress_words);
+            }
+            Bundle::South | Bundle::West | Bundle::North | Bundle::East => {
+                let Some((next, next_slave)) = ports::wire(tile, (bundle, lane)) else {
+                    return Err(dangling("the wire ends at the edge of the array"));
+                };
+                self.behind_slave(next, next_slave)?;
+            }
+            Bundle::Trace => return Err(dangling("trace has no master port")),
+        }
+        self.hops.pop();
+        Ok(())
     }
 }
 

@@ -310,7 +310,7 @@ impl Design {
         self.write(col, row, base + 4 * master, 0x8000_0000 | slave)
     }
     /// Packet-switched slave whose slot `slot` takes `id` under `mask` to (arbiter, msel).
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "one per register field")]
     pub fn slot(&mut self, col: u8, row: u8, slave: u32, slot: u32, id: u32, mask: u32, to: (u32, u32)) -> &mut Self {
         let base = if row == MEM { 0xB_0000 } else { 0x3_F000 };
         self.write(col, row, base + 0x100 + 4 * slave, 0xC000_0000);
@@ -422,7 +422,7 @@ pub fn expect_fault(design: &Design, buffers: &[Result<&[u8], usize>], parts: &[
 // SOURCE: AM020 ch. 2 table 2.
 pub fn header(id: u32, col: u8, row: u8) -> u32 {
     let word = id | u32::from(row) << 16 | u32::from(col) << 21;
-    if word.count_ones() % 2 == 0 { word | 1 << 31 } else { word }
+    if word.count_ones().is_multiple_of(2) { word | 1 << 31 } else { word }
 }
 
 /// Limits that end a hanging test soon.
