@@ -1,6 +1,6 @@
 //! Who waits for whom when nothing can move.
 
-use crate::fault::ChannelId;
+use crate::fault::{ChannelId, PortId};
 use crate::port::{BlockReason, TileLoc};
 use std::fmt;
 
@@ -62,6 +62,23 @@ pub enum Waiter {
         /// Words waiting.
         words: usize,
     },
+    /// An arbiter of a packet switch is held by a packet whose last word has not passed.
+    Arbiter {
+        /// Tile of the switch.
+        tile: TileLoc,
+        /// Arbiter.
+        arbiter: u8,
+        /// Slave port whose packet holds it.
+        holder: PortId,
+        /// Stream id of that packet.
+        id: u8,
+        /// Words of the packet that passed, its header included.
+        passed: u64,
+        /// Masters with no room; empty: the packet's next word has not come.
+        blocked_by: Vec<PortId>,
+        /// Slave ports whose packets wait for the arbiter, with their ids.
+        waiting: Vec<(PortId, u8)>,
+    },
     /// A core runs, but nothing it does reaches anyone.
     CoreSpins {
         /// Tile.
@@ -107,6 +124,19 @@ impl fmt::Display for Waiter {
             }
             Self::DmaNoBd { channel, words } => {
                 write!(f, "{channel}: {words} words arrived, no BD queued")
+            }
+            Self::Arbiter { tile, arbiter, holder, id, passed, blocked_by, waiting } => {
+                write!(f, "{tile} arbiter {arbiter}: held by {holder} for packet id {id}, {passed} words passed")?;
+                if blocked_by.is_empty() {
+                    f.write_str(", no TLAST yet and stream empty")?;
+                }
+                for master in blocked_by {
+                    write!(f, "; no room at {master}")?;
+                }
+                for (port, id) in waiting {
+                    write!(f, "; {port} waits with packet id {id}")?;
+                }
+                Ok(())
             }
             Self::CoreSpins { tile, pc } => {
                 write!(f, "{tile}: runs at pc {pc:#x} without touching a lock or stream")

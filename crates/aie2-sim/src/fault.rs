@@ -336,7 +336,7 @@ pub enum Fault {
 
     // ---- stream switch --------------------------------------------------------------------------------------------
     /// A slave to master connection the switch does not have.
-    #[error("{master} cannot be fed by slave {slave}")]
+    #[error("{master} cannot be fed by slave {slave} ({})", crate::array::ports::name(.master.tile.row, PortSide::Slave, *.slave))]
     IllegalConnection {
         /// Master port.
         master: PortId,
@@ -352,7 +352,7 @@ pub enum Fault {
         offset: u32,
     },
     /// A circuit master selects a slave that is not enabled.
-    #[error("{master} selects slave {slave}, which is not enabled as a circuit port")]
+    #[error("{master} selects slave {slave} ({}), which is not enabled as a circuit port", crate::array::ports::name(.master.tile.row, PortSide::Slave, *.slave))]
     SlaveDisabled {
         /// Master port.
         master: PortId,
@@ -385,12 +385,57 @@ pub enum Fault {
         /// Words held.
         words: u64,
     },
-    /// A data path uses packet switching.
-    #[error("{port}: data on a packet-switched route is not modelled (circuit routes and token routes are)")]
-    PacketData {
-        /// Port.
+    /// An arbiter number on which sources disagree.
+    #[error("{port}: arbiter {arbiter} (0 to 5 exist; sources disagree about 6 and 7)")]
+    ArbiterNumber {
+        /// Port whose register names it.
         port: PortId,
+        /// Arbiter.
+        arbiter: u8,
     },
+    /// The first word of a packet is no header this model accepts.
+    #[error("{port}: packet begins with {word:#010x}, {why}")]
+    PacketHeader {
+        /// Slave port, or the master that drops the header.
+        port: PortId,
+        /// Word.
+        word: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// No slot takes a packet: it would stand at the port for ever.
+    #[error("{port}: packet with id {id} matches no enabled slot")]
+    PacketNoSlot {
+        /// Slave port.
+        port: PortId,
+        /// Stream id.
+        id: u8,
+    },
+    /// Two slots take a packet and send it to different places.
+    #[error("{port}: packet with id {id} matches slots {first} and {second}, which name different targets")]
+    PacketSlots {
+        /// Slave port.
+        port: PortId,
+        /// Stream id.
+        id: u8,
+        /// Lower slot.
+        first: u8,
+        /// Other slot.
+        second: u8,
+    },
+    /// A slot sends packets to an arbiter and msel that no master takes.
+    #[error("{port}: packet with id {id} goes to arbiter {arbiter}, msel {msel}, which no master takes")]
+    PacketNoMaster {
+        /// Slave port.
+        port: PortId,
+        /// Stream id.
+        id: u8,
+        /// Arbiter.
+        arbiter: u8,
+        /// Msel.
+        msel: u8,
+    },
+
     // ---- controller -----------------------------------------------------------------------------------------------
     /// The PDI cannot be read.
     #[error("PDI: {0}")]

@@ -12,14 +12,16 @@
 //!
 //! | part | modelled | refused by name |
 //! |---|---|---|
-//! | DMA | every dimension, iteration, mem tile zero padding, chains, repeats, queue of 4, tokens, locks, packet headers | compression, out of order, finish on TLAST, shim pause |
-//! | switch | circuit routes with latency, storage, broadcast; FIFO detours; token routes in circuit and packet form | packet-switched data, control packets, trace |
-//! | memory | per-byte record of what was written, banks, core-first arbitration, mem tile neighbour windows | zeroise bits, mem tile without interleave |
+//! | DMA | every dimension, iteration, mem tile zero padding, chains, repeats, queue of 4, tokens, locks, packet headers | compression, out of order, finish on TLAST, S2MM iterations that overwrite each other, shim pause |
+//! | switch | circuit routes with latency, storage, broadcast; FIFO detours; packet routes with slots, arbiters, multicast, merge, header dropping; token routes in circuit and packet form | arbiters 6 and 7, packets that no slot or no master takes, tokens under an arbiter that data uses, control packets, trace, deterministic merge |
+//! | memory | per-byte record of what was written, banks, core-first arbitration, mem tile neighbour windows | zeroise bits, mem tile without interleave, isolation, lock request windows |
 //! | core | start, reset, done, neighbour windows and locks, streams, cascade, processor-bus enable bit | processor-bus accesses, debug halt |
 //! | controller | WRITE, BLOCKWRITE, MASKWRITE, MASKPOLL, TCT of one channel, DDR_PATCH with the aperture rule, cost of each | TCT rectangles, everything `npu-container` does not read |
 //!
+//! `tests/README.md` lists the rules and pitfalls of the array with the tests that pin them.
+//!
 //! Not seen at all: DDR burst efficiency and jitter (the shim rates are means), bank conflicts of a core with a neighbour
-//! that uses its memory, events, trace and performance counters (their registers accept writes, see `array::regs`).
+//! that uses its memory, events and performance counters (their registers accept writes, see `array::regs`).
 #![forbid(unsafe_code)]
 
 pub mod array;

@@ -3,20 +3,23 @@
 use crate::array::channel::Phase;
 use crate::array::fabric::{Fabric, dir_ix};
 use crate::array::index;
-use crate::array::route::FIRST_CORE_ENDPOINT;
+use crate::array::route::{FIRST_CORE_ENDPOINT, FIRST_PACKET_PORT, packet_port};
 use crate::deadlock::Waiter;
-use crate::fault::Direction;
+use crate::fault::{Direction, PortId, PortSide};
 use crate::port::{BlockReason, FIRST_CORE_ROW, TileLoc};
 
 fn endpoint_name(sink: usize) -> String {
-    if sink >= FIRST_CORE_ENDPOINT {
+    if sink >= FIRST_PACKET_PORT {
+        let (tile, index) = packet_port(sink);
+        PortId { tile, side: PortSide::Slave, index }.to_string()
+    } else if sink >= FIRST_CORE_ENDPOINT {
         format!("{} stream input", index::core_tile(sink - FIRST_CORE_ENDPOINT))
     } else {
         index::channel_id(Direction::S2mm, sink).to_string()
     }
 }
 
-/// Every channel that waits.
+/// Every channel and arbiter that waits.
 pub(crate) fn channels(fabric: &Fabric) -> Vec<Waiter> {
     let mut out = Vec::new();
     for dir in [Direction::S2mm, Direction::Mm2s] {
@@ -57,6 +60,7 @@ pub(crate) fn channels(fabric: &Fabric) -> Vec<Waiter> {
             }
         }
     }
+    out.extend(fabric.packets.held(&fabric.flows));
     out
 }
 

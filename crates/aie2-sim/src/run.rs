@@ -107,7 +107,7 @@ impl<C: CoreModel> MachineOf<C> {
             self.fabric.settle_network()?;
             let now = self.fabric.now;
             self.run_cores(crew)?;
-            if self.fabric.active != [0; 2] {
+            if self.fabric.is_active() {
                 self.fabric.step_channels()?;
             }
             if self.fabric.progress != progress {
@@ -125,7 +125,7 @@ impl<C: CoreModel> MachineOf<C> {
     /// Moves time to the next cycle at which something can happen.
     fn advance(&mut self, controller: &Controller) -> Result<(), Fault> {
         let now = self.fabric.now;
-        if self.fabric.active != [0; 2] {
+        if self.fabric.is_active() {
             self.fabric.now = now + 1;
             return Ok(());
         }

@@ -59,6 +59,10 @@ timing_table! {
     switch_to_local = 3, "cycles", B, "AM020 ch. 2, switch latency table";
     /// Switch traversal that ends at an external master.
     switch_to_external = 4, "cycles", B, "AM020 ch. 2, switch latency table";
+    /// Part of a traversal in front of the point where a slave's word goes to its masters.
+    switch_slave = 2, "cycles", B, "AM020 ch. 2, port latencies: slave 2, master 1 (local) or 2 (external)";
+    /// Arbitration in front of a packet's header.
+    packet_arbitration = 1, "cycles", C, "FIM43-Redeye/xdna-emu model";
     /// Words held by one switch on a path to a local master.
     switch_words_to_local = 6, "words", B, "AM020 ch. 2, switch depth table";
     /// Words held by one switch on a path to an external master.

@@ -164,7 +164,7 @@ fn a_hook_changes_ddr_between_two_operations() {
 fn registers_outside_the_model_are_named() {
     let cases: [(u8, u8, u32, bool); 6] = [
         (0, 2, 0x3_4010, true), // event broadcast
-        (0, 2, 0x1_40d0, true), // trace control
+        (0, 2, 0x1_40e0, true), // choice of traced events
         (0, 0, 0x3_3000, true), // PL upsizer
         (0, 2, 0x3_0000, false),
         (0, 1, 0xD_0000, false),

@@ -142,16 +142,6 @@ fn a_word_that_arrives_nowhere_is_a_fault_with_the_place() {
 }
 
 #[test]
-fn data_on_a_packet_port_is_refused_by_name() {
-    let mut d = Design::default();
-    d.write(0, MEM, 0xB_0100, 0xC000_0000);
-    match sends_from_mem(&mut d) {
-        Err(Fault::PacketData { port }) => assert_eq!(port.to_string(), "mem (0, 1) slave 0 (Dma 0)"),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
 fn a_route_may_detour_through_the_switch_fifo() {
     let mut d = Design::default();
     d.shim(0).connect(0, SHIM, 5, 1).connect(0, SHIM, 1, 4); // South 3 -> FIFO -> South 2

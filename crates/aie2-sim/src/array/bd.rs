@@ -217,6 +217,15 @@ impl Bd {
         self.dims.iter().any(|d| d.before != 0 || d.after != 0)
     }
 
+    /// Words of the contiguous run at the base.
+    pub fn first_run(&self) -> u64 {
+        match self.dims[0] {
+            Dim { step: 1, wrap: 0, .. } => self.length,
+            Dim { step: 1, wrap, .. } => self.length.min(wrap.into()),
+            _ => 1,
+        }
+    }
+
     /// A padding combination the hardware rules out.
     // SOURCE: Xilinx/aie-rt dma padding check: with wrap_k = 0, after_k and every higher before/after must be 0.
     pub fn padding_is_legal(&self) -> bool {

@@ -169,6 +169,9 @@ impl Fabric {
         if dir == Direction::S2mm && b.packet.is_some() {
             return feature("a packet header on S2MM");
         }
+        if dir == Direction::S2mm && b.iterations > 1 && b.iteration_step < b.first_run() {
+            return feature("S2MM iterations that overwrite each other");
+        }
         if b.packet.is_some_and(|p| p.out_of_order != 0) {
             return feature("an out-of-order id (its place in the header is unconfirmed)");
         }
@@ -276,7 +279,11 @@ impl Fabric {
                 *users -= (task.bds >> b & 1) as u16;
             }
             if task.token {
-                self.network.token_route(id.tile, controller).map_err(|why| Fault::TokenRoute { channel: id, why })?;
+                let fault = |why| Fault::TokenRoute { channel: id, why };
+                let arbiters = self.network.token_route(id.tile, controller).map_err(fault)?;
+                if arbiters.iter().any(|&(tile, arbiter)| self.packets.carry_data(tile, arbiter)) {
+                    return Err(fault("it shares an arbiter with data packets, and how they delay it is not modelled"));
+                }
                 self.schedule(now + self.timing.token_latency, Event::Token(dir, c));
             }
         }
@@ -323,11 +330,14 @@ impl Fabric {
         None
     }
 
-    /// One cycle of all active channels: receivers first, so that a sender sees the room they made; inside a direction
+    /// One cycle of all active channels and arbiters: receivers first, so that a sender sees the room they made; inside a direction
     /// the order rotates so that nobody is favoured.
     pub fn step_channels(&mut self) -> Result<(), Fault> {
         for dir in [Direction::S2mm, Direction::Mm2s] {
             let d = dir_ix(dir);
+            if dir == Direction::Mm2s && self.packets_awake {
+                self.step_packets()?;
+            }
             let turn = (self.now % 64) as u32;
             let mut mask = self.active[d].rotate_right(turn);
             while mask != 0 {

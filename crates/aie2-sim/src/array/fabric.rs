@@ -6,8 +6,9 @@ use super::ddr::Ddr;
 use super::index::{self, CoreIx, LockIx};
 use super::lock::Lock;
 use super::memory::Memory;
+use super::packet::Packets;
 use super::ports::TileKind;
-use super::route::{ENDPOINTS, FIRST_CORE_ENDPOINT, Flows, Network};
+use super::route::{FIRST_CORE_ENDPOINT, FIRST_PACKET_PORT, Flows, Network, PACKET_SINKS};
 use crate::fault::{Direction, Fault};
 use crate::port::{COLUMNS, CORE_MEM_BYTES, CascadeWord, FIRST_CORE_ROW, PROGRAM_MEM_BYTES, ROWS, TileLoc};
 use crate::timing::Timing;
@@ -139,6 +140,10 @@ pub struct Fabric {
     pub network_dirty: bool,
     /// Resolved flows.
     pub flows: Flows,
+    /// Arbiters of the packet-switched ports.
+    pub packets: Packets,
+    /// Whether the arbiters have something to look at.
+    pub packets_awake: bool,
     /// BD registers by tile.
     pub bds: Vec<BdFile>,
     /// S2MM and MM2S channels.
@@ -206,6 +211,8 @@ impl Fabric {
             network: Network::default(),
             network_dirty: false,
             flows: Flows::default(),
+            packets: Packets::default(),
+            packets_awake: false,
             bds: tiles()
                 .map(|t| {
                     let n = usize::from(bd::count(TileKind::of_row(t.row)));
@@ -256,6 +263,12 @@ impl Fabric {
         self.events.iter().any(|Reverse((_, _, e))| *e != Event::Controller)
     }
 
+    /// Whether a channel or an arbiter has something to look at in the next cycle.
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        self.active != [0; 2] || self.packets_awake
+    }
+
     /// Makes a channel look again now.
     #[inline]
     pub fn wake(&mut self, dir: Direction, channel: usize) {
@@ -295,9 +308,13 @@ impl Fabric {
 
     /// Wakes sinks by endpoint mask after words were sent (a core after the path's latency).
     pub fn wake_sinks(&mut self, mut mask: u128) {
+        if mask & PACKET_SINKS != 0 {
+            self.packets_awake = true;
+            mask &= !PACKET_SINKS;
+        }
         while mask != 0 {
             let sink = mask.trailing_zeros() as usize;
-            debug_assert!(sink < ENDPOINTS);
+            debug_assert!(sink < FIRST_PACKET_PORT);
             if sink >= FIRST_CORE_ENDPOINT {
                 self.schedule(self.now + 1, Event::CoreWake(sink - FIRST_CORE_ENDPOINT));
             } else {
@@ -315,7 +332,9 @@ impl Fabric {
         f.receivers[receiver].consumed += n;
         let held = std::mem::take(&mut f.held);
         if std::mem::take(&mut f.source_waits) {
-            if flow >= FIRST_CORE_ENDPOINT {
+            if flow >= FIRST_PACKET_PORT {
+                self.packets_awake = true;
+            } else if flow >= FIRST_CORE_ENDPOINT {
                 self.schedule(self.now + 1, Event::CoreWake(flow - FIRST_CORE_ENDPOINT));
             } else {
                 self.wake(Direction::Mm2s, flow);
@@ -330,6 +349,8 @@ impl Fabric {
     pub fn settle_network(&mut self) -> Result<(), Fault> {
         if std::mem::take(&mut self.network_dirty) {
             self.flows.rebuild(&self.network, &self.timing)?;
+            self.packets.rebuild(&self.network, &self.flows)?;
+            self.packets_awake = !self.packets.is_empty();
             // Someone may have waited on a port that is connected now.
             for dir in [Direction::S2mm, Direction::Mm2s] {
                 for c in 0..index::CHANNELS {

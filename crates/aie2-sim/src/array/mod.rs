@@ -9,6 +9,7 @@ pub mod fabric;
 pub mod index;
 pub mod lock;
 pub mod memory;
+pub mod packet;
 pub mod ports;
 pub mod regs;
 pub mod route;

@@ -1,7 +1,7 @@
 //! Register writes: what each address of each tile kind means.
 //!
-//! Written but without effect here (accepted, kept for reads): events, event broadcast and groups, trace, timers,
-//! performance counters, watchpoints, interrupt controllers, error-halt and debug events, PL interface configuration,
+//! Written but without effect here (accepted, kept for reads): events, event broadcast and groups, the choice of traced
+//! events (starting a trace is refused), timers, performance counters, watchpoints, interrupt controllers, error-halt and debug events, PL interface configuration,
 //! clock gating. Everything not listed in this file is a fault.
 // SOURCE: AM025 register map (Xilinx/mlir-aie aie_registers_aie2.json); Xilinx/aie-rt xaiemlgbl_params.h.
 
@@ -73,6 +73,8 @@ enum Register {
     Mux,
     Demux,
     MemoryControl,
+    TraceControl,
+    DeterministicMerge,
     Ignored,
 }
 
@@ -83,6 +85,7 @@ struct Layout {
     /// Control of S2MM 0 and of MM2S 0; the queue follows each at +4, the next channel at +8.
     channel: [u32; 2],
     status: [u32; 2],
+    trace: &'static [u32],
     ignored: &'static [RangeInclusive<u32>],
 }
 
@@ -94,6 +97,7 @@ const fn layout(kind: TileKind) -> Layout {
             switch: 0x3_F000,
             channel: [0x1_DE00, 0x1_DE10],
             status: [0x1_DF00, 0x1_DF10],
+            trace: &[0x1_40D0, 0x3_40D0],
             ignored: CORE_IGNORED,
         },
         TileKind::Mem => Layout {
@@ -102,6 +106,7 @@ const fn layout(kind: TileKind) -> Layout {
             switch: 0xB_0000,
             channel: [0xA_0600, 0xA_0630],
             status: [0xA_0660, 0xA_0680],
+            trace: &[0x9_40D0],
             ignored: MEM_IGNORED,
         },
         TileKind::Shim => Layout {
@@ -110,6 +115,7 @@ const fn layout(kind: TileKind) -> Layout {
             switch: 0x3_F000,
             channel: [0x1_D200, 0x1_D210],
             status: [0x1_D220, 0x1_D228],
+            trace: &[0x3_40D0],
             ignored: SHIM_IGNORED,
         },
     }
@@ -175,6 +181,12 @@ fn decode(row: u8, offset: u32) -> Option<Register> {
     }
     if let Some(at) = within(l.switch + 0x200, 0x200) {
         return Some(Register::Slot { slave: (at / 0x10) as u8, slot: (at % 0x10 / 4) as u8 });
+    }
+    if within(l.switch + 0x800, 0x1c).is_some() {
+        return Some(Register::DeterministicMerge);
+    }
+    if l.trace.contains(&offset) {
+        return Some(Register::TraceControl);
     }
     l.ignored.iter().any(|r| r.contains(&offset)).then_some(Register::Ignored)
 }
@@ -245,6 +257,8 @@ impl Fabric {
             | Register::Mux
             | Register::Demux
             | Register::MemoryControl
+            | Register::TraceControl
+            | Register::DeterministicMerge
             | Register::Ignored => shadow(),
         })
     }
@@ -380,6 +394,11 @@ impl Fabric {
                     return feature("mem tile without bank interleave");
                 }
             }
+            // SOURCE: AM025 Trace_Control0: start and stop events; 0 is "never".
+            Register::TraceControl if value != 0 => return feature("event trace"),
+            // SOURCE: AM025 Stream_Switch_Deterministic_Merge: slaves, packet counts and enable of arbiters 0 and 1.
+            Register::DeterministicMerge if value != 0 => return feature("deterministic merge"),
+            Register::TraceControl | Register::DeterministicMerge => {}
             Register::ChannelStatus(..) | Register::CoreStatus | Register::CorePc => {
                 return Err(Fault::UnmodelledRegister { tile, offset, value });
             }

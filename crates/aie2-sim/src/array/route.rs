@@ -3,6 +3,9 @@
 //! Switch registers are resolved into *flows* whenever they change: one source port, the tree of receivers behind it, and
 //! for every receiver the latency and the number of words the path holds. The cycle loop then touches flows only.
 //!
+//! A packet-switched slave ends a flow and a packet-switched master starts one; [`super::packet`] moves the words between
+//! them. The latency and the storage of the switch are split there: the slave's part belongs to the flow that ends.
+//!
 //! A circuit word advances past a split only when every branch can take it. A flow keeps its words once, in a ring; each
 //! receiver has its own read position. Receiver j sees word n when its path latency has passed and when, for every other
 //! receiver k, the path of k behind the split has room for word n.
@@ -15,6 +18,63 @@ use crate::timing::Timing;
 
 const ENABLE: u32 = 1 << 31;
 const PACKET: u32 = 1 << 30;
+const DROP_HEADER: u32 = 1 << 7;
+const SLOT_ENABLE: u32 = 1 << 8;
+
+/// Arbiters of a switch that every source agrees on.
+// SOURCE: Xilinx/aie-rt accepts 0 to 7; Xilinx/mlir-aie and nod-ai/iree-amd-aie use 0 to 5.
+pub const ARBITERS: u8 = 6;
+
+/// What a packet finds in the slots of a slave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlotMatch {
+    /// No enabled slot takes the id.
+    None,
+    /// The slots agree on this arbiter and msel.
+    Target {
+        /// Arbiter.
+        arbiter: u8,
+        /// Msel of the arbiter.
+        msel: u8,
+    },
+    /// Two enabled slots take the id and name different targets.
+    Ambiguous {
+        /// The lower slot.
+        first: u8,
+        /// The other one.
+        second: u8,
+    },
+}
+
+/// The slot that takes a packet with this id.
+// SOURCE: AM020 ch. 2; AM025 slot registers: 28:24 id, 20:16 mask, 8 enable, 5:4 msel, 2:0 arbiter.
+pub fn match_slots(slots: &[u32; 4], id: u8) -> SlotMatch {
+    let mut found: Option<(u8, u8, u8)> = None;
+    for (slot, &word) in (0u8..).zip(slots) {
+        let (slot_id, mask) = (word >> 24 & 0x1f, word >> 16 & 0x1f);
+        if word & SLOT_ENABLE == 0 || u32::from(id) & mask != slot_id & mask {
+            continue;
+        }
+        let (arbiter, msel) = ((word & 7) as u8, (word >> 4 & 3) as u8);
+        match found {
+            None => found = Some((slot, arbiter, msel)),
+            Some((_, a, m)) if (a, m) == (arbiter, msel) => {}
+            Some((first, ..)) => return SlotMatch::Ambiguous { first, second: slot },
+        }
+    }
+    found.map_or(SlotMatch::None, |(_, arbiter, msel)| SlotMatch::Target { arbiter, msel })
+}
+
+/// A master under an arbiter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PacketMaster {
+    /// Register index.
+    pub index: u8,
+    /// Does not pass the header on.
+    pub drops_header: bool,
+    /// Bit m: takes packets whose slot says msel m.
+    pub msels: u8,
+}
 
 /// Registers of one switch.
 #[derive(Clone, Debug)]
@@ -49,6 +109,9 @@ impl Switch {
         let Some(port) = ports::decode(kind, PortSide::Master, index) else {
             return Err(Fault::NoSuchPort { tile, offset });
         };
+        if value & (ENABLE | PACKET) == ENABLE | PACKET && (value & 7) as u8 >= ARBITERS {
+            return Err(Fault::ArbiterNumber { port: master, arbiter: (value & 7) as u8 });
+        }
         if value & ENABLE != 0 && value & PACKET == 0 {
             let slave = (value & 0x7f) as u8;
             let from = ports::decode(kind, PortSide::Slave, slave);
@@ -73,7 +136,11 @@ impl Switch {
 
     /// Writes slot `slot` of slave `index`.
     pub fn set_slot(&mut self, tile: TileLoc, index: u8, slot: u8, value: u32) -> Result<(), Fault> {
+        let port = PortId { tile, side: PortSide::Slave, index };
         match self.slots.get_mut(usize::from(index)) {
+            Some(_) if value & SLOT_ENABLE != 0 && (value & 7) as u8 >= ARBITERS => {
+                Err(Fault::ArbiterNumber { port, arbiter: (value & 7) as u8 })
+            }
             Some(s) => {
                 s[usize::from(slot)] = value;
                 Ok(())
@@ -94,22 +161,20 @@ impl Switch {
             .filter_map(move |(i, &w)| (w & (ENABLE | PACKET) == ENABLE && w & 0x7f == u32::from(slave)).then_some(i))
     }
 
-    /// Masters that a packet with this id reaches from packet slave `slave`; `None`: no slot matches.
-    fn packet_masters(&self, slave: u8, id: u8) -> Option<Vec<u8>> {
-        let slot = self.slots[usize::from(slave)].iter().find(|&&s| {
-            let (slot_id, mask) = (s >> 24 & 0x1f, s >> 16 & 0x1f);
-            s & 1 << 8 != 0 && u32::from(id) & mask == slot_id & mask
-        })?;
-        let (arbiter, msel) = (slot & 7, slot >> 4 & 3);
-        Some(
-            (0u8..)
-                .zip(&self.masters)
-                .filter(|&(_, &w)| {
-                    w & (ENABLE | PACKET) == ENABLE | PACKET && w & 7 == arbiter && w >> (3 + msel) & 1 != 0
-                })
-                .map(|(i, _)| i)
-                .collect(),
-        )
+    /// Slots of slave `slave`.
+    pub fn slots(&self, slave: u8) -> [u32; 4] {
+        self.slots[usize::from(slave)]
+    }
+
+    /// Masters bound to `arbiter`.
+    pub fn packet_masters(&self, arbiter: u8) -> impl Iterator<Item = PacketMaster> + '_ {
+        (0u8..).zip(&self.masters).filter_map(move |(index, &w)| {
+            (w & (ENABLE | PACKET) == ENABLE | PACKET && w & 7 == u32::from(arbiter)).then_some(PacketMaster {
+                index,
+                drops_header: w & DROP_HEADER != 0,
+                msels: (w >> 3 & 0xf) as u8,
+            })
+        })
     }
 }
 
@@ -122,11 +187,33 @@ pub type SourceIx = usize;
 
 /// First sink / source number that stands for a core.
 pub const FIRST_CORE_ENDPOINT: usize = index::CHANNELS;
-/// Number of sinks, and of sources.
+/// Number of sinks, and of sources, outside the switches.
 pub const ENDPOINTS: usize = index::CHANNELS + index::CORES;
+/// First number that stands for a packet-switched port: a slave among the sinks, a master among the sources.
+pub const FIRST_PACKET_PORT: usize = ENDPOINTS;
+/// Numbers set aside per switch.
+const PORTS_PER_TILE: usize = 32;
+const ALL_ENDPOINTS: usize = FIRST_PACKET_PORT + PORTS_PER_TILE * index::TILES;
+/// Bit in [`Flow::starved`] and [`Flow::held`] that stands for all packet-switched slaves.
+pub const PACKET_SINKS: u128 = 1 << ENDPOINTS;
+
+/// Number of a packet-switched slave as a sink, or of a packet-switched master as a source.
+pub const fn packet_endpoint(tile: TileLoc, port: u8) -> usize {
+    FIRST_PACKET_PORT + PORTS_PER_TILE * index::tile(tile) + port as usize
+}
+
+/// Tile and register index of a packet-switched port number.
+pub const fn packet_port(endpoint: usize) -> (TileLoc, u8) {
+    let port = endpoint - FIRST_PACKET_PORT;
+    (index::tile_loc(port / PORTS_PER_TILE), (port % PORTS_PER_TILE) as u8)
+}
 
 /// Where a source enters the network.
 pub fn source_port(source: SourceIx) -> PortId {
+    if source >= FIRST_PACKET_PORT {
+        let (tile, index) = packet_port(source);
+        return PortId { tile, side: PortSide::Master, index };
+    }
     if source >= FIRST_CORE_ENDPOINT {
         let tile = index::core_tile(source - FIRST_CORE_ENDPOINT);
         return PortId { tile, side: PortSide::Slave, index: 0 };
@@ -146,8 +233,30 @@ struct Hop {
     tile: TileLoc,
     slave: u8,
     master: u8,
+    latency: u64,
     words: u64,
     master_words: u64,
+}
+
+/// Stands for the slave of a hop that begins at a packet-switched master.
+const NO_SLAVE: u8 = u8::MAX;
+
+impl Hop {
+    /// Traversal of a switch by a circuit route.
+    fn circuit(tile: TileLoc, slave: u8, master: u8, local: bool, timing: &Timing) -> Self {
+        let (latency, words, master_words) = if local {
+            (timing.switch_to_local, timing.switch_words_to_local, timing.master_words_local)
+        } else {
+            (timing.switch_to_external, timing.switch_words_to_external, timing.master_words_external)
+        };
+        Self { tile, slave, master, latency, words, master_words }
+    }
+
+    /// The part of a switch behind its arbiters.
+    fn packet(tile: TileLoc, master: u8, local: bool, timing: &Timing) -> Self {
+        let whole = Self::circuit(tile, NO_SLAVE, master, local, timing);
+        Self { latency: whole.latency.saturating_sub(timing.switch_slave), words: whole.master_words, ..whole }
+    }
 }
 
 /// One branch of a resolved route.
@@ -184,103 +293,27 @@ impl Network {
 
     /// Resolves the route that starts at a source. `Ok(vec![])`: the source's port is not in use.
     fn resolve(&self, source: SourceIx, timing: &Timing) -> Result<Vec<Branch>, Fault> {
-        let port = source_port(source);
-        let switch = self.switch(port.tile);
-        if port.tile.row == 0 {
-            let shift = if port.index == 5 { 10 } else { 14 };
+        let source_port = source_port(source);
+        let PortId { tile, index, .. } = source_port;
+        let switch = self.switch(tile);
+        let mut walk = Walk { network: self, timing, source_port, hops: Vec::new(), out: Vec::new() };
+        if source >= FIRST_PACKET_PORT {
+            let word = switch.masters.get(usize::from(index)).copied().unwrap_or(0);
+            if word & (ENABLE | PACKET) == ENABLE | PACKET {
+                walk.behind_master(tile, None, index)?;
+            }
+            return Ok(walk.out);
+        }
+        if tile.row == 0 {
+            let shift = if index == 5 { 10 } else { 14 };
             if switch.mux >> shift & 3 != 1 {
                 return Ok(Vec::new());
             }
         }
-        if switch.slaves[usize::from(port.index)] & ENABLE == 0 {
-            return Ok(Vec::new());
+        if switch.slaves[usize::from(index)] & ENABLE != 0 {
+            walk.behind_slave(tile, index)?;
         }
-        let mut out = Vec::new();
-        self.walk(port, port.tile, port.index, &mut Vec::new(), &mut out, timing)?;
-        Ok(out)
-    }
-
-    /// Follows every branch behind a slave port. A master takes one slave and a wire has one master, so a walk meets each
-    /// port at most once, and no two walks end at one receiver.
-    fn walk(
-        &self,
-        source_port: PortId,
-        tile: TileLoc,
-        slave: u8,
-        hops: &mut Vec<Hop>,
-        out: &mut Vec<Branch>,
-        timing: &Timing,
-    ) -> Result<(), Fault> {
-        let kind = TileKind::of_row(tile.row);
-        let at = PortId { tile, side: PortSide::Slave, index: slave };
-        let switch = self.switch(tile);
-        let word = switch.slaves[usize::from(slave)];
-        if word & ENABLE == 0 {
-            return Err(Fault::DanglingRoute { source_port, at, why: "this slave port is not enabled" });
-        }
-        if word & PACKET != 0 {
-            return Err(Fault::PacketData { port: at });
-        }
-        let mut any = false;
-        for master in switch.circuit_masters(slave) {
-            any = true;
-            let master_port = PortId { tile, side: PortSide::Master, index: master };
-            let Some((bundle, lane)) = ports::decode(kind, PortSide::Master, master) else {
-                return Err(Fault::NoSuchPort { tile, offset: 4 * u32::from(master) });
-            };
-            let local = ports::is_local(bundle);
-            hops.push(Hop {
-                tile,
-                slave,
-                master,
-                words: if local { timing.switch_words_to_local } else { timing.switch_words_to_external },
-                master_words: if local { timing.master_words_local } else { timing.master_words_external },
-            });
-            let dangling = |why| Fault::DanglingRoute { source_port, at: master_port, why };
-            match bundle {
-                Bundle::Dma => {
-                    let sink = SinkIx(index::channel(Direction::S2mm, tile, lane));
-                    out.push(branch(sink, hops, timing.s2mm_ingress_words, timing));
-                }
-                Bundle::Core => {
-                    let sink = SinkIx(FIRST_CORE_ENDPOINT + index::core(tile));
-                    out.push(branch(sink, hops, timing.core_stream_words, timing));
-                }
-                Bundle::Fifo => {
-                    if let Some(h) = hops.last_mut() {
-                        h.words += timing.switch_fifo_words;
-                        h.master_words += timing.switch_fifo_words;
-                    }
-                    let Some(next) = ports::encode(kind, PortSide::Slave, Bundle::Fifo, 0) else {
-                        return Err(dangling("the switch has no FIFO"));
-                    };
-                    self.walk(source_port, tile, next, hops, out, timing)?;
-                }
-                Bundle::TileCtrl => return Err(dangling("control packets are not modelled")),
-                Bundle::South if kind == TileKind::Shim => {
-                    // SOURCE: AM025 Demux_Config; Xilinx/mlir-aie: South 2 -> S2MM 0, South 3 -> S2MM 1.
-                    let channel = match lane {
-                        2 => 0,
-                        3 => 1,
-                        _ => return Err(dangling("this shim port leads to no DMA")),
-                    };
-                    if switch.demux >> (2 * lane) & 3 != 1 {
-                        return Err(dangling("the demultiplexer does not select the DMA"));
-                    }
-                    let sink = SinkIx(index::channel(Direction::S2mm, tile, channel));
-                    out.push(branch(sink, hops, timing.s2mm_ingress_words, timing));
-                }
-                Bundle::South | Bundle::West | Bundle::North | Bundle::East => {
-                    let Some((next, next_slave)) = ports::wire(tile, (bundle, lane)) else {
-                        return Err(dangling("the wire ends at the edge of the array"));
-                    };
-                    self.walk(source_port, next, next_slave, hops, out, timing)?;
-                }
-                Bundle::Trace => return Err(dangling("trace has no master port")),
-            }
-            hops.pop();
-        }
-        if any { Ok(()) } else { Err(Fault::DanglingRoute { source_port, at, why: "no master selects this slave" }) }
+        Ok(walk.out)
     }
 
     /// Refuses a circuit master whose slave is not enabled: it would never carry a word.
@@ -299,13 +332,14 @@ impl Network {
         Ok(())
     }
 
-    /// Follows a task token from the tile-control slave of `tile` to the firmware's sink, master South 0 of a shim.
+    /// Follows a task token from the tile-control slave of `tile` to the firmware's sink, master South 0 of a shim. Returns
+    /// the arbiters it may pass.
     // SOURCE: Xilinx/mlir-aie token routing; AMD production PDIs (packet and circuit form both in use).
-    pub fn token_route(&self, tile: TileLoc, controller_id: u8) -> Result<(), &'static str> {
+    pub fn token_route(&self, tile: TileLoc, controller_id: u8) -> Result<Vec<(TileLoc, u8)>, &'static str> {
         let kind = TileKind::of_row(tile.row);
         let slave = ports::encode(kind, PortSide::Slave, Bundle::TileCtrl, 0).ok_or("no tile control port")?;
         let mut todo = vec![(tile, slave)];
-        let mut seen = Vec::new();
+        let (mut seen, mut arbiters) = (Vec::new(), Vec::new());
         let mut why = "the tile-control slave is not enabled";
         while let Some((tile, slave)) = todo.pop() {
             if seen.contains(&(tile, slave)) {
@@ -318,13 +352,20 @@ impl Network {
             if word & ENABLE == 0 {
                 continue;
             }
-            let masters = if word & PACKET == 0 {
+            let masters: Vec<u8> = if word & PACKET == 0 {
                 switch.circuit_masters(slave).collect()
             } else {
-                match switch.packet_masters(slave, controller_id & 0x1f) {
-                    Some(m) => m,
-                    None => {
+                match match_slots(&switch.slots(slave), controller_id & 0x1f) {
+                    SlotMatch::Target { arbiter, msel } => {
+                        arbiters.push((tile, arbiter));
+                        switch.packet_masters(arbiter).filter(|m| m.msels >> msel & 1 != 0).map(|m| m.index).collect()
+                    }
+                    SlotMatch::None => {
                         why = "no packet slot matches the controller id";
+                        continue;
+                    }
+                    SlotMatch::Ambiguous { .. } => {
+                        why = "two packet slots with different targets match the controller id";
                         continue;
                     }
                 }
@@ -334,7 +375,7 @@ impl Network {
             }
             for master in masters {
                 match ports::decode(kind, PortSide::Master, master) {
-                    Some((Bundle::South, 0)) if kind == TileKind::Shim => return Ok(()),
+                    Some((Bundle::South, 0)) if kind == TileKind::Shim => return Ok(arbiters),
                     Some(port) => match ports::wire(tile, port) {
                         Some(next) => todo.push(next),
                         None => why = "the route ends elsewhere than at shim South 0",
@@ -347,16 +388,110 @@ impl Network {
     }
 }
 
-fn branch(sink: SinkIx, hops: &[Hop], end_words: u64, timing: &Timing) -> Branch {
-    let latency = hops
-        .iter()
-        .map(|h| {
-            let local = ports::decode(TileKind::of_row(h.tile.row), PortSide::Master, h.master)
-                .is_some_and(|(b, _)| ports::is_local(b));
-            if local { timing.switch_to_local } else { timing.switch_to_external }
-        })
-        .sum();
-    Branch { sink, hops: hops.to_vec(), latency, words: hops.iter().map(|h| h.words).sum::<u64>() + end_words }
+/// Follows the routes behind one source.
+struct Walk<'a> {
+    network: &'a Network,
+    timing: &'a Timing,
+    source_port: PortId,
+    /// Hops from the source to where the walk stands.
+    hops: Vec<Hop>,
+    out: Vec<Branch>,
+}
+
+impl Walk<'_> {
+    /// The route ends here in a buffer of `end_words` words, `end_latency` cycles further on.
+    fn ends(&mut self, sink: SinkIx, end_latency: u64, end_words: u64) {
+        self.out.push(Branch {
+            sink,
+            latency: self.hops.iter().map(|h| h.latency).sum::<u64>() + end_latency,
+            words: self.hops.iter().map(|h| h.words).sum::<u64>() + end_words,
+            hops: self.hops.clone(),
+        });
+    }
+
+    /// Follows every branch behind a slave port. A master takes one slave and a wire has one master, so a walk meets each
+    /// port at most once, and no two walks end at one receiver.
+    fn behind_slave(&mut self, tile: TileLoc, slave: u8) -> Result<(), Fault> {
+        let (source_port, timing) = (self.source_port, self.timing);
+        let at = PortId { tile, side: PortSide::Slave, index: slave };
+        let switch = self.network.switch(tile);
+        let word = switch.slaves[usize::from(slave)];
+        if word & ENABLE == 0 {
+            return Err(Fault::DanglingRoute { source_port, at, why: "this slave port is not enabled" });
+        }
+        if word & PACKET != 0 {
+            let sink = SinkIx(packet_endpoint(tile, slave));
+            let words = timing.switch_words_to_local - timing.master_words_local;
+            self.ends(sink, timing.switch_slave, words);
+            return Ok(());
+        }
+        let mut any = false;
+        for master in switch.circuit_masters(slave) {
+            any = true;
+            self.behind_master(tile, Some(slave), master)?;
+        }
+        if any { Ok(()) } else { Err(Fault::DanglingRoute { source_port, at, why: "no master selects this slave" }) }
+    }
+
+    /// Follows the route out of a master port, which `slave` feeds by circuit (`None`: an arbiter feeds it).
+    fn behind_master(&mut self, tile: TileLoc, slave: Option<u8>, master: u8) -> Result<(), Fault> {
+        let (source_port, timing) = (self.source_port, self.timing);
+        let kind = TileKind::of_row(tile.row);
+        let switch = self.network.switch(tile);
+        let master_port = PortId { tile, side: PortSide::Master, index: master };
+        let Some((bundle, lane)) = ports::decode(kind, PortSide::Master, master) else {
+            return Err(Fault::NoSuchPort { tile, offset: 4 * u32::from(master) });
+        };
+        let local = ports::is_local(bundle);
+        self.hops.push(match slave {
+            Some(slave) => Hop::circuit(tile, slave, master, local, timing),
+            None => Hop::packet(tile, master, local, timing),
+        });
+        let dangling = |why| Fault::DanglingRoute { source_port, at: master_port, why };
+        match bundle {
+            Bundle::Dma => {
+                let sink = SinkIx(index::channel(Direction::S2mm, tile, lane));
+                self.ends(sink, 0, timing.s2mm_ingress_words);
+            }
+            Bundle::Core => {
+                let sink = SinkIx(FIRST_CORE_ENDPOINT + index::core(tile));
+                self.ends(sink, 0, timing.core_stream_words);
+            }
+            Bundle::Fifo => {
+                if let Some(h) = self.hops.last_mut() {
+                    h.words += timing.switch_fifo_words;
+                    h.master_words += timing.switch_fifo_words;
+                }
+                let Some(next) = ports::encode(kind, PortSide::Slave, Bundle::Fifo, 0) else {
+                    return Err(dangling("the switch has no FIFO"));
+                };
+                self.behind_slave(tile, next)?;
+            }
+            Bundle::TileCtrl => return Err(dangling("control packets are not modelled")),
+            Bundle::South if kind == TileKind::Shim => {
+                // SOURCE: AM025 Demux_Config; Xilinx/mlir-aie: South 2 -> S2MM 0, South 3 -> S2MM 1.
+                let channel = match lane {
+                    2 => 0,
+                    3 => 1,
+                    _ => return Err(dangling("this shim port leads to no DMA")),
+                };
+                if switch.demux >> (2 * lane) & 3 != 1 {
+                    return Err(dangling("the demultiplexer does not select the DMA"));
+                }
+                let sink = SinkIx(index::channel(Direction::S2mm, tile, channel));
+                self.ends(sink, 0, timing.s2mm_ingress_words);
+            }
+            Bundle::South | Bundle::West | Bundle::North | Bundle::East => {
+                let Some((next, next_slave)) = ports::wire(tile, (bundle, lane)) else {
+                    return Err(dangling("the wire ends at the edge of the array"));
+                };
+                self.behind_slave(next, next_slave)?;
+            }
+            Bundle::Trace => return Err(dangling("trace has no master port")),
+        }
+        self.hops.pop();
+        Ok(())
+    }
 }
 
 /// One word of a flow. `valid` bit b: byte b is real data.
@@ -560,7 +695,7 @@ pub struct Flows {
 
 impl Default for Flows {
     fn default() -> Self {
-        Self { flows: vec![Flow::default(); ENDPOINTS], taps: vec![None; ENDPOINTS] }
+        Self { flows: vec![Flow::default(); ALL_ENDPOINTS], taps: vec![None; ALL_ENDPOINTS] }
     }
 }
 
@@ -594,6 +729,10 @@ impl Flows {
     pub fn unconnected(&self, source: SourceIx, core: Option<CoreIx>) -> Fault {
         if let Some(fault) = &self.flows[source].broken {
             return (**fault).clone();
+        }
+        if source >= FIRST_PACKET_PORT {
+            let port = source_port(source);
+            return Fault::DanglingRoute { source_port: port, at: port, why: "the master leads nowhere" };
         }
         match core {
             Some(core) => Fault::CorePortUnconnected { tile: index::core_tile(core), what: "output stream" },

@@ -164,6 +164,7 @@ pub struct TestBd {
     pub acquire: Option<(u32, i32)>,
     pub release: Option<(u32, i32)>,
     pub packet: Option<(u32, u32)>,
+    pub tlast_suppress: bool,
 }
 
 pub fn bd(base: u64, length: u32) -> TestBd {
@@ -179,6 +180,15 @@ impl TestBd {
         (self.acquire, self.release) = (Some(acquire), Some(release));
         self
     }
+    /// Header with this stream id, type 0.
+    pub fn packet(mut self, id: u32) -> Self {
+        self.packet = Some((id, 0));
+        self
+    }
+    pub fn release(mut self, lock: u32, value: i32) -> Self {
+        self.release = Some((lock, value));
+        self
+    }
     pub fn next(mut self, next: u32) -> Self {
         self.next = Some(next);
         self
@@ -192,6 +202,7 @@ impl TestBd {
         let (acq, acq_v) = self.acquire.unwrap_or((0, 0));
         self.next.map_or(0, |n| 1 << 26 | n << 27)
             | 1 << 25
+            | u32::from(self.tlast_suppress) << 31
             | (rel_v as u32 & 0x7f) << 18
             | rel << 13
             | u32::from(self.acquire.is_some()) << 12
@@ -221,7 +232,7 @@ impl TestBd {
                 vec![
                     self.length | pk << 31 | ptype << 28 | pid << 23,
                     b0 << 26 | self.next.map_or(0, |n| 1 << 19 | n << 20) | (self.base / 4) as u32,
-                    w0 << 17 | s0,
+                    w0 << 17 | s0 | u32::from(self.tlast_suppress) << 31,
                     b1 << 27 | w1 << 17 | s1,
                     b2 << 27 | w2 << 17 | s2,
                     a2 << 28 | a1 << 23 | a0 << 17 | s3,
@@ -298,6 +309,36 @@ impl Design {
         self.write(col, row, base + 0x100 + 4 * slave, 0x8000_0000);
         self.write(col, row, base + 4 * master, 0x8000_0000 | slave)
     }
+    /// Packet-switched slave whose slot `slot` takes `id` under `mask` to (arbiter, msel).
+    #[allow(clippy::too_many_arguments, reason = "one per register field")]
+    pub fn slot(&mut self, col: u8, row: u8, slave: u32, slot: u32, id: u32, mask: u32, to: (u32, u32)) -> &mut Self {
+        let base = if row == MEM { 0xB_0000 } else { 0x3_F000 };
+        self.write(col, row, base + 0x100 + 4 * slave, 0xC000_0000);
+        let word = id << 24 | mask << 16 | 1 << 8 | to.1 << 4 | to.0;
+        self.write(col, row, base + 0x200 + 0x10 * slave + 4 * slot, word)
+    }
+    /// Packet-switched master of `arbiter` for the mask `msels`.
+    pub fn master(&mut self, col: u8, row: u8, master: u32, arbiter: u32, msels: u32, drop: bool) -> &mut Self {
+        let base = if row == MEM { 0xB_0000 } else { 0x3_F000 };
+        self.write(col, row, base + 4 * master, 0xC000_0000 | u32::from(drop) << 7 | msels << 3 | arbiter)
+    }
+    /// Words of data memory, by byte offset.
+    pub fn data(&mut self, col: u8, row: u8, at: u32, words: &[u32]) -> &mut Self {
+        for (i, &word) in (0u32..).zip(words) {
+            self.write(col, row, at + 4 * i, word);
+        }
+        self
+    }
+    /// Ends the stream when a lock has this value.
+    pub fn op_poll_lock(&mut self, col: u8, row: u8, lock: u32, value: u32) -> &mut Self {
+        self.ops.push(Op::MaskPoll { addr: addr(col, row, lock_offset(row, lock)), value, mask: 0x3f });
+        self
+    }
+    /// Queue push of any tile by the runtime stream.
+    pub fn op_start(&mut self, col: u8, row: u8, dir: Direction, channel: u32, value: u32) -> &mut Self {
+        self.ops.push(Op::Write { addr: addr(col, row, queue_offset(row, dir, channel)), value });
+        self
+    }
     /// Mux and demux of a shim to all four DMA channels, token route in circuit form.
     pub fn shim(&mut self, col: u8) -> &mut Self {
         self.write(col, 0, 0x1_F000, 1 << 10 | 1 << 14).write(col, 0, 0x1_F004, 1 << 4 | 1 << 6);
@@ -358,6 +399,30 @@ impl Design {
         let report = m.run(&self.txn(), &ids)?;
         Ok((m, ids, report))
     }
+}
+
+/// The text of the fault a run ends with.
+pub fn message(design: &Design, buffers: &[Result<&[u8], usize>]) -> String {
+    match design.run(buffers) {
+        Ok((.., report)) => panic!("no fault: {report:?}"),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+/// Asserts that a run ends with a fault whose text has all these parts.
+#[track_caller]
+pub fn expect_fault(design: &Design, buffers: &[Result<&[u8], usize>], parts: &[&str]) {
+    let text = message(design, buffers);
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+/// Header word of a packet from a tile, type 0.
+// SOURCE: AM020 ch. 2 table 2.
+pub fn header(id: u32, col: u8, row: u8) -> u32 {
+    let word = id | u32::from(row) << 16 | u32::from(col) << 21;
+    if word.count_ones().is_multiple_of(2) { word | 1 << 31 } else { word }
 }
 
 /// Limits that end a hanging test soon.
