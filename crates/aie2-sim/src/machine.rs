@@ -22,9 +22,11 @@ use crate::array::ports::TileKind;
 use crate::core::Core;
 use crate::fault::Fault;
 use crate::port::{BlockReason, CoreBus, CoreStats, FIRST_CORE_ROW, MEM_ROW, Step, TileLoc};
+use crate::record::{CoreLog, Record};
 use crate::report::Stalls;
 use crate::timing::Timing;
 use npu_container::{cdo, pdi};
+use std::ops::Range;
 
 /// Limits and parameters of a machine.
 #[derive(Clone, PartialEq, Debug)]
@@ -54,6 +56,8 @@ impl Default for Config {
 pub trait CoreModel {
     /// A core after power-up.
     fn new() -> Self;
+    /// What its own stalls cost; a model without them ignores it.
+    fn set_timing(&mut self, _: &Timing) {}
     /// Core reset: program counter 0, pipeline empty.
     fn reset(&mut self);
     /// Program memory changed.
@@ -69,6 +73,9 @@ pub trait CoreModel {
 impl CoreModel for Core {
     fn new() -> Self {
         Self::new()
+    }
+    fn set_timing(&mut self, timing: &Timing) {
+        self.set_stall_cycles(timing.core_bank_conflict as u8, timing.core_lock_instruction as u8);
     }
     fn reset(&mut self) {
         self.reset();
@@ -112,12 +119,38 @@ pub(crate) struct CoreSlot<C> {
     hook: Option<Box<dyn FnMut(&mut TileView<'_>)>>,
     /// The bundle at the present pc was already shown to the hook.
     shown: bool,
+    pub log: Option<Box<CoreLog>>,
 }
 
 impl<C: CoreModel> CoreSlot<C> {
     /// Counters since power-up, whatever resets came between.
     pub fn stats(&self) -> CoreStats {
         sum(self.carried, self.core.stats())
+    }
+
+    /// Logs that the core ran until its local time.
+    fn log_ran(&mut self) {
+        if self.log.is_some() {
+            let (stats, pc) = (self.stats(), self.core.pc());
+            self.log.iter_mut().for_each(|log| log.ran(self.time, pc, stats, self.stalls));
+        }
+    }
+
+    /// Logs that the core starts at its local time.
+    fn log_start(&mut self) {
+        if self.log.is_some() {
+            let (stats, pc) = (self.stats(), self.core.pc());
+            self.log.iter_mut().for_each(|log| log.starts(self.time, pc, stats, self.stalls));
+        }
+    }
+
+    /// Logs what the core did until `now`, whatever it was.
+    fn log_end(&mut self, now: u64) {
+        match self.state {
+            CoreState::Off | CoreState::Halted => {}
+            CoreState::Running => self.log_ran(),
+            CoreState::Blocked(reason, _) => self.log.iter_mut().for_each(|log| log.waited(now, reason)),
+        }
     }
 
     fn reset(&mut self) {
@@ -211,16 +244,23 @@ pub struct MachineOf<C> {
     pub(crate) dispatched: bool,
     pub(crate) op_hooks: Vec<(usize, OpHook)>,
     pub(crate) push_at: [[Option<u64>; index::CHANNELS]; 2],
+    /// Cycles of the next run to record.
+    record: Option<Range<u64>>,
 }
 
 impl<C: CoreModel> MachineOf<C> {
     /// A partition after a column reset.
     pub fn new(config: Config) -> Self {
+        let core = || {
+            let mut core = C::new();
+            core.set_timing(&config.timing);
+            core
+        };
         Self {
             fabric: Fabric::new(config.timing.clone(), config.ddr_millibytes_per_cycle),
             cores: (0..index::CORES)
                 .map(|_| CoreSlot {
-                    core: C::new(),
+                    core: core(),
                     state: CoreState::Off,
                     time: 0,
                     stalls: Stalls::default(),
@@ -228,6 +268,7 @@ impl<C: CoreModel> MachineOf<C> {
                     breakpoints: Vec::new(),
                     hook: None,
                     shown: false,
+                    log: None,
                 })
                 .collect(),
             config,
@@ -235,6 +276,7 @@ impl<C: CoreModel> MachineOf<C> {
             dispatched: false,
             op_hooks: Vec::new(),
             push_at: [[None; index::CHANNELS]; 2],
+            record: None,
         }
     }
 
@@ -335,6 +377,34 @@ impl<C: CoreModel> MachineOf<C> {
         Ok(&mut self.cores[i].core)
     }
 
+    /// Records these cycles of the next run, counted from its begin. The figures of a run do not depend on it.
+    pub fn record(&mut self, window: Range<u64>) {
+        self.record = Some(window);
+    }
+
+    /// Starts the logs if a record was asked for.
+    pub(crate) fn begin_record(&mut self) {
+        let Some(window) = self.record.take() else { return };
+        let now = self.fabric.now;
+        let window = now + window.start..now.saturating_add(window.end);
+        for slot in &mut self.cores {
+            let at = slot.time.max(now);
+            slot.log = Some(Box::new(CoreLog::new(window.clone(), at, slot.core.pc(), slot.stats(), slot.stalls)));
+        }
+        self.fabric.begin_log(window);
+    }
+
+    /// What was recorded since the run began that followed [`MachineOf::record`], whether it ended or faulted.
+    pub fn take_record(&mut self) -> Option<Record> {
+        let now = self.fabric.now;
+        let mut cores = Vec::new();
+        for (i, slot) in self.cores.iter_mut().enumerate() {
+            slot.log_end(now);
+            cores.extend(slot.log.take().map(|log| (index::core_tile(i), *log)));
+        }
+        self.fabric.end_log(cores)
+    }
+
     /// Array cycles since power-up.
     pub fn cycle(&self) -> u64 {
         self.fabric.now
@@ -351,6 +421,7 @@ impl<C: CoreModel> MachineOf<C> {
             let slot = &mut self.cores[i];
             write_program(i, regs, &mut slot.core)?;
             if std::mem::take(&mut regs.was_reset) || regs.reset {
+                slot.log_end(now);
                 slot.reset();
                 slot.shown = false;
                 slot.state = CoreState::Off;
@@ -361,9 +432,11 @@ impl<C: CoreModel> MachineOf<C> {
                 CoreState::Off | CoreState::Halted if on => {
                     slot.state = CoreState::Running;
                     slot.time = now + 1;
+                    slot.log_start();
                     self.running |= 1 << i;
                 }
                 _ if !on => {
+                    slot.log_end(now);
                     slot.state = CoreState::Off;
                     self.running &= !(1 << i);
                 }
@@ -386,6 +459,7 @@ impl<C: CoreModel> MachineOf<C> {
             }
             slot.state = CoreState::Running;
             slot.time = now.max(since);
+            slot.log.iter_mut().for_each(|log| log.waited(slot.time, reason));
             self.running |= 1 << i;
         }
     }
@@ -401,6 +475,9 @@ impl<C: CoreModel> MachineOf<C> {
             slot.time += 1;
         }
         slot.stalls.dma_bank += penalty;
+        if penalty > 0 {
+            slot.log.iter_mut().for_each(|log| log.lost(slot.time - penalty, penalty));
+        }
         let horizon = self.fabric.now + RUN_AHEAD;
         let mut bus = TileBus::new(&mut self.fabric, i);
         while slot.time < horizon {
@@ -426,11 +503,13 @@ impl<C: CoreModel> MachineOf<C> {
                 }
                 Step::Blocked(_) if bus.deferred => break,
                 Step::Blocked(reason) => {
+                    slot.log_ran();
                     slot.state = CoreState::Blocked(reason, slot.time);
                     self.running &= !(1 << i);
                     break;
                 }
                 Step::Halted => {
+                    slot.log_ran();
                     slot.state = CoreState::Halted;
                     bus.fabric().cores[i].done = true;
                     self.running &= !(1 << i);

@@ -90,6 +90,9 @@ pub struct Core {
     /// Time of the last memory access under way, and time from which memory may be touched after an acquire.
     memory_until: u64,
     memory_from: u64,
+    /// Cycles lost per conflict with itself over a bank, and per lock instruction.
+    conflict_cycles: u8,
+    lock_cycles: u8,
 }
 
 impl Default for Core {
@@ -120,6 +123,8 @@ impl Core {
             loop_written_at: 0,
             memory_until: 0,
             memory_from: 0,
+            conflict_cycles: 1,
+            lock_cycles: 1,
         }
     }
 
@@ -143,7 +148,8 @@ impl Core {
     pub fn reset(&mut self) {
         let program = std::mem::replace(&mut self.program, Program::new());
         let (early_reads, breakpoints) = (self.early_reads, std::mem::take(&mut self.breakpoints));
-        *self = Self { program, early_reads, breakpoints, ..Self::new() };
+        let (conflict_cycles, lock_cycles) = (self.conflict_cycles, self.lock_cycles);
+        *self = Self { program, early_reads, breakpoints, conflict_cycles, lock_cycles, ..Self::new() };
     }
 
     /// Address of the next bundle.
@@ -185,6 +191,12 @@ impl Core {
     /// guard is then the compiler's to prove; a race shows as wrong data.
     pub fn allow_partial_locks(&mut self, pcs: impl IntoIterator<Item = u32>) {
         self.program.set_partial_locks(pcs);
+    }
+
+    /// Cycles lost per further access to a bank of the same bundle, and per lock instruction.
+    // SOURCE: the timing table of the array, `core_bank_conflict` and `core_lock_instruction`.
+    pub fn set_stall_cycles(&mut self, conflict: u8, lock: u8) {
+        (self.conflict_cycles, self.lock_cycles) = (conflict, lock);
     }
 
     /// Addresses to watch.
@@ -320,7 +332,7 @@ impl Core {
         self.issued_bytes += u64::from(len);
         self.count(&count);
         self.stats.bundles += 1;
-        let bank = banks.stalls();
+        let bank = banks.stalls() * self.conflict_cycles;
         let locks = granted.locks.count_ones() as u8;
         self.stats.bank_stalls += u64::from(bank);
         self.stats.lock_ops += u64::from(locks);
@@ -334,7 +346,7 @@ impl Core {
             }
             self.done = Some(left - 1);
         }
-        Ok(Step::Issued { banks: banks.own(), stall_cycles: bank + locks })
+        Ok(Step::Issued { banks: banks.own(), stall_cycles: bank + locks * self.lock_cycles })
     }
 
     fn count(&mut self, c: &MacCount) {
