@@ -162,9 +162,9 @@ fn tick(cycles: u64) -> u64 {
     }
 }
 
-/// Time with a unit that suits it.
-fn time(us: f64) -> String {
-    if us >= 1000.0 { format!("{:.2} ms", us / 1000.0) } else { format!("{us:.1} µs") }
+/// A time in the unit that suits the whole run.
+fn time(us: f64, whole: f64) -> String {
+    if whole >= 1000.0 { format!("{:.2} ms", us / 1000.0) } else { format!("{us:.1} µs") }
 }
 
 /// The picture of a run.
@@ -195,8 +195,7 @@ pub fn draw(look: &Look) -> String {
         ));
         // Painted from the top of the stack down, each over the one before.
         for class in (0..OFF).rev() {
-            let height =
-                |s: &Shares| ((s[..=class].iter().sum::<f64>() * ROW as f64 * 2.0).round() as usize).min(2 * ROW);
+            let height = |s: &Shares| ((s[..=class].iter().sum::<f64>() * ROW as f64).round() as usize).min(ROW);
             if shares.iter().all(|s| height(s) == 0) || shares.iter().all(|s| s[class] < 1e-3) {
                 continue;
             }
@@ -204,8 +203,7 @@ pub fn draw(look: &Look) -> String {
             let mut last = 0;
             for (b, h) in shares.iter().map(height).chain([0]).enumerate() {
                 if h != last {
-                    let up = base as f64 - h as f64 / 2.0;
-                    let _ = write!(path, "H{}V{up}", LEFT + b * STEP);
+                    let _ = write!(path, "H{}V{}", LEFT + b * STEP, base - h);
                     last = h;
                 }
             }
@@ -236,7 +234,7 @@ fn head(look: &Look, plot: usize) -> String {
     let facts = format!(
         "{} array cycles, {} at {:.3} GHz, modelled",
         grouped(cycles),
-        time(look.micros(cycles)),
+        time(look.micros(cycles), look.micros(cycles)),
         clock_hz() / 1e9
     );
     let _ = writeln!(text, r#"<text x="{}" y="30" text-anchor="end">{facts}</text>"#, LEFT + plot);
@@ -261,7 +259,7 @@ fn axis(look: &Look, plot: usize, bottom: usize) -> String {
         let x = LEFT as f64 + at as f64 / cycles as f64 * plot as f64;
         let _ = writeln!(text, r##"<path stroke="#57606a" d="M{x:.1} {bottom}v6"/>"##);
         let _ = writeln!(text, r#"<text x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#, bottom + 22, grouped(at));
-        let us = time(look.micros(at));
+        let us = time(look.micros(at), look.micros(cycles));
         let _ = writeln!(
             text,
             r##"<text x="{x:.1}" y="{}" text-anchor="middle" font-size="12" fill="#57606a">{us}</text>"##,

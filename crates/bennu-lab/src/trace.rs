@@ -222,8 +222,12 @@ pub fn document(look: &Look, bank_stalls: bool) -> String {
     for lock in &record.locks {
         let pid = process(lock.tile);
         events.processes.entry(pid).or_insert_with(|| lock.tile.to_string());
+        // A value taken in the cycle it was given shows as no change.
+        let mut shown = None;
         for (at, value) in &lock.values {
-            events.counter(pid, *at, &format!("lock {}", lock.lock), *value);
+            if shown.replace(*value) != Some(*value) {
+                events.counter(pid, *at, &format!("lock {}", lock.lock), *value);
+            }
         }
     }
     events.finish(&json!({
