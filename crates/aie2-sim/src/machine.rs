@@ -23,10 +23,11 @@ use crate::core::Core;
 use crate::crew::{Crew, Job};
 use crate::fault::Fault;
 use crate::port::{BlockReason, CoreBus, CoreStats, FIRST_CORE_ROW, MEM_ROW, Step, TileLoc};
+use crate::record::{CoreLog, Record};
 use crate::report::Stalls;
 use crate::timing::Timing;
 use npu_container::{cdo, pdi};
-use std::ops::{ControlFlow, Index, IndexMut};
+use std::ops::{ControlFlow, Index, IndexMut, Range};
 
 /// Limits and parameters of a machine.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,6 +67,8 @@ pub trait CoreModel: Send {
 
     /// A core after power-up.
     fn new() -> Self;
+    /// What its own stalls cost; a model without them ignores it.
+    fn set_timing(&mut self, _: &Timing) {}
     /// Core reset: program counter 0, pipeline empty.
     fn reset(&mut self);
     /// Program memory changed.
@@ -99,6 +102,9 @@ impl CoreModel for Core {
     const ANNOUNCES: bool = true;
     fn new() -> Self {
         Self::new()
+    }
+    fn set_timing(&mut self, timing: &Timing) {
+        self.set_stall_cycles(timing.core_bank_conflict as u8, timing.core_lock_instruction as u8);
     }
     fn reset(&mut self) {
         self.reset();
@@ -155,6 +161,7 @@ pub(crate) struct CoreSlot<C> {
     carried: CoreStats,
     /// The bundle at the present pc was already shown to the hook.
     shown: bool,
+    pub log: Option<Box<CoreLog>>,
 }
 
 /// What is called at some addresses of a core.
@@ -191,17 +198,20 @@ impl<C> IndexMut<CoreIx> for Slots<C> {
 }
 
 impl<C: CoreModel> CoreSlot<C> {
-    fn new(core: CoreIx) -> Self {
+    fn new(i: CoreIx, timing: &Timing) -> Self {
+        let mut core = C::new();
+        core.set_timing(timing);
         Self {
-            core: C::new(),
+            core,
             state: CoreState::Off,
             time: 0,
             stalls: Stalls::default(),
-            tile: index::core_tile(core),
+            tile: index::core_tile(i),
             asks: false,
             together: !C::ANNOUNCES,
             carried: CoreStats::default(),
             shown: false,
+            log: None,
         }
     }
 
@@ -231,7 +241,36 @@ impl<C: CoreModel> CoreSlot<C> {
                 Step::Halted => *state = CoreState::Halted,
             }
             ControlFlow::Break(())
-        })
+        })?;
+        if self.state == CoreState::Halted {
+            self.log_ran();
+        }
+        Ok(())
+    }
+
+    /// Logs that the core ran until its local time.
+    fn log_ran(&mut self) {
+        if self.log.is_some() {
+            let (stats, pc) = (self.stats(), self.core.pc());
+            self.log.iter_mut().for_each(|log| log.ran(self.time, pc, stats, self.stalls));
+        }
+    }
+
+    /// Logs that the core starts at its local time.
+    fn log_start(&mut self) {
+        if self.log.is_some() {
+            let (stats, pc) = (self.stats(), self.core.pc());
+            self.log.iter_mut().for_each(|log| log.starts(self.time, pc, stats, self.stalls));
+        }
+    }
+
+    /// Logs what the core did until `now`, whatever it was.
+    fn log_end(&mut self, now: u64) {
+        match self.state {
+            CoreState::Off | CoreState::Halted => {}
+            CoreState::Running => self.log_ran(),
+            CoreState::Blocked(reason, _) => self.log.iter_mut().for_each(|log| log.waited(now, reason)),
+        }
     }
 
     fn reset(&mut self) {
@@ -329,6 +368,8 @@ pub struct MachineOf<C> {
     pub(crate) dispatched: bool,
     pub(crate) op_hooks: Vec<(usize, OpHook)>,
     pub(crate) push_at: [[Option<u64>; index::CHANNELS]; 2],
+    /// Cycles of the next run to record.
+    record: Option<Range<u64>>,
 }
 
 impl<C: CoreModel> MachineOf<C> {
@@ -336,7 +377,7 @@ impl<C: CoreModel> MachineOf<C> {
     pub fn new(config: Config) -> Self {
         Self {
             fabric: Fabric::new(config.timing.clone(), config.ddr_millibytes_per_cycle),
-            cores: Slots((0..index::CORES).map(|i| Some(Box::new(CoreSlot::new(i)))).collect()),
+            cores: Slots((0..index::CORES).map(|i| Some(Box::new(CoreSlot::new(i, &config.timing)))).collect()),
             hooks: (0..index::CORES).map(|_| None).collect(),
             jobs: Vec::new(),
             config,
@@ -344,6 +385,7 @@ impl<C: CoreModel> MachineOf<C> {
             dispatched: false,
             op_hooks: Vec::new(),
             push_at: [[None; index::CHANNELS]; 2],
+            record: None,
         }
     }
 
@@ -441,6 +483,34 @@ impl<C: CoreModel> MachineOf<C> {
         Ok(&mut self.cores[i].core)
     }
 
+    /// Records these cycles of the next run, counted from its begin. The figures of a run do not depend on it.
+    pub fn record(&mut self, window: Range<u64>) {
+        self.record = Some(window);
+    }
+
+    /// Starts the logs if a record was asked for.
+    pub(crate) fn begin_record(&mut self) {
+        let Some(window) = self.record.take() else { return };
+        let now = self.fabric.now;
+        let window = now + window.start..now.saturating_add(window.end);
+        for slot in self.cores.iter_mut() {
+            let at = slot.time.max(now);
+            slot.log = Some(Box::new(CoreLog::new(window.clone(), at, slot.core.pc(), slot.stats(), slot.stalls)));
+        }
+        self.fabric.begin_log(window);
+    }
+
+    /// What was recorded since the run began that followed [`MachineOf::record`], whether it ended or faulted.
+    pub fn take_record(&mut self) -> Option<Record> {
+        let now = self.fabric.now;
+        let mut cores = Vec::new();
+        for (i, slot) in self.cores.iter_mut().enumerate() {
+            slot.log_end(now);
+            cores.extend(slot.log.take().map(|log| (index::core_tile(i), *log)));
+        }
+        self.fabric.end_log(cores)
+    }
+
     /// Array cycles since power-up.
     pub fn cycle(&self) -> u64 {
         self.fabric.now
@@ -457,6 +527,7 @@ impl<C: CoreModel> MachineOf<C> {
             let slot = &mut self.cores[i];
             write_program(i, regs, &mut slot.core)?;
             if std::mem::take(&mut regs.was_reset) || regs.reset {
+                slot.log_end(now);
                 slot.reset();
                 slot.shown = false;
                 slot.state = CoreState::Off;
@@ -467,9 +538,11 @@ impl<C: CoreModel> MachineOf<C> {
                 CoreState::Off | CoreState::Halted if on => {
                     slot.state = CoreState::Running;
                     slot.time = now + 1;
+                    slot.log_start();
                     self.running |= 1 << i;
                 }
                 _ if !on => {
+                    slot.log_end(now);
                     slot.state = CoreState::Off;
                     self.running &= !(1 << i);
                 }
@@ -492,6 +565,7 @@ impl<C: CoreModel> MachineOf<C> {
             }
             slot.state = CoreState::Running;
             slot.time = now.max(since);
+            slot.log.iter_mut().for_each(|log| log.waited(slot.time, reason));
             self.running |= 1 << i;
         }
     }
@@ -506,6 +580,9 @@ impl<C: CoreModel> MachineOf<C> {
             slot.time += 1;
         }
         slot.stalls.dma_bank += penalty;
+        if penalty > 0 {
+            slot.log.iter_mut().for_each(|log| log.lost(slot.time - penalty, penalty));
+        }
     }
 
     /// Runs the cores of which the next bundle is due, each up to the end of the present stretch of [`RUN_AHEAD`] cycles or to
@@ -576,11 +653,13 @@ impl<C: CoreModel> MachineOf<C> {
                     break;
                 }
                 Step::Blocked(reason) => {
+                    slot.log_ran();
                     slot.state = CoreState::Blocked(reason, slot.time);
                     slot.asks = true;
                     break;
                 }
                 Step::Halted => {
+                    slot.log_ran();
                     slot.state = CoreState::Halted;
                     break;
                 }

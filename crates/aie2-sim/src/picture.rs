@@ -6,7 +6,8 @@ use crate::array::index;
 use crate::array::route::{FIRST_CORE_ENDPOINT, FIRST_PACKET_PORT, packet_port};
 use crate::deadlock::Waiter;
 use crate::fault::{Direction, PortId, PortSide};
-use crate::port::{BlockReason, FIRST_CORE_ROW, TileLoc};
+use crate::port::{BlockReason, TileLoc};
+use crate::record::lock_of_core;
 
 fn endpoint_name(sink: usize) -> String {
     if sink >= FIRST_PACKET_PORT {
@@ -67,11 +68,6 @@ pub(crate) fn channels(fabric: &Fabric) -> Vec<Waiter> {
 /// Present value of the lock a core waits for.
 pub(crate) fn core_lock(fabric: &Fabric, tile: TileLoc, reason: BlockReason) -> Option<u8> {
     let BlockReason::Lock { id, .. } = reason else { return None };
-    let at = match id / 16 {
-        0 => (tile.row > FIRST_CORE_ROW).then(|| TileLoc::new(tile.col, tile.row - 1)),
-        1 => tile.col.checked_sub(1).map(|col| TileLoc::new(col, tile.row)),
-        2 => (tile.row + 1 < crate::port::ROWS).then(|| TileLoc::new(tile.col, tile.row + 1)),
-        _ => Some(tile),
-    }?;
-    Some(fabric.locks[index::lock(at, id % 16)].value)
+    let (at, lock) = lock_of_core(tile, id)?;
+    Some(fabric.locks[index::lock(at, lock)].value)
 }

@@ -54,6 +54,7 @@ impl<C: CoreModel> MachineOf<C> {
             (ch.words, ch.busy_cycles) = (0, 0);
             ch.busy_since = ch.busy_since.map(|_| start);
         }
+        self.begin_record();
         self.dispatched = true;
         self.fabric.core_dirty = u16::MAX;
         self.sync_cores()?;
@@ -190,6 +191,9 @@ impl<C: CoreModel> MachineOf<C> {
 
     fn finish_op(&mut self, controller: &mut Controller) -> Result<(), Fault> {
         let op = controller.at;
+        if let Some(log) = &mut self.fabric.log {
+            log.op(self.fabric.now, op, controller.ops.get(op));
+        }
         for (at, hook) in &mut self.op_hooks {
             if *at == op {
                 hook(&mut self.fabric.ddr);

@@ -115,8 +115,9 @@ fn the_first_task_of_a_shim_channel_is_late_and_the_extra_decays() {
     m.write_buffer(a, 0, &ramp(64)).unwrap();
     let cycles: Vec<i64> =
         (0..4).map(|_| m.run(&d.txn(), &[a, b]).unwrap().shim_channels[0].busy_cycles as i64).collect();
-    // S2MM sees 1330 (1 - 0.31), then 412 (1 - 0.31), .. less each time, plus its own first completion (341 - 179).
-    assert!((cycles[0] - cycles[1] - 918 - 162).abs() < 8, "{cycles:?}");
+    // S2MM sees 1330 (1 - 0.31), then 412 (1 - 0.31), .. less each time, plus its own first completion (520 - 179).
+    // MEASURED: FIM43-Redeye/xdna-emu 2026-05-27-phase-2c: a first S2MM task of 64 words took 584 cycles, later ones 254.
+    assert!((cycles[0] - cycles[1] - 918 - 341).abs() < 8, "{cycles:?}");
     assert!((cycles[1] - cycles[2] - 285).abs() < 8, "{cycles:?}");
 }
 

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use aie2_sim::RunReport;
+use aie2_sim::{RunReport, Timing};
 use anyhow::Result;
 use npu_package::{Kernel, Package};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::case::{self, Case};
-use crate::machine::{Binary, CLOCK_HZ, Loaded, known};
+use crate::machine::{Binary, Loaded, clock_hz, known};
 use crate::report::Row;
-use crate::verify;
+use crate::{spread, verify};
 
 /// DDR rates in bytes per second: the eight shim channels at 1.028 GHz, and a cautious share of two DDR5 channels.
 const DDR_RATES: [(&str, Option<f64>); 3] =
@@ -30,6 +30,10 @@ pub struct Args {
     /// Only the kernels of these sequence lengths
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     seq: Vec<usize>,
+
+    /// Also move every uncertain timing number through its range, one or two simulations each, and say what the cycles depend on
+    #[arg(long)]
+    spread: bool,
 }
 
 #[derive(Serialize)]
@@ -54,13 +58,23 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
         let mut unlimited: Option<RunReport> = None;
         for (name, rate) in DDR_RATES {
             let report = time(&binary, &case, rate)?;
-            times.insert(name.into(), json!(report.cycles as f64 / CLOCK_HZ * 1e3));
+            times.insert(name.into(), json!(report.cycles as f64 / clock_hz() * 1e3));
             unlimited.get_or_insert(report);
         }
         let Some(report) = unlimited else { continue };
-        let document = document(kernel, &row, &report, times)?;
+        let mut document = document(kernel, &row, &report, times)?;
         if !json {
             print!("{}{}", row.table(), table(&document));
+        }
+        if args.spread {
+            let outputs = spread::outputs(kernel);
+            let simulate = |timing: &Timing| spread::simulate(&binary, &outputs, &case, timing);
+            let spread = spread::measure(&simulate, |part| part.took_part(&report, false), !json)?;
+            equal &= spread.same_outputs;
+            if !json {
+                print!("{}", spread.table());
+            }
+            document["spread"] = serde_json::to_value(&spread)?;
         }
         documents.push(document);
     }

@@ -4,6 +4,11 @@
 pub mod bench;
 pub mod case;
 pub mod golden;
+pub mod look;
 pub mod machine;
 pub mod report;
+pub mod spread;
+pub mod table;
+pub mod timeline;
+pub mod trace;
 pub mod verify;

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use aie2_sim::{BufferId, Config, Machine, RunReport};
+use aie2_sim::{BufferId, Config, Machine, RunReport, Timing};
 use anyhow::{Context, Result, bail};
-use npu_package::{Direction, Kernel, Package};
+use npu_package::{Direction, Kernel, Manifest, Package};
 
-/// Cycles per second used to turn modelled cycles into time.
-// MEASURED: FIM43-Redeye/xdna-emu, findings of 2026-08-04: the clock Phoenix reaches under load, 1.028 GHz.
-pub const CLOCK_HZ: f64 = 1.028e9;
+/// Cycles per second that turn modelled cycles into time: the array clock of the timing table.
+pub fn clock_hz() -> f64 {
+    Timing::default().array_clock_mhz as f64 * 1e6
+}
 
 /// A loaded kernel with its host buffers.
 pub struct Loaded {
@@ -70,10 +71,12 @@ impl Binary {
 impl Loaded {
     /// Loads a kernel and allocates its buffers. `ddr_bytes_per_s` caps all DDR traffic.
     pub fn new(binary: &Binary, ddr_bytes_per_s: Option<f64>) -> Result<Self> {
-        let config = Config {
-            ddr_millibytes_per_cycle: ddr_bytes_per_s.map(|rate| (rate / CLOCK_HZ * 1e3).round() as u64),
-            ..Config::default()
-        };
+        let ddr_millibytes_per_cycle = ddr_bytes_per_s.map(|rate| (rate / clock_hz() * 1e3).round() as u64);
+        Self::with(binary, Config { ddr_millibytes_per_cycle, ..Config::default() })
+    }
+
+    /// Loads a kernel into a machine of these parameters and allocates its buffers.
+    pub fn with(binary: &Binary, config: Config) -> Result<Self> {
         let mut machine = Machine::new(config);
         machine.load_pdi(&binary.pdi).context("loading the PDI")?;
         for Intended { tile: [col, row], early_reads, partial_locks } in &binary.cores {
@@ -113,6 +116,19 @@ impl Loaded {
     /// Reads an output; every byte must have been written.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         Ok(self.machine.read_buffer(self.buffer(name)?)?)
+    }
+}
+
+/// The one kernel that the name and the sequence length leave.
+pub fn pick<'a>(manifest: &'a Manifest, name: Option<&str>, seq: Option<usize>) -> Result<&'a Kernel> {
+    let wanted = |k: &&Kernel| name.is_none_or(|n| n == k.kernel) && seq.is_none_or(|s| s == k.seq);
+    let list = |kernels: &[&Kernel]| {
+        kernels.iter().map(|k| format!("{} --seq {}", k.kernel, k.seq)).collect::<Vec<_>>().join(", ")
+    };
+    match manifest.kernels.iter().filter(wanted).collect::<Vec<_>>()[..] {
+        [kernel] => Ok(kernel),
+        [] => bail!("no such kernel; the package holds {}", list(&manifest.kernels.iter().collect::<Vec<_>>())),
+        ref several => bail!("several kernels fit: {}", list(several)),
     }
 }
 

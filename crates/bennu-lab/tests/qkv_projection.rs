@@ -1,37 +1,15 @@
 //! `w8a8_qkv_projection` on the simulated array, from the bytes of PDI and TXN, at the dimensions of the tiny Gemma 3.
 
+mod tiny;
+
 use aie2_kernels::w8a8::QkvProjection;
-use aie2_kernels::{Compiled, CoreBinary};
 use bennu_lab::case::{self, Case};
 use bennu_lab::golden::{self, Integers};
-use bennu_lab::machine::{Binary, Intended, Loaded};
+use bennu_lab::machine::{Binary, Loaded};
 use oracle::data::{self, Rng};
 use oracle::fp::bf16_rne;
 use safetensors::SafeTensors;
-
-const HIDDEN: usize = 256;
-const N_Q: usize = 512;
-const N_KV: usize = 256;
-
-fn projection(seq: usize) -> (QkvProjection, Compiled) {
-    let projection = QkvProjection::new(seq, HIDDEN, N_Q, N_KV, N_KV).expect("the tiny model's shape is legal");
-    let compiled = projection.compile().expect("the kernel compiles");
-    (projection, compiled)
-}
-
-fn binary(compiled: &Compiled) -> Binary {
-    Binary {
-        pdi: compiled.pdi.clone(),
-        txn: compiled.txn.clone(),
-        cores: compiled.cores.iter().map(intended).collect(),
-        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-    }
-}
-
-fn intended((&(col, row), core): (&(u8, u8), &CoreBinary)) -> Intended {
-    let (early_reads, partial_locks) = (core.early_reads.clone(), core.partial_locks.clone());
-    Intended { tile: [col, row], early_reads, partial_locks }
-}
+use tiny::{HIDDEN, N_KV, N_Q, binary, projection};
 
 fn words(bytes: &[u8]) -> Vec<u16> {
     bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect()

@@ -19,15 +19,11 @@ use crate::port::{COLUMNS, CORE_MEM_BYTES, MEM_ROW, TileLoc, physical_banks};
 const PARKED: u64 = u64::MAX;
 /// Waits longer than this leave the cycle loop.
 const SLEEP: u64 = 40;
-/// Ends an MM2S channel may have outstanding before it fetches the next BD (one BD ahead).
-const MM2S_ENDS: usize = 2;
 /// Words the port side hands over in one step (one line).
 const BURST: u64 = 4;
 /// Mem tile channels 0..3 reach the neighbours.
 // SOURCE: AM020 ch. 5; Xilinx/mlir-aie MemTileDMAOp verifier.
 const NEIGHBOUR_CHANNELS: u8 = 4;
-/// Largest DDR credit, in bytes: bounds the burst after a pause.
-const DDR_BURST_BYTES: u64 = 512;
 
 enum Access {
     Done,
@@ -333,6 +329,7 @@ impl Fabric {
     /// One cycle of all active channels and arbiters: receivers first, so that a sender sees the room they made; inside a direction
     /// the order rotates so that nobody is favoured.
     pub fn step_channels(&mut self) -> Result<(), Fault> {
+        let observed = self.log.is_some();
         for dir in [Direction::S2mm, Direction::Mm2s] {
             let d = dir_ix(dir);
             if dir == Direction::Mm2s && self.packets_awake {
@@ -351,6 +348,9 @@ impl Fabric {
                     Direction::Mm2s => self.step_mm2s(c)?,
                 };
                 self.skip[d][c] = next;
+                if observed {
+                    self.observe(dir, c);
+                }
                 if next == PARKED {
                     self.active[d] &= !(1 << c);
                 } else if next > self.now + SLEEP {
@@ -442,7 +442,7 @@ impl Fabric {
         if ch.not_before > now {
             return Ok(ch.not_before);
         }
-        if ch.ends.len() >= MM2S_ENDS {
+        if ch.ends.len() as u64 >= self.timing.mm2s_bds_ahead {
             return Ok(PARKED);
         }
         let cold = ch.phase == Phase::Idle;
@@ -642,7 +642,7 @@ impl Fabric {
         }
         let (id, (bd, word)) = (ch.id, ch.current.as_ref().map_or((0, 0), |cur| (cur.bd, cur.walker.done())));
         if let Some(budget) = self.ddr_budget.as_mut() {
-            budget.credit = (budget.credit + (now - budget.at) * budget.rate).min(DDR_BURST_BYTES * 1000);
+            budget.credit = (budget.credit + (now - budget.at) * budget.rate).min(self.timing.ddr_burst_bytes * 1000);
             budget.at = now;
             if budget.credit < bytes * 1000 {
                 return Ok(Access::Retry);

@@ -11,6 +11,7 @@ use super::ports::TileKind;
 use super::route::{FIRST_CORE_ENDPOINT, FIRST_PACKET_PORT, Flows, Network, PACKET_SINKS};
 use crate::fault::{Direction, Fault};
 use crate::port::{COLUMNS, CORE_MEM_BYTES, CascadeWord, FIRST_CORE_ROW, PROGRAM_MEM_BYTES, ROWS, TileLoc};
+use crate::record::ArrayLog;
 use crate::timing::Timing;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -174,6 +175,8 @@ pub struct Fabric {
     sequence: u64,
     /// Counts everything that moved.
     pub progress: u64,
+    /// What happens, if someone looks.
+    pub(crate) log: Option<Box<ArrayLog>>,
 }
 
 /// Position of a direction in per-direction arrays.
@@ -234,6 +237,7 @@ impl Fabric {
             events: BinaryHeap::new(),
             sequence: 0,
             progress: 0,
+            log: None,
         }
     }
 
@@ -288,6 +292,9 @@ impl Fabric {
     pub fn lock_changed(&mut self, lock: LockIx) {
         self.progress += 1;
         let l = &mut self.locks[lock];
+        if let Some(log) = &mut self.log {
+            log.lock(self.now, lock, l.value);
+        }
         let (s2mm, mm2s, mut cores) = (l.s2mm, l.mm2s, l.cores);
         (l.s2mm, l.mm2s, l.cores) = (0, 0, 0);
         self.wake_mask(Direction::S2mm, s2mm);

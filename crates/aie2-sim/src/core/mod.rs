@@ -89,6 +89,9 @@ pub struct Core {
     /// Bytes of program issued, and their number when a loop register was last written.
     issued_bytes: u64,
     loop_written_at: u64,
+    /// Cycles lost per conflict with itself over a bank, and per lock instruction.
+    conflict_cycles: u8,
+    lock_cycles: u8,
 }
 
 impl Default for Core {
@@ -118,6 +121,8 @@ impl Core {
             halted: false,
             issued_bytes: 0,
             loop_written_at: 0,
+            conflict_cycles: 1,
+            lock_cycles: 1,
         }
     }
 
@@ -142,7 +147,8 @@ impl Core {
     pub fn reset(&mut self) {
         let program = std::mem::replace(&mut self.program, Program::new());
         let (early_reads, breakpoints) = (self.early_reads, std::mem::take(&mut self.breakpoints));
-        *self = Self { program, early_reads, breakpoints, ..Self::new() };
+        let (conflict_cycles, lock_cycles) = (self.conflict_cycles, self.lock_cycles);
+        *self = Self { program, early_reads, breakpoints, conflict_cycles, lock_cycles, ..Self::new() };
     }
 
     /// Address of the next bundle.
@@ -199,6 +205,12 @@ impl Core {
     pub fn allow_partial_locks(&mut self, pcs: impl IntoIterator<Item = u32>) {
         self.flights.unchain();
         self.program.set_partial_locks(pcs);
+    }
+
+    /// Cycles lost per further access to a bank of the same bundle, and per lock instruction.
+    // SOURCE: the timing table of the array, `core_bank_conflict` and `core_lock_instruction`.
+    pub fn set_stall_cycles(&mut self, conflict: u8, lock: u8) {
+        (self.conflict_cycles, self.lock_cycles) = (conflict, lock);
     }
 
     /// Addresses to watch.
@@ -375,12 +387,12 @@ impl Core {
         self.pc = next;
         self.issued_bytes += u64::from(len);
         self.stats.bundles += 1;
-        let mut stall_cycles = conflicts;
-        self.stats.bank_stalls += u64::from(conflicts);
+        let mut stall_cycles = conflicts * self.conflict_cycles;
+        self.stats.bank_stalls += u64::from(stall_cycles);
         if self.program.bundles[index as usize].blocking {
             let locks = std::mem::take(&mut self.granted).locks.count_ones() as u8;
             self.stats.lock_ops += u64::from(locks);
-            stall_cycles += locks;
+            stall_cycles += locks * self.lock_cycles;
         }
         if flow.done {
             self.done = Some(DONE_SLOTS + 1);
