@@ -88,7 +88,7 @@ pub type Simulate<'a> = dyn Fn(&Timing) -> Result<(u64, Vec<u8>)> + Sync + 'a;
 
 /// Simulates a kernel on a case.
 pub fn simulate(binary: &Binary, outputs: &[String], case: &Case, timing: &Timing) -> Result<(u64, Vec<u8>)> {
-    let mut loaded = Loaded::with(binary, Config { timing: timing.clone(), ..Config::default() })?;
+    let mut loaded = Loaded::with(binary, Config { timing: timing.clone(), threads: 1, ..Config::default() })?;
     loaded.write("x", &case.x_bytes())?;
     loaded.write("weights", &case.packed)?;
     let cycles = loaded.run()?.report.cycles;

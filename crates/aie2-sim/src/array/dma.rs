@@ -659,7 +659,24 @@ impl Fabric {
     }
 }
 
+#[inline]
 fn transfer(memory: &mut super::memory::Memory, dir: Direction, at: usize, words: &mut [Word]) {
+    if let Ok(words) = <&mut [Word; 4]>::try_from(&mut *words)
+        && at.is_multiple_of(16)
+    {
+        match dir {
+            Direction::S2mm if words.iter().all(|w| w.valid == 0xf) => return memory.set_line(at, words.map(|w| w.data)),
+            Direction::Mm2s => {
+                if let Some(line) = memory.line(at) {
+                    for (w, data) in words.iter_mut().zip(line) {
+                        (w.data, w.valid) = (data, 0xf);
+                    }
+                    return;
+                }
+            }
+            Direction::S2mm => {}
+        }
+    }
     for (i, w) in words.iter_mut().enumerate() {
         match dir {
             Direction::S2mm => memory.set_word(at + 4 * i, w.data, w.valid),

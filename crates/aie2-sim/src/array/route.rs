@@ -607,7 +607,7 @@ impl Flow {
     }
 
     /// Brings the ingress of receiver `r` up to date and returns how many words it holds.
-    #[inline]
+    #[inline(always)]
     pub fn arrive(&mut self, r: usize, now: u64) -> u64 {
         let mask = self.ring.len() - 1;
         let mut limit = self.pushed;
