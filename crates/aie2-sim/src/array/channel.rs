@@ -103,6 +103,8 @@ pub struct Channel {
     pub egress: VecDeque<Egress>,
     /// Whether the buffer is so near to full (S2MM) or empty (MM2S) that the channel wins a bank against the core.
     pub urgent: bool,
+    /// The channel cannot become urgent before this cycle.
+    pub calm_until: u64,
     /// Bank arbitrations lost in a row.
     pub losses: u64,
     /// Tasks started since configuration.
@@ -142,6 +144,7 @@ impl Channel {
             last_end_at: 0,
             egress: VecDeque::with_capacity(32),
             urgent: false,
+            calm_until: 0,
             losses: 0,
             tasks_started: 0,
             previous_move_at: 0,

@@ -27,7 +27,8 @@ const NEIGHBOUR_CHANNELS: u8 = 4;
 
 enum Access {
     Done,
-    Retry,
+    /// Nothing before this cycle.
+    Retry(u64),
 }
 
 /// Whether a channel may use a BD number.
@@ -398,10 +399,13 @@ impl Fabric {
             *w = flow.look(tap.receiver, i as u64);
         }
         let addr = run.addr.unwrap_or(0);
-        self.channels[0][c].urgent = here + self.timing.dma_urgent_words >= self.timing.s2mm_ingress_words;
+        // At most one word a cycle comes in.
+        let calm = self.timing.s2mm_ingress_words.saturating_sub(self.timing.dma_urgent_words + here);
+        let ch = &mut self.channels[0][c];
+        (ch.urgent, ch.calm_until) = (calm == 0, now + calm);
         match self.access(DIR, c, addr, &mut words[..run.words as usize])? {
             Access::Done => {}
-            Access::Retry => return Ok(now + 1),
+            Access::Retry(at) => return Ok(at),
         }
         self.consume(tap.flow, tap.receiver, n);
         let ch = &mut self.channels[0][c];
@@ -481,10 +485,10 @@ impl Fabric {
         }
         let mut words = [Word { data: 0, valid: 0xf, last: false }; 4];
         if let Some(addr) = run.addr {
-            ch.urgent = ch.egress.len() <= self.timing.dma_urgent_words as usize;
+            (ch.urgent, ch.calm_until) = (ch.egress.len() <= self.timing.dma_urgent_words as usize, now + 1);
             match self.access(DIR, c, addr, &mut words[..n])? {
                 Access::Done => {}
-                Access::Retry => return Ok(now + 1),
+                Access::Retry(at) => return Ok(at),
             }
         }
         let ch = &mut self.channels[1][c];
@@ -499,8 +503,13 @@ impl Fabric {
         }
         if end {
             self.after_bd(DIR, c)?;
+            return Ok(now + 1);
         }
-        Ok(now + 1)
+        // A full buffer moves again when the port has sent something.
+        let ch = &self.channels[1][c];
+        let fits = |run: bd::Run| ch.egress.len() + run.words as usize <= capacity;
+        let goes_on = ch.current.as_ref().and_then(|current| current.walker.peek()).is_none_or(fits);
+        Ok(if goes_on { now + 1 } else { PARKED })
     }
 
     /// Port side of an MM2S channel. Returns the next cycle to look.
@@ -587,11 +596,18 @@ impl Fabric {
         let bank = physical_banks(addr as u32, 4);
         let core_uses_it = self.core_banks[core].at(self.now) & bank != 0;
         if core_uses_it && !ch.urgent && ch.losses < patience {
-            ch.losses += 1;
-            return Ok(Access::Retry);
+            // Cycles the core has run past are settled: the loser knows how often it will lose in a row.
+            let (trace, mut at) = (&self.core_banks[core], self.now);
+            loop {
+                ch.losses += 1;
+                at += 1;
+                if at >= ch.calm_until || ch.losses >= patience || trace.at(at) & bank == 0 {
+                    return Ok(Access::Retry(at));
+                }
+            }
         }
         if !self.take_banks(tile, bank.into()) {
-            return Ok(Access::Retry);
+            return Ok(Access::Retry(self.now + 1));
         }
         if core_uses_it {
             self.core_penalty[core] += 1;
@@ -623,7 +639,7 @@ impl Fabric {
         // SOURCE: AM020 ch. 5: 16 banks of 128 bit, interleaved every 16 bytes.
         let bank = 1u16 << (offset >> 4 & 15);
         if !self.take_banks(index::tile(TileLoc::new(col, MEM_ROW)), bank) {
-            return Ok(Access::Retry);
+            return Ok(Access::Retry(self.now + 1));
         }
         transfer(&mut self.mem_tiles[usize::from(col)], dir, offset, words);
         Ok(Access::Done)
@@ -638,14 +654,14 @@ impl Fabric {
         };
         let ch = &self.channels[dir_ix(dir)][c];
         if ch.ddr_next_milli > now * 1000 {
-            return Ok(Access::Retry);
+            return Ok(Access::Retry(ch.ddr_next_milli.div_ceil(1000)));
         }
         let (id, (bd, word)) = (ch.id, ch.current.as_ref().map_or((0, 0), |cur| (cur.bd, cur.walker.done())));
         if let Some(budget) = self.ddr_budget.as_mut() {
             budget.credit = (budget.credit + (now - budget.at) * budget.rate).min(self.timing.ddr_burst_bytes * 1000);
             budget.at = now;
             if budget.credit < bytes * 1000 {
-                return Ok(Access::Retry);
+                return Ok(Access::Retry(now + 1));
             }
             budget.credit -= bytes * 1000;
         }
