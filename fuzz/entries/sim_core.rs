@@ -6,7 +6,7 @@
 
 use aie2_isa::{Bundle, Insn, OpId, OperandDef, OperandKind, Value};
 use aie2_sim::core::EarlyReads;
-use aie2_sim::{Config, Machine};
+use aie2_sim::{Config, Fault, Machine, RunReport};
 use npu_container::address::addr;
 use npu_container::cdo::Command;
 use npu_container::pdi;
@@ -17,8 +17,8 @@ use std::sync::LazyLock;
 const COL: u8 = 1;
 const ROW: u8 = 3;
 const PROGRAM_BYTES: usize = 0x4000;
-/// Data memory written before the run, in the tile and its neighbours.
-const DATA_WORDS: u32 = 256;
+/// Data memory written before the run in the tile, and a quarter of it in its neighbours.
+const DATA_WORDS: u32 = 1024;
 const CORE_CONTROL: u32 = 0x3_2000;
 const CORE_STATUS: u32 = 0x3_2004;
 const DONE: u32 = 1 << 20;
@@ -28,17 +28,25 @@ fn encode(line: &str) -> Vec<u8> {
     bundle.encode_at_least(16).unwrap_or_else(|error| panic!("{line}: {error}")).as_bytes().to_vec()
 }
 
-/// Sets every scalar, pointer, modifier and vector register and clears the accumulators.
+/// Gives every register a value: scalar, pointer, modifier, shift, status and configuration registers, vectors and masks; the
+/// accumulators are cleared.
 static PROLOGUE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let set = |assignment: &str| format!("movxm {assignment}");
     let mut lines: Vec<String> = Vec::new();
     lines.extend((0..32).map(|n| format!("movxm r{n}, #{}", n * 3 + 1)));
-    lines.extend((0..8).map(|n| format!("movxm p{n}, #{:#x}", 0x7_0000 + 64 * n)));
+    lines.extend((0..8).map(|n| format!("movxm p{n}, #{:#x}", 0x7_0400 + 64 * n)));
     for file in ["m", "dn", "dj", "dc"] {
         lines.extend((0..8).map(|n| format!("movxm {file}{n}, #{}", 32 * (n % 3))));
     }
+    lines.extend((0..4).map(|n| format!("movxm s{n}, #{}", 3 * n)));
+    lines.extend(["sp, #0x70800", "lr, #0x10", "srCarry, #1", "crRnd, #12", "crSat, #1", "crFPMask, #0"].map(set));
+    lines.extend(["Vadd", "Unpack", "UPS", "SRS", "Pack"].map(|unit| format!("movxm cr{unit}Sign, #1")));
+    lines.extend(["crSCDEn, #1", "crMCDEn, #1", "crF2FMask, #0", "crF2IMask, #0"].map(set));
     lines.extend(std::iter::repeat_n("nop".to_owned(), 8));
     lines.extend((0..12).map(|n| format!("vbcst.8 x{n}, r{n}")));
     lines.extend((0..9).map(|n| format!("vclr cm{n}")));
+    lines.extend(std::iter::repeat_n("nop".to_owned(), 8));
+    lines.extend((0..4).map(|n| format!("vmov q{n}, wl{n}")));
     lines.extend(std::iter::repeat_n("nop".to_owned(), 8));
     lines.iter().flat_map(|line| encode(line)).collect()
 });
@@ -89,7 +97,12 @@ fn drawn(mut bytes: &[u8]) -> Vec<u8> {
         }
     }
     out.extend_from_slice(bundle.encode().as_bytes());
-    out.extend(["done", "nop", "nop", "nop", "nop", "nop"].iter().flat_map(|line| encode(line)));
+    // The shortest bundle is half a word; what follows begins at a word.
+    if !out.len().is_multiple_of(4) {
+        out.extend_from_slice(Bundle::new().encode().as_bytes());
+    }
+    out.extend(encode("done"));
+    out.extend((0..6).flat_map(|_| encode("nop")));
     out
 }
 
@@ -104,7 +117,8 @@ fn program(form: u8, rest: &[u8]) -> Vec<u32> {
 fn image(program: Vec<u32>) -> Vec<u8> {
     let mut commands = vec![Command::Write { addr: addr(COL, ROW, CORE_CONTROL), value: 2 }];
     for (col, row) in [(COL, ROW), (COL, ROW - 1), (COL, ROW + 1), (COL - 1, ROW)] {
-        let data = (0..DATA_WORDS).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+        let words = if (col, row) == (COL, ROW) { DATA_WORDS } else { DATA_WORDS / 4 };
+        let data = (0..words).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
         commands.push(Command::DmaWrite { addr: addr(col, row, 0), data });
     }
     commands.push(Command::DmaWrite { addr: addr(COL, ROW, 0x2_0000), data: program });
@@ -113,19 +127,21 @@ fn image(program: Vec<u32>) -> Vec<u8> {
     pdi::write(&commands)
 }
 
-pub fn check(bytes: &[u8]) {
-    let Some((&form, rest)) = bytes.split_first() else { return };
+/// Runs the program of an input.
+pub fn run(bytes: &[u8]) -> Result<RunReport, Fault> {
+    let (form, rest) = bytes.split_first().map_or((0, bytes), |(&form, rest)| (form, rest));
     let mut machine = Machine::new(Config { cycle_limit: 4_000, stall_limit: 2_000, ..Config::default() });
-    if let Err(fault) = machine.load_pdi(&image(program(form, rest))) {
-        panic!("the image is refused: {fault}");
-    }
+    machine.load_pdi(&image(program(form, rest))).unwrap_or_else(|fault| panic!("the image is refused: {fault}"));
     if form & 4 != 0 {
-        let core = machine.core_mut(COL, ROW).unwrap_or_else(|fault| panic!("{fault}"));
-        core.set_early_reads(EarlyReads::Anywhere);
+        machine.core_mut(COL, ROW)?.set_early_reads(EarlyReads::Anywhere);
     }
     let wait = Op::MaskPoll { addr: addr(COL, ROW, CORE_STATUS), value: DONE, mask: DONE };
-    match machine.run(&txn::write(&Header::npu1(4), &[wait]), &[]) {
-        Ok(report) => assert!(report.cores.len() <= 1),
+    machine.run(&txn::write(&Header::npu1(4), &[wait]), &[])
+}
+
+pub fn check(bytes: &[u8]) {
+    match run(bytes) {
+        Ok(report) => assert_eq!(report.cores.len(), 1),
         Err(fault) => assert!(!fault.to_string().is_empty()),
     }
 }

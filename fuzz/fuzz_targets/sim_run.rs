@@ -5,5 +5,7 @@
 mod draw;
 #[path = "../entries/sim_run.rs"]
 mod entry;
+#[path = "../../crates/aie2-sim/tests/support/mod.rs"]
+mod support;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::check(bytes));
