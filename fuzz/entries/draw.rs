@@ -3,8 +3,18 @@
 #![allow(dead_code)]
 
 use npu_container::address::addr;
-use npu_container::cdo::Command;
+use npu_container::cdo::{self, Command};
 use npu_container::txn::{Direction, Op};
+
+/// A CDO with these bytes as its commands under a computed header; a last word that is not whole is left out.
+pub fn cdo_of(commands: &[u8]) -> Vec<u8> {
+    let words = commands.as_chunks::<4>().0;
+    let header = [cdo::HEADER_WORDS_AFTER_FIRST, cdo::IDENTIFICATION, cdo::VERSION, words.len() as u32];
+    let sum = header.iter().fold(0u32, |sum, word| sum.wrapping_add(*word));
+    let mut file: Vec<u8> = header.iter().chain([&!sum]).flat_map(|word| word.to_le_bytes()).collect();
+    file.extend_from_slice(words.as_flattened());
+    file
+}
 
 /// Bytes still to be drawn. Every draw is `None` at the end of the input.
 pub struct Draw<'a>(pub &'a [u8]);

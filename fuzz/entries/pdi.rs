@@ -3,18 +3,9 @@
 //! The input is read three ways: as a PDI, as a CDO, and as the commands of a CDO whose header is computed, alone and inside
 //! a PDI, so that the fuzzer works on commands and not on checksums.
 
+use crate::draw::cdo_of;
 use npu_container::cdo::{self, Command};
 use npu_container::{detect, pdi};
-
-/// A CDO with these bytes as its commands; a last word that is not whole is left out.
-fn with_header(commands: &[u8]) -> Vec<u8> {
-    let words = commands.as_chunks::<4>().0;
-    let header = [cdo::HEADER_WORDS_AFTER_FIRST, cdo::IDENTIFICATION, cdo::VERSION, words.len() as u32];
-    let sum = header.iter().fold(0u32, |sum, word| sum.wrapping_add(*word));
-    let mut file: Vec<u8> = header.iter().chain([&!sum]).flat_map(|word| word.to_le_bytes()).collect();
-    file.extend_from_slice(words.as_flattened());
-    file
-}
 
 fn survive(commands: Vec<Command>) {
     let bare = cdo::write(&commands);
@@ -36,7 +27,7 @@ pub fn check(bytes: &[u8]) {
         }
         survive(read.commands);
     }
-    let synthetic = with_header(bytes);
+    let synthetic = cdo_of(bytes);
     for file in [bytes, &synthetic] {
         if let Ok(commands) = cdo::read(file) {
             survive(commands);

@@ -4,7 +4,7 @@
 //! The first byte says how the rest is read: as a PDI, as the commands of a PDI whose headers are computed, or as commands
 //! drawn from the registers of the array ([`draw`]).
 
-use crate::draw::Draw;
+use crate::draw::{Draw, cdo_of};
 use aie2_sim::{Config, Machine};
 use npu_container::address::addr;
 use npu_container::cdo::{self, Command};
@@ -18,16 +18,6 @@ fn limits() -> Config {
     Config { cycle_limit: 3_000, stall_limit: 1_000, ..Config::default() }
 }
 
-/// A CDO with these bytes as its commands.
-fn with_header(commands: &[u8]) -> Vec<u8> {
-    let words = commands.as_chunks::<4>().0;
-    let header = [cdo::HEADER_WORDS_AFTER_FIRST, cdo::IDENTIFICATION, cdo::VERSION, words.len() as u32];
-    let sum = header.iter().fold(0u32, |sum, word| sum.wrapping_add(*word));
-    let mut file: Vec<u8> = header.iter().chain([&!sum]).flat_map(|word| word.to_le_bytes()).collect();
-    file.extend_from_slice(words.as_flattened());
-    file
-}
-
 fn drawn(bytes: &[u8]) -> Vec<Command> {
     let mut draw = Draw(bytes);
     std::iter::from_fn(|| draw.command()).take(MOST_COMMANDS).collect()
@@ -37,7 +27,7 @@ pub fn check(bytes: &[u8]) {
     let Some((form, rest)) = bytes.split_first() else { return };
     let image = match form % 3 {
         0 => rest.to_vec(),
-        1 => match cdo::read(&with_header(rest)) {
+        1 => match cdo::read(&cdo_of(rest)) {
             Ok(commands) => pdi::write(&commands),
             Err(_) => return,
         },

@@ -1,5 +1,7 @@
 //! What the fuzz targets of this crate assert (`fuzz/README.md`) holds for every input of the checked-in corpus.
 
+#[path = "../../../fuzz/entries/draw.rs"]
+mod draw;
 #[path = "../../../fuzz/entries/pdi.rs"]
 mod pdi;
 #[path = "../../../fuzz/entries/replay.rs"]
