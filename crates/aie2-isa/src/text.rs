@@ -65,7 +65,8 @@ fn number(token: &str) -> Option<i64> {
         return None;
     }
     let magnitude = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
+        Some(hex) if hex.starts_with(|c: char| c.is_ascii_hexdigit()) => i64::from_str_radix(hex, 16).ok()?,
+        Some(_) => return None,
         None => text.parse().ok()?,
     };
     Some(if negative { -magnitude } else { magnitude })

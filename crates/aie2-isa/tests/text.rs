@@ -126,6 +126,15 @@ fn numbers_are_decimal_or_hexadecimal() {
     assert!(matches!(Insn::parse("mova r0, #99999999999999999999"), Err(IsaError::NoSuchForm { .. })));
 }
 
+/// A second sign would make a number whose negation does not exist.
+#[test]
+fn a_number_has_one_sign() {
+    for number in ["#-0x-8000000000000000", "#0x-8", "#0x+8", "#-0x-8", "#--8", "#0x"] {
+        let text = format!("movxm r0, {number}");
+        assert!(matches!(Insn::parse(&text), Err(IsaError::NoSuchForm { .. })), "{text}");
+    }
+}
+
 #[test]
 fn register_pairs_and_3d_modifiers_have_two_spellings() {
     let a = Insn::parse("mov l2, cntr").unwrap();

@@ -102,11 +102,14 @@ impl<C: CoreModel> MachineOf<C> {
                     Event::Controller => self.controller_event(controller)?,
                 }
             }
+            let now = self.fabric.now;
+            if now - start > self.config.cycle_limit {
+                return Err(Fault::CycleLimit { limit: self.config.cycle_limit, op: controller.at });
+            }
             if controller.waiting == Waiting::Done {
                 return Ok(());
             }
             self.fabric.settle_network()?;
-            let now = self.fabric.now;
             self.run_cores(crew)?;
             if self.fabric.is_active() {
                 self.fabric.step_channels()?;
@@ -115,9 +118,6 @@ impl<C: CoreModel> MachineOf<C> {
                 (progress, progress_at) = (self.fabric.progress, now);
             } else if now - progress_at > self.config.stall_limit {
                 return Err(self.deadlock(controller));
-            }
-            if now - start > self.config.cycle_limit {
-                return Err(Fault::CycleLimit { limit: self.config.cycle_limit, op: controller.at });
             }
             self.advance(controller)?;
         }

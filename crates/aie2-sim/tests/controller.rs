@@ -206,3 +206,16 @@ fn a_run_longer_than_its_limit_is_a_fault() {
     m.load_pdi(&d.pdi()).unwrap();
     assert!(matches!(m.run(&d.txn(), &[]), Err(Fault::CycleLimit { limit: 10_000, op: 0 })));
 }
+
+#[test]
+fn an_operation_that_ends_behind_the_limit_is_a_fault() {
+    let mut d = Design::default();
+    d.ops.push(Op::Write { addr: addr(1, 2, 0x100), value: 1 });
+    let run = |cycle_limit| {
+        let mut m = TestMachine::new(aie2_sim::Config { cycle_limit, ..fast() });
+        m.load_pdi(&d.pdi()).unwrap();
+        m.run(&d.txn(), &[])
+    };
+    assert_eq!(run(100).unwrap().cycles, 100);
+    assert!(matches!(run(99), Err(Fault::CycleLimit { limit: 99, op: 1 })));
+}

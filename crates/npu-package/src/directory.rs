@@ -183,16 +183,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), PackageError> {
     }
 }
 
-/// Reads the describing file after its version alone was checked.
+/// Reads the describing file.
 pub(crate) fn read_description<T: serde::de::DeserializeOwned>(
     directory: &Path,
     kind: PackageKind,
     file: &'static str,
 ) -> Result<T, PackageError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        format_version: u64,
-    }
     let path = directory.join(file);
     let contents = match fs::read(&path) {
         Ok(contents) => contents,
@@ -201,16 +197,28 @@ pub(crate) fn read_description<T: serde::de::DeserializeOwned>(
         }
         Err(error) => return Err(PackageError::io(&path, error)),
     };
-    let json_error = |source| PackageError::Json { path: path.clone(), source };
-    let versioned: Versioned = serde_json::from_slice(&contents).map_err(json_error)?;
+    parse_description(&path, &contents)
+}
+
+/// Parses a describing file after its version alone was checked; `path` names it in errors.
+pub(crate) fn parse_description<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    contents: &[u8],
+) -> Result<T, PackageError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        format_version: u64,
+    }
+    let json_error = |source| PackageError::Json { path: path.to_owned(), source };
+    let versioned: Versioned = serde_json::from_slice(contents).map_err(json_error)?;
     if versioned.format_version != u64::from(crate::FORMAT_VERSION) {
         return Err(PackageError::Version {
             found: versioned.format_version,
             supported: crate::FORMAT_VERSION,
-            path: path.clone(),
+            path: path.to_owned(),
         });
     }
-    serde_json::from_slice(&contents).map_err(json_error)
+    serde_json::from_slice(contents).map_err(json_error)
 }
 
 /// The description as text: two-space indentation and a final newline, the same bytes for the same value.

@@ -41,7 +41,7 @@ impl PackageWriter {
         manifest.format_version = crate::FORMAT_VERSION;
         manifest.digests = self.files;
         check_kernels(&manifest)?;
-        self.directory.write_file(MANIFEST_FILE, &directory::description_text(&manifest))?;
+        self.directory.write_file(MANIFEST_FILE, &manifest.text())?;
         self.directory.finish()?;
         Ok(manifest)
     }
@@ -124,6 +124,21 @@ impl Package {
             return Err(PackageError::XclbinPdi { name: name(xclbin), pdi: name(pdi) });
         }
         Ok(())
+    }
+}
+
+impl Manifest {
+    /// Parses the text of a manifest and checks all that needs no file of the package; `path` names it in errors.
+    pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, PackageError> {
+        let manifest: Self = directory::parse_description(path, contents)?;
+        manifest.digests.keys().try_for_each(|name| directory::check_name(name))?;
+        check_kernels(&manifest)?;
+        Ok(manifest)
+    }
+
+    /// The text of `manifest.json`.
+    pub fn text(&self) -> Vec<u8> {
+        directory::description_text(self)
     }
 }
 

@@ -85,7 +85,7 @@ impl PackedWriter {
         description.format_version = crate::FORMAT_VERSION;
         description.layers = self.layers;
         check_layers(&description)?;
-        self.directory.write_file(PACKED_FILE, &directory::description_text(&description))?;
+        self.directory.write_file(PACKED_FILE, &description.text())?;
         self.directory.finish()?;
         Ok(description)
     }
@@ -158,6 +158,21 @@ impl PackedModel {
             present: layers.len(),
             layers: self.description.model.layers,
         })
+    }
+}
+
+impl PackedManifest {
+    /// Parses the text of a description and checks all that needs no file of the packed model; `path` names it in errors.
+    pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, PackageError> {
+        let description: Self = directory::parse_description(path, contents)?;
+        check_layers(&description)?;
+        description.layers.iter().try_for_each(|layer| directory::check_name(&layer.qkv))?;
+        Ok(description)
+    }
+
+    /// The text of `packed.json`.
+    pub fn text(&self) -> Vec<u8> {
+        directory::description_text(self)
     }
 }
 
