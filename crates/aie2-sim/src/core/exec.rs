@@ -78,9 +78,12 @@ pub(super) struct CachedMode {
     pub mode: mac::IntMode,
     pub kind: MacType,
     pub macs: u64,
-    /// Bytes of the sources that take part, and whether they are more than a low half.
+    /// Bytes of the sources that take part.
     pub bytes: (usize, usize),
-    pub wide: bool,
+    /// What the accumulating stage needs to know.
+    pub acc: [u32; 2],
+    /// The mode of the INT8 GEMM.
+    pub i8_4x8x8: bool,
 }
 
 impl CachedMode {
@@ -89,7 +92,8 @@ impl CachedMode {
         let mode = mac::int_mode(word)?;
         let bytes = mode.shape.bytes(mode.a_bits, mode.b_bits);
         let (kind, macs) = (MacType::of(&mode), mode.shape.macs());
-        Ok(Self { word, mode, kind, macs, bytes, wide: bytes.0 > 32 || bytes.1 > 32 })
+        let acc = [mode.acc_bits, mode.acc_word];
+        Ok(Self { word, mode, kind, macs, bytes, acc, i8_4x8x8: super::host::is_i8_4x8x8(&mode) })
     }
 
     /// What stands before the first multiply: int8 with unsigned operands, as good as any other word.
@@ -276,18 +280,18 @@ impl State {
     }
 
     /// Sources of a multiply beyond the halves every mode reads.
-    #[inline(always)]
+    #[cold]
     pub(super) fn check_mac_sources(
         &self,
-        s1: VSrc,
-        s2: VSrc,
+        s1: u8,
+        s2: u8,
         bytes: (usize, usize),
         seen: Seen<'_>,
     ) -> Result<(), CoreFaultKind> {
         let mut high = Units::EMPTY;
-        for (src, n) in [(s1, bytes.0), (s2, bytes.1)] {
+        for (unit, n) in [(s1, bytes.0), (s2, bytes.1)] {
             if n > 32 {
-                high.insert(src.unit + 1);
+                high.insert(unit + 1);
             }
         }
         self.check_use(high, Units::EMPTY, seen)

@@ -121,8 +121,10 @@ pub(crate) struct Edge {
     pub lands: Units,
     /// Of the next time: vector pieces that its bypasses deliver, and everything in flight.
     pub next: Present,
-    /// Epoch of the state in which all registers read at issue were seen written.
-    pub reads_checked: u64,
+    /// Epoch of the state in which all that this time reads was seen written and at rest, and the configuration word of the
+    /// multiply that issued then.
+    pub settled: u64,
+    pub word: u32,
     /// What followed the last time.
     chain: Chain,
 }
@@ -161,6 +163,8 @@ pub(crate) struct Seen<'a> {
     pub edge: &'a Edge,
     /// Old values may be read.
     pub early_ok: bool,
+    /// The edge was gone along before in the present epoch: what it reads is known to be there.
+    pub settled: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -246,7 +250,11 @@ impl Flights {
             }
         }
         let first = self.steps.len() as u32;
-        let now = |part| pattern.steps.iter().filter(move |(k, step)| *k == 0 && step.part() == part).map(|s| s.1);
+        let held = self.nodes[from].pattern.claims[0];
+        let now = |part| {
+            let of_part = move |(k, step): &&(u8, Micro)| *k == 0 && step.part() == part;
+            pattern.steps.iter().filter(of_part).map(move |s| s.1.specialised(held.mov, held.vec))
+        };
         self.steps.extend(now(Part::Work));
         self.steps.extend(now(Part::Write));
         let middle = self.steps.len() as u32;
@@ -256,7 +264,7 @@ impl Flights {
         let next = pattern.next();
         let present = Present::of(&next.claims);
         let to = self.node(next);
-        let edge = Edge { to, early, steps, landings, lands, next: present, reads_checked: u64::MAX, chain: NO_CHAIN };
+        let edge = Edge { to, early, steps, landings, lands, next: present, settled: u64::MAX, word: 0, chain: NO_CHAIN };
         let number = self.edges.len() as u32;
         self.edges.push(edge);
         let node = &mut self.nodes[from];

@@ -38,19 +38,27 @@ impl Host {
     pub(crate) fn add_lanes(&self, acc: &[u8; 128], p: &mut [u8; 128]) {
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = self.avx2 {
-            return simd.vectorize(AddLanes { acc, p });
+            return simd.vectorize(AddLanes { simd, acc, p });
         }
         mac::add_lanes(acc, p);
     }
 
     /// Product sums of `mode`, as the bytes of a cm register.
-    #[inline(always)]
     pub(crate) fn int_products(&self, mode: &IntMode, a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
-        #[cfg(target_arch = "x86_64")]
-        if let (Some(simd), true) = (self.avx2, is_i8_4x8x8(mode)) {
-            return simd.vectorize(I8Product { simd, a, b, out, signs: (mode.a_signed, mode.b_signed) });
+        if is_i8_4x8x8(mode) {
+            return self.i8_product((mode.a_signed, mode.b_signed), a, b, out);
         }
         mac::int_products(mode, a, b, out);
+    }
+
+    /// Product sums of the int8 4x8x8 mode with these signs.
+    #[inline(always)]
+    pub(crate) fn i8_product(&self, signs: (bool, bool), a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = self.avx2 {
+            return simd.vectorize(I8Product { simd, a, b, out, signs });
+        }
+        mac::i8_products(signs, a, b, out);
     }
 }
 
@@ -69,6 +77,7 @@ impl<R, F: FnOnce() -> R> NullaryFnOnce for Whole<F> {
 
 #[cfg(target_arch = "x86_64")]
 struct AddLanes<'a> {
+    simd: V3,
     acc: &'a [u8; 128],
     p: &'a mut [u8; 128],
 }
@@ -79,13 +88,16 @@ impl NullaryFnOnce for AddLanes<'_> {
 
     #[inline(always)]
     fn call(self) {
-        mac::add_lanes(self.acc, self.p);
+        let Self { simd, acc, p } = self;
+        let (acc, sums) = (acc.as_chunks::<32>().0, p.as_chunks_mut::<32>().0);
+        for (sum, acc) in sums.iter_mut().zip(acc) {
+            *sum = cast(simd.avx2._mm256_add_epi32(cast(*sum), cast(*acc)));
+        }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn is_i8_4x8x8(mode: &IntMode) -> bool {
+/// Whether a mode is the one [`Host::i8_product`] computes.
+pub(crate) fn is_i8_4x8x8(mode: &IntMode) -> bool {
     matches!(mode.shape, Shape::Matrix { m: 4, k: 8, n: 8 }) && (mode.a_bits, mode.b_bits, mode.negative) == (8, 8, [0; 2])
 }
 

@@ -1,11 +1,11 @@
 //! Stages after issue: accumulator reads, memory accesses, late operands.
 
 use super::exec::{CachedMode, MacCount, MacType, aligned};
-use super::flight::{Present, Seen};
+use super::flight::Seen;
 use super::micro::{Back, Micro};
 use super::op::{Byp, Decoded, LoadKind, Op, StoreKind, VDst, VSrc};
 use super::sem::{acc, fp, lanes::Lane, mac, shift};
-use super::state::{Late, RING, State, VectorFile};
+use super::state::{Late, RING, State};
 use super::units::{self, Units};
 use crate::core_fault::CoreFaultKind;
 use crate::fault::Fault;
@@ -112,14 +112,15 @@ pub(crate) struct PartWord {
 
 /// Memory side of one cycle.
 pub(crate) struct Memory<'a> {
-    pub banks: Banks,
+    pub banks: &'a mut Banks,
     pub part_words: &'a mut Vec<PartWord>,
 }
 
 impl<'a> Memory<'a> {
     #[inline(always)]
-    pub(crate) fn new(part_words: &'a mut Vec<PartWord>) -> Self {
-        Self { banks: Banks::default(), part_words }
+    pub(crate) fn new(banks: &'a mut Banks, part_words: &'a mut Vec<PartWord>) -> Self {
+        banks.n = 0;
+        Self { banks, part_words }
     }
 
     #[inline(always)]
@@ -172,21 +173,6 @@ fn landing(state: &State, d: u8, stage: u8) -> usize {
 #[inline]
 fn piece_units(src: VSrc) -> Units {
     Units::run(src.unit, src.n)
-}
-
-/// A whole vector operand in place; `None` if a bypass delivers part of it or it is shorter.
-#[inline(always)]
-fn pieces<const N: usize>(file: &VectorFile, src: VSrc, present: Present) -> Option<&[u8; N]> {
-    let first = src.unit - units::W;
-    let landing = match src.byp {
-        Byp::None => 0,
-        Byp::Mov => present.mov,
-        Byp::Vec => present.vec,
-    };
-    if landing >> first & ((1 << src.n) - 1) != 0 {
-        return None;
-    }
-    file.of(src.unit, N).first_chunk()
 }
 
 impl State {
@@ -248,6 +234,17 @@ impl State {
                 mem.banks.touch_piece(addr);
                 bus.store(addr, &self.values[v].0[..32]).map_err(|fault| Box::new(Trouble::Bus(fault)))
             }
+            Micro::StorePlain { addr, src, at } => {
+                let addr = self.access(*addr);
+                aligned(addr, 32)?;
+                let v = self.value(*at);
+                let data: &[u8; 32] = self.vector.array(*src);
+                self.values[v].0[..32].copy_from_slice(data);
+                self.aux[v][0] = addr;
+                Ok(())
+            }
+            Micro::MacPlain { s1, s2, c, at } => self.multiply_plain(*s1, *s2, *c, *at, seen, stats),
+            Micro::AccumulatePlain { acc, byp, at } => self.accumulate_plain(*acc, *byp, *at, seen),
             Micro::Mac { s1, s2, c, at } => self.multiply(*s1, *s2, *c, *at, seen, stats),
             Micro::Accumulate { acc1, acc2, signs, at } => self.accumulate(*acc1, *acc2, *signs, *at, seen),
             Micro::MacF { s1, s2, c, two, at } => self.multiply_float(*s1, *s2, *c, *two, *at, seen, stats),
@@ -257,7 +254,7 @@ impl State {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn multiply(
         &mut self,
         s1: VSrc,
@@ -267,29 +264,68 @@ impl State {
         seen: Seen<'_>,
         stats: &mut MacCount,
     ) -> Result<(), Box<Trouble>> {
+        self.enter_mode(s1.unit, s2.unit, c, seen)?;
         let v = self.value(at);
+        let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
+        self.host.int_products(&self.last_mode.mode, &a, &b, &mut self.values[v].0);
+        self.aux[v] = self.last_mode.acc;
+        stats.add(self.last_mode.kind, self.last_mode.macs);
+        Ok(())
+    }
+
+    /// Makes the configuration word in `c` the present one; the sources can be read under it.
+    #[inline(always)]
+    fn enter_mode(&mut self, s1: u8, s2: u8, c: u8, seen: Seen<'_>) -> Result<(), Box<Trouble>> {
         let word = self.s(c);
         if self.last_mode.word != word {
             self.last_mode = CachedMode::new(word)?;
         }
-        let cached = &self.last_mode;
-        if cached.wide {
-            self.check_mac_sources(s1, s2, cached.bytes, seen)?;
+        if seen.settled && seen.edge.word == word {
+            return Ok(());
         }
-        self.aux[v] = [cached.mode.acc_bits, cached.mode.acc_word];
-        stats.add(cached.kind, cached.macs);
-        let out = &mut self.values[v].0;
-        match (pieces(&self.vector, s1, self.present), pieces(&self.vector, s2, self.present)) {
-            (Some(a), Some(b)) => self.host.int_products(&cached.mode, a, b, out),
-            _ => {
-                let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
-                self.host.int_products(&self.last_mode.mode, &a, &b, &mut self.values[v].0);
-            }
-        }
+        self.check_mac_sources(s1, s2, self.last_mode.bytes, seen)?;
+        self.settling_word = word;
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
+    fn multiply_plain(
+        &mut self,
+        s1: u8,
+        s2: u8,
+        c: u8,
+        at: Back,
+        seen: Seen<'_>,
+        stats: &mut MacCount,
+    ) -> Result<(), Box<Trouble>> {
+        self.enter_mode(s1, s2, c, seen)?;
+        let v = self.value(at);
+        let (a, b) = (self.vector.array(s1), self.vector.array(s2));
+        let mode = &self.last_mode;
+        if mode.i8_4x8x8 {
+            self.host.i8_product((mode.mode.a_signed, mode.mode.b_signed), a, b, &mut self.values[v].0);
+        } else {
+            self.host.int_products(&mode.mode, a, b, &mut self.values[v].0);
+        }
+        self.aux[v] = mode.acc;
+        stats.add(mode.kind, mode.macs);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn accumulate_plain(&mut self, acc: u8, byp: Byp, at: Back, seen: Seen<'_>) -> Result<(), Box<Trouble>> {
+        let v = self.value(at);
+        if self.aux[v] != [32, 0] {
+            return self.accumulate(Some(VSrc { unit: acc, n: 4, byp }), None, mac::Signs::PLUS, at, seen);
+        }
+        if !seen.settled {
+            self.check_init_source(3, VSrc { unit: acc, n: 4, byp })?;
+        }
+        self.host.add_lanes(self.vector.array(acc), &mut self.values[v].0);
+        Ok(())
+    }
+
+    #[inline(never)]
     fn accumulate(
         &mut self,
         acc1: Option<VSrc>,
@@ -304,16 +340,6 @@ impl State {
         let signs = signs.under(acc_word);
         for src in [acc1, acc2].into_iter().flatten() {
             self.check_init_source(3, src)?;
-        }
-        if let (32, Some(src), None, mac::Signs::PLUS) = (acc_bits, acc1, acc2, signs) {
-            match pieces(&self.vector, src, self.present) {
-                Some(acc) => self.host.add_lanes(acc, &mut self.values[v].0),
-                None => {
-                    let acc = self.read::<128>(src, seen);
-                    self.host.add_lanes(&acc, &mut self.values[v].0);
-                }
-            }
-            return Ok(());
         }
         let a1 = acc1.map(|src| self.read::<128>(src, seen));
         let a2 = acc2.map(|src| self.read::<128>(src, seen));
@@ -338,7 +364,7 @@ impl State {
         if mode.zero_acc && two {
             return Err(mac::ConfigField::ZeroOfTwo.of(config).into());
         }
-        self.check_mac_sources(s1, s2, (64, 64), seen)?;
+        self.check_mac_sources(s1.unit, s2.unit, (64, 64), seen)?;
         let (a, b) = (self.read::<64>(s1, seen), self.read::<64>(s2, seen));
         self.values[v].0[..64].copy_from_slice(&a);
         self.values[v].0[64..].copy_from_slice(&b);

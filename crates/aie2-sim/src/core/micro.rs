@@ -10,6 +10,7 @@
 
 use super::op::{Addr, Byp, LoadKind, Op, StoreKind, VDst, VSrc};
 use super::sem::mac::Signs;
+use super::units;
 
 /// Distance of a value slot behind the slots of the bundle issuing now, modulo their number.
 ///
@@ -48,8 +49,14 @@ pub(crate) enum Micro {
     StorePiece { addr: Addr, src: VSrc, at: Back },
     /// Its memory access.
     Write { at: Back },
+    /// The same of a source that no bypass delivers.
+    StorePlain { addr: Addr, src: u8, at: Back },
     /// Products of an integer multiply.
     Mac { s1: VSrc, s2: VSrc, c: u8, at: Back },
+    /// The same of sources that no bypass delivers.
+    MacPlain { s1: u8, s2: u8, c: u8, at: Back },
+    /// Adds one accumulator that no bypass delivers.
+    AccumulatePlain { acc: u8, byp: Byp, at: Back },
     /// Adds one accumulator of 32-bit lanes, or whatever else the multiply asks for.
     Accumulate { acc1: Option<VSrc>, acc2: Option<VSrc>, signs: Signs, at: Back },
     /// Operands of a bf16 multiply.
@@ -68,14 +75,39 @@ impl Micro {
             Self::LoadPiece { at, .. }
             | Self::Fetch { at }
             | Self::StorePiece { at, .. }
+            | Self::StorePlain { at, .. }
             | Self::Write { at }
             | Self::Mac { at, .. }
+            | Self::MacPlain { at, .. }
+            | Self::AccumulatePlain { at, .. }
             | Self::Accumulate { at, .. }
             | Self::MacF { at, .. }
             | Self::AccumulateF { at, .. }
             | Self::Land { at, .. } => *at = at.aged(),
         }
         self
+    }
+
+    /// The step knowing that `mov` and `vec` are the vector pieces that the bypasses deliver at its time.
+    pub(crate) fn specialised(self, mov: u64, vec: u64) -> Self {
+        let at_rest = |src: VSrc| {
+            let landing = match src.byp {
+                Byp::None => 0,
+                Byp::Mov => mov,
+                Byp::Vec => vec,
+            };
+            landing >> (src.unit - units::W) & ((1 << src.n) - 1) == 0
+        };
+        match self {
+            Self::StorePiece { addr, src, at } if at_rest(src) => Self::StorePlain { addr, src: src.unit, at },
+            Self::Mac { s1, s2, c, at } if (s1.n, s2.n) == (2, 2) && at_rest(s1) && at_rest(s2) => {
+                Self::MacPlain { s1: s1.unit, s2: s2.unit, c, at }
+            }
+            Self::Accumulate { acc1: Some(src), acc2: None, signs: Signs::PLUS, at } if src.n == 4 && at_rest(src) => {
+                Self::AccumulatePlain { acc: src.unit, byp: src.byp, at }
+            }
+            step => step,
+        }
     }
 
     /// Times since the operation issued.
@@ -85,8 +117,11 @@ impl Micro {
             Self::LoadPiece { at, .. }
             | Self::Fetch { at }
             | Self::StorePiece { at, .. }
+            | Self::StorePlain { at, .. }
             | Self::Write { at }
             | Self::Mac { at, .. }
+            | Self::MacPlain { at, .. }
+            | Self::AccumulatePlain { at, .. }
             | Self::Accumulate { at, .. }
             | Self::MacF { at, .. }
             | Self::AccumulateF { at, .. }
@@ -101,8 +136,11 @@ impl Micro {
             Self::Issue { .. }
             | Self::LoadPiece { .. }
             | Self::StorePiece { .. }
+            | Self::StorePlain { .. }
             | Self::Fetch { .. }
             | Self::Mac { .. }
+            | Self::MacPlain { .. }
+            | Self::AccumulatePlain { .. }
             | Self::Accumulate { .. }
             | Self::MacF { .. }
             | Self::AccumulateF { .. } => Part::Work,

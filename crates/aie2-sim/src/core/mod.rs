@@ -25,7 +25,7 @@ use crate::port::{CoreBus, CoreStats, PROGRAM_MEM_BYTES, Step};
 use aie2_isa::Reg;
 use exec::{Flow, Granted, MacCount, MacType};
 use flight::{Flights, Seen};
-use late::{Memory, Trouble};
+use late::{Banks, Memory, Trouble};
 use micro::Micro;
 use op::Op;
 use program::Program;
@@ -79,6 +79,7 @@ pub struct Core {
     early_reads: EarlyReads,
     breakpoints: Vec<u32>,
     granted: Granted,
+    banks: Banks,
     part_words: Vec<late::PartWord>,
     /// Delay slots still to issue, and where to go after them.
     delay: u8,
@@ -113,6 +114,7 @@ impl Core {
             early_reads: EarlyReads::default(),
             breakpoints: Vec::new(),
             granted: Granted::default(),
+            banks: Banks::default(),
             part_words: Vec::new(),
             delay: 0,
             target: None,
@@ -191,6 +193,8 @@ impl Core {
 
     /// What happens at a read of a register with a write in flight.
     pub fn set_early_reads(&mut self, mode: EarlyReads) {
+        // What was checked was checked under the old mode.
+        self.state.epoch += 1;
         self.early_reads = mode;
     }
 
@@ -337,16 +341,17 @@ impl Core {
             None => self.place(pc).map_err(here)?,
         };
         let d = &self.program.bundles[index as usize];
-        if self.flights.at(at).reads_checked != self.state.epoch {
-            self.state.check_reads(d).map_err(here)?;
-            self.flights.at_mut(at).reads_checked = self.state.epoch;
-        }
         let edge = self.flights.at(at);
         let early_ok = d.early_reads_allowed || self.early_reads == EarlyReads::Anywhere;
-        if edge.early && !early_ok {
-            self.flights.early_fault(d).map_err(here)?;
+        let epoch = self.state.epoch;
+        let settled = edge.settled == epoch;
+        if !settled {
+            self.state.check_reads(d).map_err(here)?;
+            if edge.early && !early_ok {
+                self.flights.early_fault(d).map_err(here)?;
+            }
         }
-        let seen = Seen { flights: &self.flights, edge, early_ok };
+        let seen = Seen { flights: &self.flights, edge, early_ok, settled };
         if d.blocking {
             match self.state.try_blocking(d, seen, &mut self.granted, bus).map_err(here)? {
                 Err(fault) => return Err((pc, Box::new(Trouble::Bus(fault)))),
@@ -354,7 +359,7 @@ impl Core {
                 Ok(None) => {}
             }
         }
-        let mut mem = Memory::new(&mut self.part_words);
+        let mut mem = Memory::new(&mut self.banks, &mut self.part_words);
         let mut flow = Flow::default();
         let bundles = &self.program.bundles;
         let address = |(bundle, why): (u32, Trouble)| (bundles[bundle as usize].pc, why.into());
@@ -380,8 +385,14 @@ impl Core {
         if d.branch && self.delay == 0 {
             self.link = d.ops.iter().find_map(|op| if let Op::Branch { link, .. } = op { *link } else { None });
         }
-        let len = d.len;
-        let next = self.advance(index, &flow).map_err(here)?;
+        let (len, blocking) = (d.len, d.blocking);
+        let plain = self.delay == 0 && !flow.branch && !d.sets_loop && !self.ends_loop(pc, len);
+        let next = if plain { pc + len } else { self.advance(index, &flow).map_err(here)? };
+        if !settled {
+            let word = self.state.settling_word;
+            let edge = self.flights.at_mut(at);
+            (edge.settled, edge.word) = (epoch, word);
+        }
         self.state.commit(index, self.flights.at(at), self.flights.of(self.flights.at(at).landings));
         self.flights.follow(at);
         self.pc = next;
@@ -389,7 +400,7 @@ impl Core {
         self.stats.bundles += 1;
         let mut stall_cycles = conflicts * self.conflict_cycles;
         self.stats.bank_stalls += u64::from(stall_cycles);
-        if self.program.bundles[index as usize].blocking {
+        if blocking {
             let locks = std::mem::take(&mut self.granted).locks.count_ones() as u8;
             self.stats.lock_ops += u64::from(locks);
             stall_cycles += locks * self.lock_cycles;
@@ -407,13 +418,19 @@ impl Core {
         Ok(Step::Issued { banks, stall_cycles })
     }
 
+    /// Whether the hardware loop ends inside the bundle at `pc`.
+    #[inline(always)]
+    fn ends_loop(&self, pc: u32, len: u32) -> bool {
+        self.state.s(units::LE).wrapping_sub(pc) < len && self.state.init.contains(units::LE)
+    }
+
     /// The address of the next bundle: delay slots, branches, the hardware loop.
     fn advance(&mut self, index: u32, flow: &Flow) -> Result<u32, CoreFaultKind> {
         let d = &self.program.bundles[index as usize];
         let (pc, len) = (d.pc, d.len);
         let mut next = pc + len;
         let le = self.state.s(units::LE);
-        let at_end = self.state.init.contains(units::LE) && le.wrapping_sub(pc) < len;
+        let at_end = self.ends_loop(pc, len);
         if self.delay > 0 {
             if flow.branch {
                 return Err(CoreFaultKind::BranchInDelaySlot);
@@ -494,8 +511,8 @@ impl Core {
         while self.flights.draining() || self.state.draining() {
             let at = self.flights.edge(flight::IDLE, None).map_err(|kind| (pc, kind.into()))?;
             let edge = self.flights.at(at);
-            let seen = Seen { flights: &self.flights, edge, early_ok: true };
-            let mut mem = Memory::new(&mut self.part_words);
+            let seen = Seen { flights: &self.flights, edge, early_ok: true, settled: false };
+            let mut mem = Memory::new(&mut self.banks, &mut self.part_words);
             let bundles = &self.program.bundles;
             let address = |(bundle, why): (u32, Trouble)| (bundles[bundle as usize].pc, why.into());
             self.state.run_late(bundles, seen, bus, &mut mem).map_err(address)?;

@@ -107,6 +107,13 @@ impl VectorFile {
         &self.0[at..at + len]
     }
 
+    /// The `N` bytes from the piece of `unit`.
+    #[inline(always)]
+    pub(crate) fn array<const N: usize>(&self, unit: u8) -> &[u8; N] {
+        let at = 32 * usize::from(unit - units::W);
+        self.0[at..at + N].as_array().expect("N bytes")
+    }
+
     #[inline(always)]
     pub(crate) fn set<const N: usize>(&mut self, unit: u8, data: &[u8; N]) {
         let at = 32 * usize::from(unit - units::W);
@@ -157,6 +164,8 @@ pub(crate) struct State {
     pub reaches_out: bool,
     /// Vector instructions of the host.
     pub host: Host,
+    /// Configuration word checked at the present time.
+    pub settling_word: u32,
     /// Configuration word of the last integer multiply and its meaning.
     pub last_mode: CachedMode,
 }
@@ -188,6 +197,7 @@ impl State {
             stores: Box::new([List::new(late); RING]),
             reaches_out: false,
             host: Host::detect(),
+            settling_word: 0,
             last_mode: CachedMode::first(),
         }
     }

@@ -299,16 +299,18 @@ fn sum_terms(shape: Shape, lane: usize, term: &mut impl FnMut(usize, usize, usiz
     }
 }
 
+/// Product sums of the int8 4x8x8 mode, the signs of s1 and s2 given.
+pub fn i8_products(signs: (bool, bool), a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
+    match signs {
+        (true, true) => i8_4x8x8::<true, true>(a, b, out),
+        (true, false) => i8_4x8x8::<true, false>(a, b, out),
+        (false, true) => i8_4x8x8::<false, true>(a, b, out),
+        (false, false) => i8_4x8x8::<false, false>(a, b, out),
+    }
+}
+
 /// Product sums of `mode`, as the bytes of a cm register (lanes wrap).
 pub fn int_products(mode: &IntMode, a: &[u8; 64], b: &[u8; 64], out: &mut [u8; 128]) {
-    if mode.shape == mm(4, 8, 8) && mode.negative == [0; 2] {
-        match (mode.a_signed, mode.b_signed) {
-            (true, true) => return i8_4x8x8::<true, true>(a, b, out),
-            (true, false) => return i8_4x8x8::<true, false>(a, b, out),
-            (false, true) => return i8_4x8x8::<false, true>(a, b, out),
-            (false, false) => {}
-        }
-    }
     for lane in 0..1024 / mode.acc_bits as usize {
         let mut sum = 0i64;
         sum_terms(mode.shape, lane, &mut |t, ea, eb| {
