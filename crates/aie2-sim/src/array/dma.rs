@@ -505,11 +505,11 @@ impl Fabric {
             self.after_bd(DIR, c)?;
             return Ok(now + 1);
         }
-        // A full buffer moves again when the port has sent something.
+        // A full buffer moves again when the port has sent something. A log wants to see the cycle in which nothing moves.
         let ch = &self.channels[1][c];
         let fits = |run: bd::Run| ch.egress.len() + run.words as usize <= capacity;
         let goes_on = ch.current.as_ref().and_then(|current| current.walker.peek()).is_none_or(fits);
-        Ok(if goes_on { now + 1 } else { PARKED })
+        Ok(if goes_on || self.log.is_some() { now + 1 } else { PARKED })
     }
 
     /// Port side of an MM2S channel. Returns the next cycle to look.
