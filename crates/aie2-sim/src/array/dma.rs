@@ -7,7 +7,7 @@
 
 use super::bd::{self, Bd, Walker};
 use super::channel::{Current, Egress, End, Phase, Task};
-use super::fabric::{Event, Fabric, MEM_TILE_BYTES, dir_ix};
+use super::fabric::{BUCKETS, Event, Fabric, MEM_TILE_BYTES, dir_ix};
 use super::index::{self, LockIx};
 use super::lock::Acquire;
 use super::ports::TileKind;
@@ -336,11 +336,19 @@ impl Fabric {
             if dir == Direction::Mm2s && self.packets_awake {
                 self.step_packets()?;
             }
-            let turn = (self.now % 64) as u32;
-            let mut mask = self.active[d].rotate_right(turn);
-            while mask != 0 {
-                let c = (mask.trailing_zeros() + turn) as usize % 64;
-                mask &= mask - 1;
+            let (turn, bucket) = ((self.now % 64) as u32, self.now as usize % BUCKETS);
+            let looks = self.active[d];
+            let mut behind = 0u64;
+            loop {
+                // One that is woken in this pass takes part if its turn is still to come.
+                let ready = (self.due[d][bucket] & looks).rotate_right(turn) & !behind;
+                if ready == 0 {
+                    break;
+                }
+                let place = ready.trailing_zeros();
+                behind = u64::MAX >> (63 - place);
+                let c = (place + turn) as usize % 64;
+                self.due[d][bucket] &= !(1 << c);
                 if self.skip[d][c] > self.now {
                     continue;
                 }
@@ -357,8 +365,14 @@ impl Fabric {
                 } else if next > self.now + SLEEP {
                     self.active[d] &= !(1 << c);
                     self.schedule(next, Event::Wake(dir, c));
+                } else {
+                    self.due[d][next as usize % BUCKETS] |= 1 << c;
                 }
             }
+        }
+        let bucket = self.now as usize % BUCKETS;
+        for due in &mut self.due {
+            due[(bucket + 1) % BUCKETS] |= std::mem::take(&mut due[bucket]);
         }
         Ok(())
     }

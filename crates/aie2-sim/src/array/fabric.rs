@@ -22,6 +22,8 @@ pub const MEM_TILE_BYTES: usize = 0x8_0000;
 /// Cores run ahead of array time to the next multiple of this many cycles.
 pub const RUN_AHEAD: u64 = 64;
 const BANK_TRACE: usize = 128;
+/// Buckets of channels by cycle; more than the longest wait inside the cycle loop.
+pub const BUCKETS: usize = 64;
 
 /// Something scheduled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -151,6 +153,8 @@ pub struct Fabric {
     pub channels: [Vec<Channel>; 2],
     /// Channels to look at, by direction.
     pub active: [u64; 2],
+    /// Channels to step by cycle, modulo the number of buckets. A channel may stand in more than one; `skip` tells which counts.
+    pub due: [[u64; BUCKETS]; 2],
     /// Per channel: nothing to do before this cycle.
     pub skip: [[u64; index::CHANNELS]; 2],
     /// Mem tile and compute tile banks taken by a DMA: cycle + 1 and mask.
@@ -224,6 +228,7 @@ impl Fabric {
                 .collect(),
             channels: [channels(Direction::S2mm), channels(Direction::Mm2s)],
             active: [0; 2],
+            due: [[0; BUCKETS]; 2],
             skip: [[0; index::CHANNELS]; 2],
             dma_banks: [(0, 0); index::TILES],
             core_banks: vec![BankTrace::default(); index::CORES],
@@ -279,6 +284,7 @@ impl Fabric {
         let d = dir_ix(dir);
         self.active[d] |= 1 << channel;
         self.skip[d][channel] = 0;
+        self.due[d][self.now as usize % BUCKETS] |= 1 << channel;
     }
 
     fn wake_mask(&mut self, dir: Direction, mut mask: u64) {
