@@ -699,6 +699,8 @@ impl<C: CoreModel> MachineOf<C> {
             let hands = crew.len() + 1;
             let count = mask.count_ones() as usize;
             self.jobs.resize_with(hands, Vec::new);
+            // The calling thread's caches are full of the array: it takes a core less than its share.
+            let own = (count / hands).saturating_sub(count / index::CORES);
             for k in 0..count {
                 let Some(i) = next() else { break };
                 let job = Job {
@@ -708,7 +710,8 @@ impl<C: CoreModel> MachineOf<C> {
                     horizon,
                     outcome: Ok(()),
                 };
-                self.jobs[k * hands / count].push(job);
+                let hand = if k < own { 0 } else { 1 + (k - own) * (hands - 1) / (count - own) };
+                self.jobs[hand].push(job);
             }
             for m in 1..hands {
                 crew.give(m - 1, &mut self.jobs[m]);

@@ -70,51 +70,52 @@ pub struct Egress {
     pub bd_end: bool,
 }
 
-/// One DMA channel.
+/// One DMA channel. What every step looks at stands together in front.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Channel {
-    /// Name.
-    pub id: ChannelId,
-    /// Kind of its tile.
-    pub kind: TileKind,
-    /// Number of its tile.
-    pub tile: usize,
-    /// Held in reset.
-    pub reset: bool,
-    /// Controller id of its tokens.
-    pub controller: u8,
-    /// Outstanding tasks, oldest first.
-    pub queue: VecDeque<Task>,
-    /// Position in `queue` of the task being fetched; the ones before it only wait for their end.
-    pub fetching: usize,
-    /// BD in execution.
-    pub current: Option<Current>,
-    /// What the memory side does.
-    pub phase: Phase,
     /// Memory side does nothing before this cycle.
     pub not_before: u64,
     /// Port side does nothing before this cycle.
     pub port_not_before: u64,
-    /// Ends on their way.
-    pub ends: VecDeque<End>,
-    /// Cycle of the last scheduled end (ends stay in order).
-    pub last_end_at: u64,
-    /// Egress buffer of an MM2S channel.
-    pub egress: VecDeque<Egress>,
-    /// Whether the buffer is so near to full (S2MM) or empty (MM2S) that the channel wins a bank against the core.
-    pub urgent: bool,
     /// The channel cannot become urgent before this cycle.
     pub calm_until: u64,
     /// Bank arbitrations lost in a row.
     pub losses: u64,
+    /// Words moved in this run.
+    pub words: u64,
+    /// Number of its tile.
+    pub tile: usize,
+    /// Name.
+    pub id: ChannelId,
+    /// Kind of its tile.
+    pub kind: TileKind,
+    /// What the memory side does.
+    pub phase: Phase,
+    /// Whether the buffer is so near to full (S2MM) or empty (MM2S) that the channel wins a bank against the core.
+    pub urgent: bool,
+    /// Held in reset.
+    pub reset: bool,
+    /// Controller id of its tokens.
+    pub controller: u8,
+    /// BD in execution.
+    pub current: Option<Current>,
+    /// Egress buffer of an MM2S channel.
+    pub egress: VecDeque<Egress>,
+    /// Ends on their way.
+    pub ends: VecDeque<End>,
+    /// DDR rate: next access not before this time, in 1/1000 cycles.
+    pub ddr_next_milli: u64,
+    /// Outstanding tasks, oldest first.
+    pub queue: VecDeque<Task>,
+    /// Position in `queue` of the task being fetched; the ones before it only wait for their end.
+    pub fetching: usize,
+    /// Cycle of the last scheduled end (ends stay in order).
+    pub last_end_at: u64,
     /// Tasks started since configuration.
     pub tasks_started: u64,
     /// Cycle the task in front of the fetched one began to move data.
     pub previous_move_at: u64,
-    /// DDR rate: next access not before this time, in 1/1000 cycles.
-    pub ddr_next_milli: u64,
-    /// Words moved in this run.
-    pub words: u64,
     /// Cycles with an outstanding task in this run.
     pub busy_cycles: u64,
     /// Start of the present busy interval.
