@@ -697,12 +697,8 @@ impl<C: CoreModel> MachineOf<C> {
         let mut outcome = Ok(());
         if let Some(crew) = crew {
             let hands = crew.len() + 1;
-            let count = mask.count_ones() as usize;
             self.jobs.resize_with(hands, Vec::new);
-            // The calling thread's caches are full of the array: it takes a core less than its share.
-            let own = (count / hands).saturating_sub(count / index::CORES);
-            for k in 0..count {
-                let Some(i) = next() else { break };
+            while let Some(i) = next() {
                 let job = Job {
                     slot: self.cores.0[i].take().expect("a core is at home between phases"),
                     memory: std::mem::take(&mut self.fabric.core_mem[i]),
@@ -710,7 +706,8 @@ impl<C: CoreModel> MachineOf<C> {
                     horizon,
                     outcome: Ok(()),
                 };
-                let hand = if k < own { 0 } else { 1 + (k - own) * (hands - 1) / (count - own) };
+                // Always the same thread for a core: its memory is in that thread's caches.
+                let hand = i * hands / index::CORES;
                 self.jobs[hand].push(job);
             }
             for m in 1..hands {

@@ -127,6 +127,12 @@ pub(crate) struct Edge {
     pub word: u32,
     /// What followed the last time.
     chain: Chain,
+    /// Bytes of the bundle.
+    pub len: u32,
+    /// The bundle asks nothing of the bus, and changes neither the program counter nor the loop registers.
+    pub plain: bool,
+    /// The bundle may read old values.
+    pub leave: bool,
 }
 
 /// A bundle's address, number and edge.
@@ -261,10 +267,13 @@ impl Flights {
         self.steps.extend(now(Part::Land));
         let (steps, landings) = (Run { from: first, to: middle }, Run { from: middle, to: self.steps.len() as u32 });
         let lands = pattern.claims[0].all;
+        let len = d.map_or(0, |d| d.len);
+        let leave = d.is_some_and(|d| d.early_reads_allowed);
+        let plain = d.is_some_and(|d| !d.blocking && !d.branch && !d.sets_loop);
         let next = pattern.next();
         let present = Present::of(&next.claims);
         let to = self.node(next);
-        let edge = Edge { to, early, steps, landings, lands, next: present, settled: u64::MAX, word: 0, chain: NO_CHAIN };
+        let edge = Edge { to, early, steps, landings, lands, next: present, settled: u64::MAX, word: 0, chain: NO_CHAIN, len, plain, leave };
         let number = self.edges.len() as u32;
         self.edges.push(edge);
         let node = &mut self.nodes[from];

@@ -342,9 +342,9 @@ impl Core {
         };
         let d = &self.program.bundles[index as usize];
         let edge = self.flights.at(at);
-        let early_ok = d.early_reads_allowed || self.early_reads == EarlyReads::Anywhere;
         let epoch = self.state.epoch;
         let settled = edge.settled == epoch;
+        let early_ok = edge.leave || self.early_reads == EarlyReads::Anywhere;
         if !settled {
             self.state.check_reads(d).map_err(here)?;
             if edge.early && !early_ok {
@@ -352,7 +352,7 @@ impl Core {
             }
         }
         let seen = Seen { flights: &self.flights, edge, early_ok, settled };
-        if d.blocking {
+        if !edge.plain && d.blocking {
             match self.state.try_blocking(d, seen, &mut self.granted, bus).map_err(here)? {
                 Err(fault) => return Err((pc, Box::new(Trouble::Bus(fault)))),
                 Ok(Some(reason)) => return Ok(Step::Blocked(reason)),
@@ -382,12 +382,13 @@ impl Core {
             self.state.run_stores(bundles, bus, &mut mem).map_err(address)?;
         }
         let (banks, conflicts) = mem.banks.end();
-        if d.branch && self.delay == 0 {
+        let (len, plain) = (edge.len, edge.plain);
+        if !plain && d.branch && self.delay == 0 {
             self.link = d.ops.iter().find_map(|op| if let Op::Branch { link, .. } = op { *link } else { None });
         }
-        let (len, blocking) = (d.len, d.blocking);
-        let plain = self.delay == 0 && !flow.branch && !d.sets_loop && !self.ends_loop(pc, len);
-        let next = if plain { pc + len } else { self.advance(index, &flow).map_err(here)? };
+        let blocking = !plain && d.blocking;
+        let on = plain && self.delay == 0 && !self.ends_loop(pc, len);
+        let next = if on { pc + len } else { self.advance(index, &flow).map_err(here)? };
         if !settled {
             let word = self.state.settling_word;
             let edge = self.flights.at_mut(at);
