@@ -695,7 +695,9 @@ fn transfer(memory: &mut super::memory::Memory, dir: Direction, at: usize, words
         && at.is_multiple_of(16)
     {
         match dir {
-            Direction::S2mm if words.iter().all(|w| w.valid == 0xf) => return memory.set_line(at, words.map(|w| w.data)),
+            Direction::S2mm if words.iter().all(|w| w.valid == 0xf) => {
+                return memory.set_line(at, words.map(|w| w.data));
+            }
             Direction::Mm2s => {
                 if let Some(line) = memory.line(at) {
                     for (w, data) in words.iter_mut().zip(line) {

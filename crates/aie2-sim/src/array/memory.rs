@@ -103,7 +103,9 @@ impl Memory {
             return None;
         }
         let bytes: &[u8; 16] = self.bytes[at..at + 16].as_array()?;
-        Some(std::array::from_fn(|i| u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])))
+        Some(std::array::from_fn(|i| {
+            u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
+        }))
     }
 
     /// Stores the four words of an aligned line.

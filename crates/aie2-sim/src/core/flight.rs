@@ -273,7 +273,20 @@ impl Flights {
         let next = pattern.next();
         let present = Present::of(&next.claims);
         let to = self.node(next);
-        let edge = Edge { to, early, steps, landings, lands, next: present, settled: u64::MAX, word: 0, chain: NO_CHAIN, len, plain, leave };
+        let edge = Edge {
+            to,
+            early,
+            steps,
+            landings,
+            lands,
+            next: present,
+            settled: u64::MAX,
+            word: 0,
+            chain: NO_CHAIN,
+            len,
+            plain,
+            leave,
+        };
         let number = self.edges.len() as u32;
         self.edges.push(edge);
         let node = &mut self.nodes[from];
