@@ -14,6 +14,7 @@ pub mod cases;
 pub mod data;
 pub mod fp;
 pub mod gemm;
+pub mod kv_int8;
 pub mod mask;
 pub mod model;
 pub mod norm;
