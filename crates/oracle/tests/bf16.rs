@@ -5,7 +5,8 @@
 mod goldens;
 
 use goldens::{CONFIG, Goldens, LAYERS, MODELS, Model};
-use oracle::attention::{Attention, Cache, Trace, relative_error};
+use oracle::attention::{Attention, Cache, HeadProblem, Precision, Trace, relative_error, round_bf16};
+use oracle::mask::Mask;
 use oracle::model::{AttentionConfig, LayerKind};
 use oracle::outliers::{Scene, attention_weights, hidden_states};
 
@@ -104,4 +105,57 @@ fn the_models_differ_only_by_their_quantisation() {
     int8.q.row(7, &mut b);
     let error = relative_error(&b, &a);
     assert!((1e-3..2e-2).contains(&error), "{error}");
+}
+
+#[test]
+fn every_stored_intermediate_is_a_bfloat16() {
+    let goldens = Goldens::open(Model::Int8);
+    let (weights, x) = (goldens.weights(0), goldens.input("short", 0));
+    let attention = Attention::new(&CONFIG, LayerKind::Local, &weights);
+    let run = |attention: Attention<'_>| attention.step(&x, &mut Cache::linear(&CONFIG)).unwrap();
+    let stored = |tensor: &[f64]| tensor.iter().all(|v| round_bf16(*v) == *v);
+    let (rounded, exact) = (run(attention.in_bf16()), run(attention));
+    for (tensor, (rounded, exact)) in TENSORS.iter().zip([
+        (&rounded.q, &exact.q),
+        (&rounded.k, &exact.k),
+        (&rounded.v, &exact.v),
+        (&rounded.ctx, &exact.ctx),
+        (&rounded.out, &exact.out),
+    ]) {
+        assert!(stored(rounded) && !stored(exact), "{tensor}");
+    }
+}
+
+#[test]
+fn a_projection_is_rounded_before_its_norm() {
+    // The first token is not rotated, and a weight of zero leaves the norm alone.
+    let mut weights = Goldens::open(Model::Bf16).weights(0);
+    weights.q_norm.fill(0.0);
+    let goldens = Goldens::open(Model::Bf16);
+    let x = &goldens.input("short", 0)[..CONFIG.hidden];
+    let attention = Attention::new(&CONFIG, LayerKind::Local, &weights).in_bf16();
+    let rounded: Vec<f64> = x.iter().map(|v| round_bf16(*v)).collect();
+    let mut head: Vec<f64> = weights.q.apply(&rounded)[..CONFIG.head_dim].iter().map(|v| round_bf16(*v)).collect();
+    oracle::norm::rms_norm(&mut head, &weights.q_norm, CONFIG.eps);
+    let expected: Vec<f64> = head.iter().map(|v| round_bf16(*v)).collect();
+    let found = attention.step(x, &mut Cache::linear(&CONFIG)).unwrap();
+    assert_eq!(found.q[..CONFIG.head_dim], expected);
+}
+
+#[test]
+fn probabilities_are_rounded_before_they_are_divided_by_their_sum() {
+    // One query, two keys: scores 0 and -s, values 0 and 1.
+    let mut told_apart = 0;
+    for step in 1..64 {
+        let s = f64::from(step) / 32.0;
+        let (q, mut k, mut v) = (vec![1.0; 8], vec![0.0; 16], vec![0.0; 16]);
+        k[8] = -s;
+        v[8..].fill(1.0);
+        let problem = HeadProblem { head_dim: 8, mask: Mask::causal(), scale: 1.0, q, group: 1, k, v };
+        let p = (-s).exp();
+        let expected = round_bf16(round_bf16(p) / (1.0 + p));
+        assert_eq!(problem.direct(Precision::Bf16), [expected; 8], "{s}");
+        told_apart += usize::from(expected != round_bf16(p / (1.0 + p)));
+    }
+    assert!(told_apart > 5, "{told_apart}");
 }
