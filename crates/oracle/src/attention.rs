@@ -12,6 +12,8 @@
 //!
 //! SOURCE: huggingface/transformers `models/gemma3/modeling_gemma3.py`, Gemma3Attention.
 
+use std::thread;
+
 use crate::fp::{bf16_rne, widen};
 use crate::mask::Mask;
 use crate::model::{AttentionConfig, AttentionWeights, LayerKind, dot};
@@ -236,23 +238,37 @@ impl<'a> Attention<'a> {
         self.precision.round(rows);
     }
 
+    /// Uses the machine's threads; their number does not change a bit of the result.
     fn context(&self, q: &[f64], first: usize, cache: &Cache) -> Vec<f64> {
-        let (config, d) = (self.config, self.config.head_dim);
-        let (mask, scale) = (config.mask(self.kind), config.score_scale());
+        let width = self.config.q_rows();
         let mut ctx = vec![0.0; q.len()];
-        let rows = q.chunks_exact(d).zip(ctx.chunks_exact_mut(d)).enumerate();
-        for (index, (q, ctx)) in rows {
-            let (position, head) = (first + index / config.heads, index % config.heads);
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        // Small parts, dealt in turn: late tokens of a prefill see more keys than early ones.
+        let mut parts: Vec<Vec<(usize, &[f64], &mut [f64])>> = (0..threads).map(|_| Vec::new()).collect();
+        for (t, (q, ctx)) in q.chunks_exact(width).zip(ctx.chunks_exact_mut(width)).enumerate() {
+            parts[t % threads].push((first + t, q, ctx));
+        }
+        thread::scope(|scope| {
+            for part in parts {
+                scope.spawn(move || part.into_iter().for_each(|(t, q, ctx)| self.context_of_token(t, q, cache, ctx)));
+            }
+        });
+        ctx
+    }
+
+    fn context_of_token(&self, position: usize, q: &[f64], cache: &Cache, ctx: &mut [f64]) {
+        let (config, d) = (self.config, self.config.head_dim);
+        let scale = config.score_scale();
+        for (head, (q, ctx)) in q.chunks_exact(d).zip(ctx.chunks_exact_mut(d)).enumerate() {
             let kv_head = match self.head_order {
                 HeadOrder::Grouped => head / config.group(),
                 HeadOrder::Tiled => head % config.kv_heads,
             };
-            let keys = mask.keys(position);
+            let keys = config.mask(self.kind).keys(position);
             let scores: Vec<f64> = keys.clone().map(|j| dot(q, &cache.key(j)[kv_head * d..][..d]) * scale).collect();
             let values = keys.map(|j| &cache.value(j)[kv_head * d..][..d]);
             weighted_mean(&scores, values, self.precision, ctx);
         }
-        ctx
     }
 }
 
