@@ -128,7 +128,12 @@ impl Cache {
         &self.values[self.offset(position)..][..self.row]
     }
 
-    fn append(&mut self, k: &[f64], v: &[f64]) {
+    /// Appends keys after norm and rotation, and values, each `[T][kv_heads][head_dim]`. A ring forgets the oldest.
+    ///
+    /// # Panics
+    /// If they are not whole rows of the same number of tokens.
+    pub fn append(&mut self, k: &[f64], v: &[f64]) {
+        assert!(k.len() == v.len() && k.len().is_multiple_of(self.row), "keys and values of as many tokens");
         for (k, v) in k.chunks_exact(self.row).zip(v.chunks_exact(self.row)) {
             match self.slots {
                 None => {

@@ -25,12 +25,20 @@ pub struct Case {
     pub problem: HeadProblem,
 }
 
-/// A normal problem: unit q and k as a norm leaves them, unit v.
-fn normal(config: &AttentionConfig, mask: Mask, history: usize, queries: usize, seed: u64) -> HeadProblem {
+/// An ordinary problem: normal q and k of root mean square `rms`, which is what the norms' 1 + w makes of them, and unit v.
+pub fn ordinary(
+    config: &AttentionConfig,
+    mask: Mask,
+    history: usize,
+    queries: usize,
+    rms: f64,
+    seed: u64,
+) -> HeadProblem {
     let mut rng = Rng::new(seed ^ 0xA77E);
     let (group, d) = (config.group(), config.head_dim);
-    let mut fill = |rows: usize| (0..rows * d).map(|_| round_bf16(f64::from(rng.normal()))).collect::<Vec<f64>>();
-    let (q, k, v) = (fill(group * queries), fill(history + queries), fill(history + queries));
+    let mut fill =
+        |rows: usize, rms: f64| (0..rows * d).map(|_| round_bf16(rms * f64::from(rng.normal()))).collect::<Vec<f64>>();
+    let (q, k, v) = (fill(group * queries, rms), fill(history + queries, rms), fill(history + queries, 1.0));
     HeadProblem { head_dim: d, mask, scale: config.score_scale(), q, group, k, v }
 }
 
@@ -47,7 +55,7 @@ fn raise(problem: &mut HeadProblem, row: usize, j: usize, amount: f64) {
 /// All cases for the heads of a model with its window.
 pub fn adversarial(config: &AttentionConfig) -> Vec<Case> {
     let (causal, window) = (Mask::causal(), Mask::sliding(config.window));
-    let make = |mask, history, queries, seed| normal(config, mask, history, queries, seed);
+    let make = |mask, history, queries, seed| ordinary(config, mask, history, queries, 1.0, seed);
     let d = config.head_dim;
 
     let mut equal = make(causal, 61, 20, 1);

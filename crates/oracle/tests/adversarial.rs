@@ -1,7 +1,7 @@
 //! The inputs that break an attention kernel first: online softmax is the plain one on all of them, and each case is what its name says.
 
 use oracle::attention::{HeadProblem, Precision, relative_error, round_bf16};
-use oracle::cases::{Case, adversarial};
+use oracle::cases::{Case, adversarial, ordinary};
 use oracle::mask::{Coverage, Mask};
 use oracle::model::AttentionConfig;
 use proptest::prelude::*;
@@ -41,6 +41,26 @@ fn bf16_probabilities_keep_attention_within_half_a_percent() {
         let error = relative_error(&problem.direct(Precision::Bf16), &problem.direct(Precision::Exact));
         println!("{name}: {:.3} %", 100.0 * error);
         assert!(error <= 0.005, "{name}: {error}");
+    }
+}
+
+#[test]
+fn ordinary_contexts_of_true_length_keep_it_too() {
+    let (local, global) = (Mask::sliding(CONFIG.window), Mask::causal());
+    for (name, mask, history, queries) in [
+        ("prefill, local", local, 1024, 64),
+        ("prefill, global", global, 448, 64),
+        ("decode at 1,024", local, 1023, 1),
+        ("decode at 8,192", global, 8191, 1),
+        ("four tokens at 8,192", global, 8188, 4),
+    ] {
+        // 1 + w of the norms is about 1.8: scores then have a deviation of 2.8.
+        let problem = ordinary(&CONFIG, mask, history, queries, 1.8, 3);
+        let exact = problem.direct(Precision::Exact);
+        let error = relative_error(&problem.direct(Precision::Bf16), &exact);
+        println!("{name}: {:.3} %", 100.0 * error);
+        assert!((5e-4..5e-3).contains(&error), "{name}: {error}");
+        assert!(relative_error(&problem.online(64), &exact) < 1e-13, "{name}");
     }
 }
 

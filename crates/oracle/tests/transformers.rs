@@ -254,3 +254,19 @@ fn positions_counted_from_one_show_in_q_and_k_alone() {
     assert!(relative_error(&q, &expected.q) > 0.1);
     assert!(relative_error(&v, &expected.v) < TOLERANCE);
 }
+
+#[test]
+fn a_cache_filled_from_elsewhere_is_the_history_of_a_decode_step() {
+    let goldens = Goldens::open(Model::Int8);
+    let (weights, x) = (goldens.weights(5), goldens.input("long", 5));
+    let attention = Attention::new(&CONFIG, LayerKind::Global, &weights);
+    let whole = prefill(attention, &x);
+    let (tokens, row) = (75, CONFIG.kv_rows());
+    for new in 1..=4 {
+        let old = tokens - new;
+        let mut cache = Cache::linear(&CONFIG);
+        cache.append(&whole.k[..old * row], &whole.v[..old * row]);
+        let step = attention.step(&x[old * CONFIG.hidden..], &mut cache).unwrap();
+        assert!(step.out == whole.out[old * CONFIG.hidden..], "{new} query positions");
+    }
+}
