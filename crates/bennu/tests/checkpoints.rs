@@ -20,12 +20,18 @@ fn inspect_prints_a_table_or_json_and_nothing_else() {
     let dir = Synthetic::int8(2).saved();
     let table = bennu(&["inspect", text(dir.path())]);
     assert_eq!((table.code, table.stderr.as_str()), (0, ""));
-    for part in ["q [512, 256]", "int-quantized: I8 weights, one BF16 scale per output channel", "L1, each of 16 tiles"]
-    {
+    for part in [
+        "q [512, 256]",
+        "int-quantized: I8 weights, one BF16 scale per output channel",
+        "L1, each of 16 tiles",
+        "key-value cache, global layers: 0, every token; local layers: 2",
+        "131 072 tokens",
+    ] {
         assert!(table.stdout.contains(part), "{part:?} is not in:\n{}", table.stdout);
     }
     let found = json(&["inspect", text(dir.path()), "--seq", "75", "--json"]);
     assert_eq!((found["hidden"].as_u64(), found["npu_memory"]["seq"].as_u64()), (Some(256), Some(75)));
+    assert_eq!(found["kv_cache"]["formats"][0]["local_token_bytes"], 2 * 1024);
     assert_eq!(json(&["--json", "inspect", text(dir.path()), "--seq", "75"]), found);
 }
 

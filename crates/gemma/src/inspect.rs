@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::cache::KvCache;
 use crate::check::{check, is_attention};
 use crate::checkpoint::Checkpoint;
 use crate::config::{ConfigLayout, LayerKind, Rope};
@@ -110,6 +111,21 @@ pub struct Inspection {
     pub unused: Vec<Unused>,
     /// Memory of the NPU's tiers for the requested number of tokens.
     pub npu_memory: MemoryOrRefusal,
+    /// Size of the key-value cache.
+    pub kv_cache: CacheOrRefusal,
+}
+
+/// Size of the key-value cache, or the rule of its layout that this model breaks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum CacheOrRefusal {
+    /// The model has a layout.
+    Cache(KvCache),
+    /// It has none.
+    Refused {
+        /// The rule.
+        refused: String,
+    },
 }
 
 /// Memory of the NPU, or the rule of the kernel that this model breaks.
@@ -186,6 +202,10 @@ pub fn inspect(checkpoint: &Checkpoint, seq: usize) -> Result<Inspection> {
         npu_memory: match NpuMemory::new(dims, global_layers.len(), seq) {
             Ok(memory) => MemoryOrRefusal::Memory(memory),
             Err(rule) => MemoryOrRefusal::Refused { refused: rule.to_string() },
+        },
+        kv_cache: match KvCache::new(dims, global_layers.len(), config.max_positions) {
+            Ok(cache) => CacheOrRefusal::Cache(cache),
+            Err(rule) => CacheOrRefusal::Refused { refused: rule.to_string() },
         },
         global_layers,
         sliding_window: dims.sliding_window,

@@ -7,6 +7,7 @@
 //! Memory mapping of checkpoint files (`map.rs`) is the only unsafe code here.
 #![deny(unsafe_code)]
 
+mod cache;
 mod check;
 mod checkpoint;
 mod config;
@@ -26,12 +27,13 @@ mod staging;
 mod watch;
 mod writer;
 
+pub use cache::{ContextCache, FormatCache, KvCache};
 pub use checkpoint::{Checkpoint, TensorRef};
 pub use config::{ConfigLayout, GemmaConfig, LayerKind, Rope};
 pub use dims::ModelDims;
 pub use error::{Error, Mismatch, Result};
 pub use header::{MappedShard, Shard, TensorInfo};
-pub use inspect::{Amount, Inspection, MemoryOrRefusal, Ropes, Unused, inspect};
+pub use inspect::{Amount, CacheOrRefusal, Inspection, MemoryOrRefusal, Ropes, Unused, inspect};
 pub use memory::{HostTier, NpuMemory, Part, TileTier};
 pub use names::{Module, Norm, Prefix, Projection, Role};
 pub use pack::{PACKED_SCHEME, PackReport, PackedFile, pack, package_dims};

@@ -5,7 +5,7 @@ mod synthetic;
 use std::fs;
 use std::path::Path;
 
-use gemma::{Checkpoint, Error, Granularity, Inspection, MemoryOrRefusal, ModelDims, Scheme};
+use gemma::{CacheOrRefusal, Checkpoint, Error, Granularity, Inspection, MemoryOrRefusal, ModelDims, Scheme};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use synthetic::{Synthetic, write_sparse};
@@ -61,6 +61,9 @@ fn the_json_has_the_keys_that_scripts_rely_on() {
     for key in ["model", "layers", "heads", "kv_heads", "head_dim", "k_shape", "v_shape", "o_shape", "bytes"] {
         assert!(!json[key].is_null(), "{key}");
     }
+    assert_eq!(json["kv_cache"]["formats"][0]["format"], "bf16");
+    assert_eq!(json["kv_cache"]["formats"][1]["layer_token_bytes"], 2 * 2 * (128 + 4));
+    assert!(json["kv_cache"]["formats"][1]["contexts"][3]["bytes"].is_u64());
     for tier in ["l1", "l2", "ddr"] {
         assert!(json["npu_memory"][tier]["bytes"].is_u64(), "{tier}");
     }
@@ -126,6 +129,10 @@ fn the_27b_from_its_headers_with_and_without_config() {
     assert_eq!(inferred.model, "gemma-3-27b");
     assert_eq!(inferred.parameters["total"], 27_009_346_304);
     assert_eq!(inferred.query_pre_attn_scalar, 168.0);
+    let CacheOrRefusal::Cache(cache) = &inferred.kv_cache else { panic!("16 heads have a layout") };
+    assert_eq!([cache.global_layers, cache.local_layers], [10, 52]);
+    let contexts: Vec<_> = cache.formats[0].contexts.iter().map(|context| context.bytes >> 20).collect();
+    assert_eq!(contexts, [496, 1056, 2976, 10_656]);
     let config = json!({"model_type": "gemma3", "text_config": {
         "head_dim": 128, "hidden_size": 5376, "intermediate_size": 21504, "num_attention_heads": 32,
         "num_hidden_layers": 62, "num_key_value_heads": 16, "query_pre_attn_scalar": 168,

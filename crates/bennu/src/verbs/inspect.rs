@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gemma::{Checkpoint, Granularity, Inspection, MemoryOrRefusal, Part, Rope, Scheme};
+use gemma::{CacheOrRefusal, Checkpoint, Granularity, Inspection, MemoryOrRefusal, Part, Rope, Scheme};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -43,7 +43,7 @@ impl Report for Inspection {
     }
 
     fn table(&self) -> String {
-        [architecture(self), tensors(self), unused(self), memory(self)].concat()
+        [architecture(self), tensors(self), unused(self), memory(self), kv_cache(self)].concat()
     }
 }
 
@@ -162,6 +162,40 @@ fn memory(found: &Inspection) -> String {
         memory.blocks,
         if memory.blocks == 1 { "" } else { "s" },
         memory.rows_per_core,
+        lines.render()
+    )
+}
+
+fn kv_cache(found: &Inspection) -> String {
+    let cache = match &found.kv_cache {
+        CacheOrRefusal::Cache(cache) => cache,
+        CacheOrRefusal::Refused { refused } => return format!("\nkey-value cache\n  no layout: {refused}\n"),
+    };
+    let mut lines = Columns::new("lrrrr");
+    let mut row = |name: String, cells: [String; 4]| {
+        let [global, local, total, no_window] = cells;
+        lines.row([name, global, local, total, no_window]);
+    };
+    for format in &cache.formats {
+        let tokens = [format.global_token_bytes, format.local_token_bytes];
+        row(format.format.to_owned(), ["global", "local", "total", "no window"].map(str::to_owned));
+        row(
+            "bytes a token".into(),
+            [grouped(tokens[0]), grouped(tokens[1]), grouped(tokens[0] + tokens[1]), String::new()],
+        );
+        for context in &format.contexts {
+            let bytes = [context.global_bytes, context.local_bytes, context.bytes, context.without_window_bytes];
+            row(format!("{} tokens", grouped(context.tokens as u64)), bytes.map(binary_bytes));
+        }
+        let rings = binary_bytes(format.rings_bytes);
+        row(format!("rings of {} slots", cache.ring_slots), [String::new(), rings, String::new(), String::new()]);
+    }
+    format!(
+        "\nkey-value cache, global layers: {}, every token; local layers: {}, the last {} tokens, as rings that take {} new ones at once\n{}",
+        cache.global_layers,
+        cache.local_layers,
+        found.sliding_window,
+        cache.ring_chunk,
         lines.render()
     )
 }

@@ -2,10 +2,14 @@
 //!
 //! All functions are pure; buffers are little-endian.
 
+mod kv;
 mod panels;
+mod rope;
 mod shape;
 
+pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun, KvSegment, Plane};
 pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
+pub use rope::{RopeLimbs, RopeTable};
 pub use shape::{
     ARRAY_COLUMNS, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN, RECORD_TAIL_BYTES,
     ROW_GROUP,
@@ -100,5 +104,51 @@ pub enum LayoutError {
         offset: usize,
         /// The byte.
         found: u8,
+    },
+    /// Heads that the columns of the array cannot share evenly.
+    #[error("{kv_heads} key-value heads; the cache takes 1 to 4, or a multiple of 4")]
+    KvHeads {
+        /// Their number.
+        kv_heads: usize,
+    },
+    /// A head that tiles do not divide.
+    #[error("head_dim is {head_dim}; a positive multiple of {multiple} is needed")]
+    HeadDim {
+        /// Its value.
+        head_dim: usize,
+        /// The rule.
+        multiple: usize,
+    },
+    /// Slots that groups do not divide.
+    #[error("{slots} slots of a cache; a positive multiple of {multiple} is needed")]
+    KvSlots {
+        /// Their number.
+        slots: usize,
+        /// The rule.
+        multiple: usize,
+    },
+    /// A ring without a window or without new tokens.
+    #[error("a ring for a window of {window} and {chunk} new tokens; both must be positive")]
+    KvRing {
+        /// Keys a query sees.
+        window: usize,
+        /// New tokens at once.
+        chunk: usize,
+    },
+    /// More new tokens than the ring was made for, or none.
+    #[error("{tokens} new tokens; the ring takes 1 to {chunk} at once")]
+    KvChunk {
+        /// New tokens.
+        tokens: usize,
+        /// Tokens the ring was made for.
+        chunk: usize,
+    },
+    /// No rotation has such a constant.
+    #[error("the rotation's {constant} is {value}; it must be finite and positive")]
+    Rotation {
+        /// Which constant.
+        constant: &'static str,
+        /// Its value.
+        value: String,
     },
 }
