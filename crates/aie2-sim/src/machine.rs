@@ -15,7 +15,7 @@
 
 use crate::array::bus::{AloneBus, TileBus};
 use crate::array::ddr::{BufferId, Ddr};
-use crate::array::fabric::{BankTrace, CoreRegs, Fabric, RUN_AHEAD};
+use crate::array::fabric::{BankTrace, CoreRegs, Fabric, RUN_AHEAD, RUN_AHEAD_TOGETHER};
 use crate::array::index::{self, CoreIx};
 use crate::array::memory::Memory;
 use crate::array::ports::TileKind;
@@ -45,7 +45,7 @@ pub struct Config {
 }
 
 /// Core cycles in a stretch below which handing cores to another thread costs more than it gains.
-const WORTH_SHARING: u64 = 4 * RUN_AHEAD;
+const WORTH_SHARING: u64 = 256;
 
 impl Default for Config {
     fn default() -> Self {
@@ -602,7 +602,7 @@ impl<C: CoreModel> MachineOf<C> {
                 self.charge(i);
                 let slot = &self.cores[i];
                 let goes_on = if slot.together {
-                    self.run_together(i, horizon)?;
+                    self.run_together(i, (now / RUN_AHEAD_TOGETHER + 1) * RUN_AHEAD_TOGETHER)?;
                     false
                 } else {
                     !slot.asks || self.run_together(i, now + 1)?

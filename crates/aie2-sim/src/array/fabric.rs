@@ -19,9 +19,11 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 /// Bytes of a mem tile.
 // SOURCE: AM020 ch. 5: 512 KiB.
 pub const MEM_TILE_BYTES: usize = 0x8_0000;
-/// Cores run ahead of array time to the next multiple of this many cycles.
-pub const RUN_AHEAD: u64 = 64;
-const BANK_TRACE: usize = 128;
+/// A core that touches only its own memory runs ahead of array time to the next multiple of this many cycles.
+pub const RUN_AHEAD: u64 = 256;
+/// The same for a core that shares memory with its neighbours.
+pub const RUN_AHEAD_TOGETHER: u64 = 64;
+const BANK_TRACE: usize = 512;
 /// Buckets of channels by cycle; more than the longest wait inside the cycle loop.
 pub const BUCKETS: usize = 64;
 
