@@ -123,7 +123,7 @@ fn dimensions_that_do_not_divide_are_refused_by_name() {
     assert_eq!(QkvPanels::new(256, 256, 0, 256), refusal(Dimension::Key, 0));
     assert_eq!(QkvPanels::new(256, 256, 256, 300), refusal(Dimension::Value, 300));
     let message = QkvPanels::new(640, 1024, 256, 256).unwrap_err().to_string();
-    assert_eq!(message, "hidden size (K) is 640; w8a8_qkv_projection needs a positive multiple of 256");
+    assert_eq!(message, "hidden size (K) is 640; qkv_projection needs a positive multiple of 256");
     let huge = usize::MAX - 255;
     assert_eq!(QkvPanels::new(huge, 256, 256, 256), Err(LayoutError::TooLarge { buffer: "weights" }));
     assert_eq!(QkvPanels::new(256, huge, 256, 256), Err(LayoutError::TooLarge { buffer: "weights" }));

@@ -1,6 +1,6 @@
 //! Dev-only mathematics: what a kernel must compute, said twice.
 //!
-//! * [`w8a8`] holds the bit-exact specification (`spec`) of the W8A8 projection: every rounding the NPU performs, in the NPU's order.
+//! * [`w8a8`] and [`w8a16`] hold the bit-exact specifications (`spec`) of the projections: every rounding the NPU performs, in the NPU's order.
 //! * The float64 references beside it say how far that is from the mathematics.
 //!
 //! [`fp`] models the two floating-point datapaths of an AIE2 vector unit. It is written from the published description and shares no code
@@ -10,4 +10,5 @@
 pub mod data;
 pub mod fp;
 pub mod gemm;
+pub mod w8a16;
 pub mod w8a8;

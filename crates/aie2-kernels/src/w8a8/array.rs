@@ -3,10 +3,13 @@
 //! ```text
 //! A   shim c ─MM2S 0─► mem c [2 × m·256] ─4 chunks each, tiled 8×8─► core row c, all columns [2 × m·64]
 //! B   shim c ─MM2S 1─► mem c [8 × 4096] ─► column c, all rows [2 × 4096]
-//! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
+//! C   core (c, r) [2·L × 1024] ─rows─► mem c, ring r [2 × 2048·L] ─joined─► shim c S2MM 0
 //! ```
+//! With two limbs (L = 2) a token's row of a chunk is two rows of A. They arrive as [tokens][limb][256 bytes]; the mem tile writes them as
+//! [tokens/4][limb][4 tokens][256 bytes], so that each tile of 4 × 8 codes holds one limb of 4 tokens.
+//!
 //! A column's cores take turns in the join, and all four must have room for a whole record of phase 1: a core that has to wait for its turn would
-//! keep the stream of x from those whose turn it is. Two units in L1 and four in the mem tile are [`RECORD_BYTES_MAX`].
+//! keep the stream of x from those whose turn it is. 2 L units in L1 and 4 L in the mem tile are [`record_bytes_max`].
 //!
 //! Every ring is an endless chain paced by its two locks; none knows what it carries.
 
@@ -24,11 +27,19 @@ const CHUNKS: u32 = 4;
 const CHUNK_ROW_BYTES: u32 = 64;
 /// Units of B that a mem tile holds.
 const B_DEPTH: usize = 8;
-/// Bytes a core has sent when its turn in the join comes: two units of its out ring.
-pub const JOIN_BYTES: u32 = 2 * OUT_UNIT_BYTES;
-/// Largest record of phase 1 that path C can hold for every core at once.
-pub const RECORD_BYTES_MAX: u32 = 2 * OUT_UNIT_BYTES + 2 * JOIN_BYTES;
+/// Tokens of a row tile of A.
+const TILE_TOKENS: u32 = 4;
 const WORD: u32 = 4;
+
+/// Bytes a core has sent when its turn in the join comes: two units of its out ring for each limb.
+pub const fn join_bytes(limbs: u32) -> u32 {
+    2 * limbs * OUT_UNIT_BYTES
+}
+
+/// Largest record of phase 1 that path C can hold for every core at once.
+pub const fn record_bytes_max(limbs: u32) -> u32 {
+    2 * limbs * OUT_UNIT_BYTES + 2 * join_bytes(limbs)
+}
 
 /// The design before its programs are known.
 pub struct Array {
@@ -37,13 +48,12 @@ pub struct Array {
 }
 
 impl Array {
-    /// Places everything for m rows per core and rows of x of `token_bytes`.
+    /// Places everything for a core's memory and rows of x of `token_bytes`.
     ///
     /// # Errors
     /// A resource runs out; the message names it.
-    pub fn new(m: u32, token_bytes: u32) -> Result<Self, Error> {
+    pub fn new(l1: L1, token_bytes: u32) -> Result<Self, Error> {
         let mut design = Design::new(GRID)?;
-        let l1 = L1 { m };
         let mut core_rings = Vec::new();
         let mut outs = Vec::new();
         for col in 0..GRID {
@@ -54,7 +64,7 @@ impl Array {
             }
         }
         for col in 0..GRID {
-            mem(&mut design, col, m)?;
+            mem(&mut design, col, l1)?;
             design.token_route(col)?;
         }
         // All cores are alike, so one set of lock numbers serves every program.
@@ -87,7 +97,7 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, token_bytes: u32) -> 
     let [a_place, b_place, out_place] = l1.rings();
     let a = design.ring(tile, "A", 2, l1.a_bytes(), a_place)?;
     let b = design.ring(tile, "B", 2, B_UNIT_BYTES, b_place)?;
-    let out = design.ring(tile, "out", 2, OUT_UNIT_BYTES, out_place)?;
+    let out = design.ring(tile, "out", l1.out_units() as usize, OUT_UNIT_BYTES, out_place)?;
     design.fill_by_dma(a, S2mm(0), &[Pattern::linear(l1.a_bytes() / WORD)])?;
     design.fill_by_dma(b, S2mm(1), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
     // [8 columns][8 rows][4 words] -> row by row
@@ -98,7 +108,7 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, token_bytes: u32) -> 
     for (name, bytes, offset) in l1.buffers(token_bytes) {
         design.reserve(tile, name, bytes, Place::At(offset))?;
     }
-    let table = reciprocal_table();
+    let table = reciprocal_table(l1.limbs);
     debug_assert_eq!(table.len(), RECIPROCAL_BYTES as usize);
     design.init_data(tile, l1.reciprocals() & 0xFFFF, &table)?;
     // core row r captures tokens r, r + 4 ..
@@ -115,12 +125,22 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, token_bytes: u32) -> 
     Ok((locks, out))
 }
 
-fn mem(design: &mut Design, col: u8, m: u32) -> Result<(), Error> {
+fn mem(design: &mut Design, col: u8, L1 { m, limbs }: L1) -> Result<(), Error> {
     let (mem, shim) = (Tile::mem(col), Tile::shim(col));
     let row_words = CHUNKS * CHUNK_ROW_BYTES / WORD;
 
     let a = design.ring(mem, "A", 2, m * row_words * WORD, Place::Anywhere)?;
-    design.fill_by_dma(a, S2mm(0), &[Pattern::linear(m * row_words)])?;
+    let rows = match limbs {
+        1 => Pattern::linear(m * row_words),
+        // [tokens/4][4 tokens][limb] -> [tokens/4][limb][4 tokens]
+        _ => Pattern::new(&[
+            (1, row_words),
+            (TILE_TOKENS * row_words, limbs),
+            (row_words, TILE_TOKENS),
+            (TILE_TOKENS * limbs * row_words, m / (TILE_TOKENS * limbs)),
+        ]),
+    };
+    design.fill_by_dma(a, S2mm(0), &[rows])?;
     // chunk [m rows][64 bytes] -> [m/8][8 tiles of k][8 rows][8 bytes]
     let chunk = |index: u32| {
         Pattern::new(&[(1, 2), (row_words, 8), (2, 8), (8 * row_words, m / 8)]).offset(index * CHUNK_ROW_BYTES / WORD)
@@ -139,11 +159,11 @@ fn mem(design: &mut Design, col: u8, m: u32) -> Result<(), Error> {
 
     let mut joined = Vec::new();
     for r in 0..GRID {
-        let ring = design.ring(mem, &format!("out {r}"), 2, JOIN_BYTES, Place::Anywhere)?;
-        design.fill_by_dma(ring, S2mm(2 + r), &[Pattern::linear(JOIN_BYTES / WORD)])?;
+        let ring = design.ring(mem, &format!("out {r}"), 2, join_bytes(limbs), Place::Anywhere)?;
+        design.fill_by_dma(ring, S2mm(2 + r), &[Pattern::linear(join_bytes(limbs) / WORD)])?;
         design.connect((tile(col, r), Mm2s(0)).into(), &[(mem, S2mm(2 + r)).into()])?;
         joined.push(ring);
     }
-    design.drain_joined(&joined, Mm2s(2), &Pattern::linear(JOIN_BYTES / WORD))?;
+    design.drain_joined(&joined, Mm2s(2), &Pattern::linear(join_bytes(limbs) / WORD))?;
     design.connect((mem, Mm2s(2)).into(), &[(shim, S2mm(0)).into()])
 }

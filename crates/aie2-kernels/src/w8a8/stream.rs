@@ -1,5 +1,7 @@
 //! The runtime stream of one dispatch: for each block of at most 512 rows
 //!
+//! (256 with two limbs)
+//!
 //! ```text
 //! push  S2MM 0  records of the block into scratch                        (token: phase 1 is over)
 //! push  MM2S 1  x: whole groups of 16 rows | the ragged group | the last row again as padding | all weights
@@ -10,9 +12,9 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{Output, QkvPanels, QkvShape, ROW_GROUP};
+use npu_package::layout::{Output, QkvPanels, QkvShape};
 
-use super::array::{GRID, JOIN_BYTES};
+use super::array::{GRID, join_bytes};
 
 /// Host buffers by index.
 pub mod arg {
@@ -28,12 +30,10 @@ pub mod arg {
 
 const WORD: usize = 4;
 const BF16: usize = 2;
-/// Rows of one core in a group.
-const GROUP: usize = ROW_GROUP;
 /// Tokens that leave a column together: one from each of its cores.
 const TOGETHER: usize = 4;
-/// Bytes of a row in one column of A.
-const A_ROW_BYTES: usize = 256;
+/// Inputs of a token in one column of A, each in as many bytes as it has limbs.
+const A_COLUMN_K: usize = 256;
 /// Output columns of one compute tile.
 const TILE_COLUMNS: usize = 64;
 /// Passes whose outputs may be outstanding; the shim's BDs and queue allow three chains of two.
@@ -80,7 +80,7 @@ impl Block<'_> {
     fn quantise(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (c, m, record) = (usize::from(col), self.shape.m(), self.shape.record_bytes());
         // they arrive as [m/4][2 KiB pieces of a record][4 cores]; iteration walks the groups of 4 tokens
-        let unit = words(JOIN_BYTES as usize);
+        let unit = words(join_bytes(self.shape.limbs() as u32) as usize);
         let units = words(record) / unit;
         let records = Pattern::new(&[(1, unit), (words(record), TOGETHER as u32), (unit, units)])
             .iterate(words(TOGETHER * record), (m / TOGETHER) as u8);
@@ -97,19 +97,20 @@ impl Block<'_> {
         )
     }
 
-    /// The column's tokens in order: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
+    /// The column's tokens in order: with groups of g = 16 rows a limb, rows 4 g u + g c .. + g for every u, ragged ones, then the last row once per padded row.
     fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
         let row_bytes = BF16 * self.hidden();
         let first_row = self.block * self.shape.block_rows();
         let at = |row: usize| ((first_row + row) * row_bytes) as u64;
-        let group_row = |u: usize| u * GROUP * usize::from(GRID) + usize::from(col) * GROUP;
-        let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(GROUP);
-        let groups = m / GROUP;
-        let whole = (0..groups).take_while(|&u| in_group(u) == GROUP).count();
+        let group = self.shape.row_group();
+        let group_row = |u: usize| u * group * usize::from(GRID) + usize::from(col) * group;
+        let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(group);
+        let groups = m / group;
+        let whole = (0..groups).take_while(|&u| in_group(u) == group).count();
         if whole > 0 {
-            let (inner, outer) = factor(words(GROUP * row_bytes));
-            let stride = words(GROUP * usize::from(GRID) * row_bytes);
+            let (inner, outer) = factor(words(group * row_bytes));
+            let stride = words(group * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
             rt.task(col, Mm2s(1), &ShimBd::new(arg::X, at(group_row(0)), pattern), 1, false)?;
         }
@@ -118,7 +119,7 @@ impl Block<'_> {
             let bytes = (ragged * row_bytes) as u64;
             rt.task(col, Mm2s(1), &ShimBd::linear(arg::X, at(group_row(whole)), bytes)?, 1, false)?;
         }
-        let padded = m - whole * GROUP - ragged;
+        let padded = m - whole * group - ragged;
         if padded > 0 {
             let last = ShimBd::linear(arg::X, at(valid - 1), row_bytes as u64)?;
             rt.task(col, Mm2s(1), &last, padded as u32, false)?;
@@ -130,9 +131,10 @@ impl Block<'_> {
     fn activations(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, record) = (self.shape.m() as u32, words(self.shape.record_bytes()));
         let region = self.shape.region_offset(usize::from(col)) as u64;
-        let (k, column) = (self.hidden(), words(A_ROW_BYTES));
-        let scales = ShimBd::new(arg::SCRATCH, region + k as u64, Pattern::new(&[(1, column), (record, m)]));
-        let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_ROW_BYTES) as u32)]);
+        let (k, column) = (self.hidden(), words(self.shape.limbs() * A_COLUMN_K));
+        let behind = region + (self.shape.limbs() * k) as u64;
+        let scales = ShimBd::new(arg::SCRATCH, behind, Pattern::new(&[(1, column), (record, m)]));
+        let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_COLUMN_K) as u32)]);
         let passes = self.shape.panels().passes() as u32;
         rt.task(col, Mm2s(0), &scales, 1, false)?;
         rt.task(col, Mm2s(0), &ShimBd::new(arg::SCRATCH, region, codes), passes, false)?;

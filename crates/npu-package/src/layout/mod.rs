@@ -7,8 +7,8 @@ mod shape;
 
 pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
 pub use shape::{
-    ARRAY_COLUMNS, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN, RECORD_TAIL_BYTES,
-    ROW_GROUP,
+    ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN,
+    RECORD_TAIL_BYTES, ROW_GROUP,
 };
 
 /// Names of the element orders in manifests.
@@ -51,7 +51,7 @@ impl std::fmt::Display for Dimension {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// A dimension breaks the rule of the pass or tile width.
-    #[error("{dimension} is {value}; w8a8_qkv_projection needs a positive multiple of {multiple}")]
+    #[error("{dimension} is {value}; qkv_projection needs a positive multiple of {multiple}")]
     NotAMultiple {
         /// The dimension.
         dimension: Dimension,
