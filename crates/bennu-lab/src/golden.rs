@@ -142,7 +142,7 @@ fn inject(loaded: &mut Loaded, stream: &[u8], shape: QkvShape, codes: Vec<i8>) -
     let k = shape.panels().hidden();
     loaded.machine().after_op(last_wait, move |ddr| {
         for rho in 0..shape.block_rows() {
-            let (core_row, place) = shape.core_row(rho);
+            let (core_row, place) = QkvShape::core_row(rho);
             let token = shape.token(0, rho);
             let row: Vec<u8> = codes[token * k..(token + 1) * k].iter().map(|&c| c as u8).collect();
             let offset = shape.region_offset(core_row) + place * shape.record_bytes();
@@ -163,7 +163,7 @@ fn assemble(shape: &QkvShape, seen: &[(u8, u8, Vec<i32>)]) -> Result<Vec<i32>> {
         let first = QkvPanels::group_first_row(col, *pass);
         *pass += 1;
         for rho in 0..seq {
-            let (at, place) = shape.core_row(rho);
+            let (at, place) = QkvShape::core_row(rho);
             if at != core_row {
                 continue;
             }

@@ -12,9 +12,9 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{Output, QkvPanels, QkvShape};
+use npu_package::layout::{Output, QkvPanels, QkvShape, ROW_GROUP};
 
-use super::array::{GRID, join_bytes};
+use super::array::{GRID, JOIN_BYTES};
 
 /// Host buffers by index.
 pub mod arg {
@@ -30,6 +30,8 @@ pub mod arg {
 
 const WORD: usize = 4;
 const BF16: usize = 2;
+/// Rows of one core in a group.
+const GROUP: usize = ROW_GROUP;
 /// Tokens that leave a column together: one from each of its cores.
 const TOGETHER: usize = 4;
 /// Inputs of a token in one column of A, each in as many bytes as it has limbs.
@@ -80,7 +82,7 @@ impl Block<'_> {
     fn quantise(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (c, m, record) = (usize::from(col), self.shape.m(), self.shape.record_bytes());
         // they arrive as [m/4][2 KiB pieces of a record][4 cores]; iteration walks the groups of 4 tokens
-        let unit = words(join_bytes(self.shape.limbs() as u32) as usize);
+        let unit = words(JOIN_BYTES as usize);
         let units = words(record) / unit;
         let records = Pattern::new(&[(1, unit), (words(record), TOGETHER as u32), (unit, units)])
             .iterate(words(TOGETHER * record), (m / TOGETHER) as u8);
@@ -97,20 +99,19 @@ impl Block<'_> {
         )
     }
 
-    /// The column's tokens in order: with groups of g = 16 rows a limb, rows 4 g u + g c .. + g for every u, ragged ones, then the last row once per padded row.
+    /// The column's tokens in order: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
     fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
         let row_bytes = BF16 * self.hidden();
         let first_row = self.block * self.shape.block_rows();
         let at = |row: usize| ((first_row + row) * row_bytes) as u64;
-        let group = self.shape.row_group();
-        let group_row = |u: usize| u * group * usize::from(GRID) + usize::from(col) * group;
-        let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(group);
-        let groups = m / group;
-        let whole = (0..groups).take_while(|&u| in_group(u) == group).count();
+        let group_row = |u: usize| u * GROUP * usize::from(GRID) + usize::from(col) * GROUP;
+        let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(GROUP);
+        let groups = m / GROUP;
+        let whole = (0..groups).take_while(|&u| in_group(u) == GROUP).count();
         if whole > 0 {
-            let (inner, outer) = factor(words(group * row_bytes));
-            let stride = words(group * usize::from(GRID) * row_bytes);
+            let (inner, outer) = factor(words(GROUP * row_bytes));
+            let stride = words(GROUP * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
             rt.task(col, Mm2s(1), &ShimBd::new(arg::X, at(group_row(0)), pattern), 1, false)?;
         }
@@ -119,7 +120,7 @@ impl Block<'_> {
             let bytes = (ragged * row_bytes) as u64;
             rt.task(col, Mm2s(1), &ShimBd::linear(arg::X, at(group_row(whole)), bytes)?, 1, false)?;
         }
-        let padded = m - whole * group - ragged;
+        let padded = m - whole * GROUP - ragged;
         if padded > 0 {
             let last = ShimBd::linear(arg::X, at(valid - 1), row_bytes as u64)?;
             rt.task(col, Mm2s(1), &last, padded as u32, false)?;

@@ -7,8 +7,8 @@
 //! block in proportion fewer.
 //!
 //! ```text
-//! blocks = ceil(S L / 512)      m = 16 L ceil(S / (64 L blocks))                                  L = 1 (W8A8), 2 (W8A16)
-//! row of a block  rho = 64 L u + 16 L r + i      compute row r < 4, i < 16 L; row 16 L u + i of that compute row
+//! blocks = ceil(S L / 512)      m = 16 ceil(S / (64 blocks))                                      L = 1 (W8A8), 2 (W8A16)
+//! row of a block  rho = 64 u + 16 r + i      compute row r < 4, i < 16; row 16 u + i of that compute row
 //! ```
 
 use super::LayoutError;
@@ -22,12 +22,12 @@ pub const CORE_ROWS: usize = 4;
 pub const BLOCK_ROWS_MAX: usize = 512;
 /// Bytes of a record behind its quantised values, per limb.
 pub const RECORD_TAIL_BYTES: usize = 256;
-/// A record's stride is a multiple of this, per limb.
+/// A record's stride is a multiple of this.
 pub const RECORD_ALIGN: usize = 2048;
 /// Scratch bytes behind the records, for each row of a block and each array column.
 pub const PAD_BYTES_PER_ROW: usize = 128;
 
-/// Consecutive rows of a block that go to one compute row, per limb; m is a multiple of it.
+/// Consecutive rows of a block that go to one compute row; m is a multiple of it.
 pub const ROW_GROUP: usize = 16;
 const BF16_BYTES: usize = 2;
 
@@ -90,9 +90,8 @@ impl QkvShape {
         let row_bytes = BF16_BYTES * panels.hidden().max(panels.n());
         let padded_seq = seq.checked_next_multiple_of(BLOCK_ROWS_MAX);
         padded_seq.and_then(|rows| rows.checked_mul(row_bytes)).ok_or(LayoutError::TooLarge { buffer: "x or qkv" })?;
-        let group = ROW_GROUP * activations.limbs();
         let blocks = seq.div_ceil(BLOCK_ROWS_MAX / activations.limbs());
-        let m = group * seq.div_ceil(CORE_ROWS * group * blocks);
+        let m = ROW_GROUP * seq.div_ceil(CORE_ROWS * ROW_GROUP * blocks);
         Ok(Self { panels, activations, seq, blocks, m })
     }
 
@@ -116,13 +115,9 @@ impl QkvShape {
     pub const fn blocks(&self) -> usize {
         self.blocks
     }
-    /// Rows of a block that one compute row takes; a multiple of [`Self::row_group`].
+    /// Rows of a block that one compute row takes; a multiple of 16, at most 128 over the limbs.
     pub const fn m(&self) -> usize {
         self.m
-    }
-    /// Consecutive rows of a block that go to one compute row.
-    pub const fn row_group(&self) -> usize {
-        ROW_GROUP * self.limbs()
     }
     /// Rows of a block, valid or not: 4 m.
     pub const fn block_rows(&self) -> usize {
@@ -152,9 +147,9 @@ impl QkvShape {
     }
 
     /// Compute row that takes row `rho` of a block, and the row's index there.
-    pub const fn core_row(&self, rho: usize) -> (usize, usize) {
-        let (group, i) = (rho / self.row_group(), rho % self.row_group());
-        (group % CORE_ROWS, group / CORE_ROWS * self.row_group() + i)
+    pub const fn core_row(rho: usize) -> (usize, usize) {
+        let (group, i) = (rho / ROW_GROUP, rho % ROW_GROUP);
+        (group % CORE_ROWS, group / CORE_ROWS * ROW_GROUP + i)
     }
 
     /// Bytes of `x`: bf16 `[S][K]` row-major.
@@ -182,7 +177,7 @@ impl QkvShape {
 
     /// Kp: stride in bytes of a record of one quantised token.
     pub const fn record_bytes(&self) -> usize {
-        self.limbs() * (self.panels.hidden() + RECORD_TAIL_BYTES).next_multiple_of(RECORD_ALIGN)
+        (self.limbs() * (self.panels.hidden() + RECORD_TAIL_BYTES)).next_multiple_of(RECORD_ALIGN)
     }
     /// Bytes of the records of one compute row: m Kp.
     pub const fn region_bytes(&self) -> usize {
