@@ -16,7 +16,7 @@
 //! | quantise | `quantise` | 26 for 256 values | vector slot (24) |
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
 //! | scale | `token_scales` | 4 for 4 tokens | store slot |
-//! | scale | `scale` | 104 for 4 tiles of 4x8 | store slot (84); accumulators hold two tiles under way |
+//! | scale | `scale` | 144 for 4 tiles of 4x8 | two tiles after each other in the accumulators of each of two sets (122); store slot 92 |
 
 use npu_package::layout::{Activations, QkvPanels, QkvShape};
 

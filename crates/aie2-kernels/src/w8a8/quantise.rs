@@ -377,4 +377,16 @@ mod tests {
             assert_ne!(low, 0.0, "fraction {fraction}");
         }
     }
+
+    #[test]
+    fn reciprocals_of_two_limbs_are_256_times_as_large_and_their_codes_fit() {
+        let value = |entry: &[u8]| f64::from(f32::from_bits(u32::from(u16::from_le_bytes([entry[0], entry[1]])) << 16));
+        let (one, two) = (reciprocal_table(1), reciprocal_table(2));
+        for (fraction, (one, two)) in one.chunks_exact(8).zip(two.chunks_exact(8)).enumerate() {
+            assert_eq!((value(two), &two[2..]), (256.0 * value(one), &one[2..]), "fraction {fraction}");
+            let top = (1.0 + fraction as f64 / 128.0) * value(two);
+            // 256 · 127 + 127 is the largest sum of two int8 limbs
+            assert!(top.round_ties_even() <= 32_639.0, "fraction {fraction}: {top}");
+        }
+    }
 }
