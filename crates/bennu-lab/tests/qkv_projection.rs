@@ -132,12 +132,17 @@ fn extreme_codes(activations: Activations) {
 
 #[test]
 fn sums_of_limbs_at_their_largest() {
-    run(Int16, 5, |mut case| {
-        // all codes alike: for these the lower limb is -128 or 127, or the upper ±127
-        for (token, bits) in case.x.chunks_exact_mut(HIDDEN).zip([1.0, 1.003_906_25, 1.5, -1.742_187_5, 1.992_187_5]) {
-            token.fill(bf16_rne(bits));
+    run(Int16, 4, |mut case| {
+        // 127 / 1.0 is exact: ±0.5 becomes ±63.5 · 256, a lower limb of -128 and halves to round; ±1 has the largest upper limb
+        for (token, x) in case.x.chunks_exact_mut(HIDDEN).zip([0.5, -0.5, 1.0, -1.0]) {
+            token.fill(bf16_rne(x));
+            token[0] = bf16_rne(1.0);
+            let (codes, _) = oracle::w8a16::quantise_token(token);
+            assert!(codes.lower[1] == -128 || codes.upper[1].abs() == 127);
         }
-        case.codes.iter_mut().enumerate().for_each(|(i, code)| *code = if i / HIDDEN % 2 == 0 { -128 } else { 127 });
+        for (n, row) in case.codes.chunks_exact_mut(HIDDEN).enumerate() {
+            row.fill(if n % 2 == 0 { -128 } else { 127 });
+        }
         case.packed = case::pack(case.shape.panels(), &case.codes, &case.scales).expect("the case packs");
         case
     });

@@ -39,7 +39,7 @@ const ZERO_EXPONENT_FIELD: i64 = 32;
 pub fn reciprocal_table(limbs: u32) -> Vec<u8> {
     let entry = |fraction| {
         let [inverse, zero, high, low] = entry(fraction);
-        [inverse + (8 * (limbs as u16 - 1) << 7), zero, high, low]
+        [inverse + ((8 * (limbs as u16 - 1)) << 7), zero, high, low]
     };
     (0..128u32).flat_map(|fraction| entry(fraction).into_iter().flat_map(u16::to_le_bytes)).collect()
 }
