@@ -100,6 +100,16 @@ fn a_record_that_ends_with_a_unit_of_codes() {
 }
 
 #[test]
+fn the_longest_records_find_room_on_their_way() {
+    // 2 · 5888 + 512 bytes: the core that waits longest for its turn holds all of one but the piece taken at once
+    let panels = QkvPanels::new(5888, 256, 256, 256).expect("legal dimensions");
+    let projection = w8a16::qkv_projection(70, panels, WeightScales::PerChannel).expect("a legal shape");
+    let case = Case::random(*projection.shape(), 6).expect("a random case");
+    let loaded = ran(&projection.compile().expect("the kernel compiles"), &case);
+    assert_eq!(differences(&loaded, &case), Vec::<usize>::new());
+}
+
+#[test]
 fn sixteen_bit_activations_err_by_little_more_than_the_rounding_of_outputs() {
     let errors = EACH.map(|activations| {
         let (projection, compiled) = projection(activations, 64);
