@@ -7,10 +7,51 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub mod w8a16;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 1] = [w8a8::NAME];
+pub const KERNELS: [&str; 2] = [w8a16::NAME, w8a8::NAME];
+
+/// How many weights share a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightScales {
+    /// All of a projection.
+    PerTensor,
+    /// Those of an output channel.
+    PerChannel,
+    /// Consecutive inputs of an output channel.
+    PerGroup(GroupSize),
+}
+
+/// Inputs of a group that shares a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSize {
+    /// 32 inputs: Q8_0.
+    Of32,
+    /// 128 inputs.
+    Of128,
+}
+
+impl GroupSize {
+    /// How many inputs.
+    pub const fn inputs(self) -> usize {
+        match self {
+            GroupSize::Of32 => 32,
+            GroupSize::Of128 => 128,
+        }
+    }
+}
+
+impl std::fmt::Display for WeightScales {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WeightScales::PerTensor => f.write_str("one scale per tensor"),
+            WeightScales::PerChannel => f.write_str("one scale per output channel"),
+            WeightScales::PerGroup(size) => write!(f, "one scale per {} inputs", size.inputs()),
+        }
+    }
+}
 
 /// Why a kernel cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +70,14 @@ pub enum KernelError {
         record_bytes: usize,
         /// Bytes there are.
         limit: usize,
+    },
+    /// Weights whose scales the kernel cannot apply.
+    #[error("{kernel} does not apply {scales}; it takes one per output channel or per tensor")]
+    ScalesNotImplemented {
+        /// The kernel.
+        kernel: &'static str,
+        /// The granularity asked for.
+        scales: WeightScales,
     },
     /// A loop with pinned issue times is not what its kernel declares.
     #[error("loop {name}: declared II {declared}, reached {reached}")]

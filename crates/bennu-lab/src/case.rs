@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use npu_package::layout::{QkvPanels, QkvShape};
+use npu_package::layout::{Activations, QkvPanels, QkvShape};
 use npu_package::{Kernel, Manifest, PackedModel};
 use oracle::data::{self, Weights};
-use oracle::w8a8::{self, TokenScale};
+use oracle::{w8a8, w8a16};
 
 /// Activations and weights of one projection.
 pub struct Case {
@@ -26,12 +26,10 @@ pub struct Case {
 
 /// What the specification says of a case.
 pub struct Expected {
-    /// Exact sums `[s][n]`.
-    pub acc: Vec<i32>,
-    /// Token scales `[s]`.
-    pub tokens: Vec<TokenScale>,
     /// Output bits in the order of the `qkv` buffer.
     pub qkv: Vec<u16>,
+    /// float64 on the same quantised inputs, in the same order.
+    pub exact: Vec<f64>,
 }
 
 /// How far outputs are from float64.
@@ -40,13 +38,20 @@ pub struct Errors {
     pub rel_f64: f64,
     /// Largest absolute error against the same.
     pub max_abs: f64,
+    /// Relative Frobenius error against float64 on the bf16 inputs and the same INT8 weights, over the sampled rows.
+    pub rel_same_weights: Option<f64>,
     /// Relative Frobenius error against float64 on unquantised inputs, over the sampled rows.
     pub rel_unquantised: Option<f64>,
 }
 
 /// Sizes of a kernel from its package.
 pub fn shape(manifest: &Manifest, kernel: &Kernel) -> Result<QkvShape> {
-    Ok(QkvShape::with_panels(kernel.seq, manifest.model.qkv_panels()?)?)
+    let activations = match kernel.numerics.as_str() {
+        "w8a8" => Activations::Int8,
+        "w8a16" => Activations::Int16,
+        other => bail!("no specification of numerics {other:?}; there are \"w8a8\" and \"w8a16\""),
+    };
+    Ok(QkvShape::with_activations(kernel.seq, manifest.model.qkv_panels()?, activations)?)
 }
 
 impl Case {
@@ -78,16 +83,39 @@ impl Case {
     pub fn expected(&self) -> Expected {
         let panels = self.shape.panels();
         let (k, n) = (panels.hidden(), panels.n());
-        let mut codes = Vec::with_capacity(self.x.len());
+        let mut limbs = [Vec::new(), Vec::new()];
         let mut tokens = Vec::new();
         for row in self.x.chunks_exact(k) {
-            let (q, scale) = w8a8::quantise_token(row);
-            codes.extend(q);
+            let scale = match self.shape.activations() {
+                Activations::Int8 => {
+                    let (codes, scale) = w8a8::quantise_token(row);
+                    limbs[0].extend(codes);
+                    scale
+                }
+                Activations::Int16 => {
+                    let (codes, scale) = w8a16::quantise_token(row);
+                    limbs[0].extend(codes.upper);
+                    limbs[1].extend(codes.lower);
+                    scale
+                }
+            };
             tokens.push(scale);
         }
-        let acc = oracle::gemm::i8_nt(&codes, &self.codes, tokens.len(), n, k);
+        let sums = |codes: &[i8]| oracle::gemm::i8_nt(codes, &self.codes, tokens.len(), n, k);
+        let upper = sums(&limbs[0]);
+        let (acc, exact) = match self.shape.activations() {
+            Activations::Int8 => {
+                let exact = w8a8::exact_outputs(&upper, &tokens, &self.scales);
+                (upper, exact)
+            }
+            Activations::Int16 => {
+                let lower = sums(&limbs[1]);
+                let exact = w8a16::exact_outputs(&upper, &lower, &tokens, &self.scales);
+                (upper.iter().zip(&lower).map(|(&h, &l)| w8a16::join_sums(h, l)).collect(), exact)
+            }
+        };
         let rows = w8a8::scale_outputs(&acc, &tokens, &self.scales);
-        Expected { acc, tokens, qkv: self.split(&rows) }
+        Expected { qkv: self.split(&rows), exact: self.split(&exact) }
     }
 
     /// `[s][n]` to q, k and v one after the other.
@@ -104,27 +132,44 @@ impl Case {
         out
     }
 
-    /// Errors of outputs against float64; `rows` tokens are compared with unquantised float64.
+    /// Errors of outputs against float64; `rows` tokens are compared with float64 on unquantised activations too.
     pub fn errors(&self, expected: &Expected, qkv: &[u16], rows: usize) -> Errors {
-        let exact = self.split(&w8a8::exact_outputs(&expected.acc, &expected.tokens, &self.scales));
+        let exact = &expected.exact;
         let value = |bits: u16| f64::from(oracle::fp::widen(bits));
         let rel_f64 = w8a8::relative_frobenius(qkv.iter().map(|&b| value(b)), exact.iter().copied());
-        let max_abs = qkv.iter().zip(&exact).map(|(&b, e)| (value(b) - e).abs()).fold(0.0, f64::max);
-        Errors { rel_f64, max_abs, rel_unquantised: self.unquantised_error(qkv, rows) }
+        let max_abs = qkv.iter().zip(exact).map(|(&b, e)| (value(b) - e).abs()).fold(0.0, f64::max);
+        let k = self.shape.panels().hidden();
+        let same = |n: usize| {
+            let scale = f64::from(oracle::fp::widen(self.scales[n]));
+            self.codes[n * k..(n + 1) * k].iter().map(|&code| f64::from(code) * scale).collect()
+        };
+        let unquantised = self.unquantised.as_ref().and_then(|weights| {
+            let row = |n: usize| weights.unquantised_row(n).into_iter().map(f64::from).collect();
+            self.error_against(qkv, rows, &row)
+        });
+        Errors {
+            rel_f64,
+            max_abs,
+            rel_same_weights: self.error_against(qkv, rows, &same),
+            rel_unquantised: unquantised,
+        }
     }
 
-    fn unquantised_error(&self, qkv: &[u16], rows: usize) -> Option<f64> {
-        let weights = self.unquantised.as_ref().filter(|_| rows > 0)?;
+    /// Relative Frobenius error of the first `rows` tokens against float64 on the activations and these weights.
+    fn error_against(&self, qkv: &[u16], rows: usize, weights: &dyn Fn(usize) -> Vec<f64>) -> Option<f64> {
         let (panels, seq) = (self.shape.panels(), self.shape.seq());
         let rows = rows.min(seq);
+        if rows == 0 {
+            return None;
+        }
         let k = panels.hidden();
         let mut pairs = Vec::with_capacity(rows * panels.n());
         for n in 0..panels.n() {
-            let w = weights.unquantised_row(n);
+            let w = weights(n);
             let (start, width, column) = self.place(n);
             for s in 0..rows {
                 let x = &self.x[s * k..(s + 1) * k];
-                let exact: f64 = x.iter().zip(&w).map(|(&x, &w)| f64::from(oracle::fp::widen(x)) * f64::from(w)).sum();
+                let exact: f64 = x.iter().zip(&w).map(|(&x, &w)| f64::from(oracle::fp::widen(x)) * w).sum();
                 pairs.push((f64::from(oracle::fp::widen(qkv[start + s * width + column])), exact));
             }
         }

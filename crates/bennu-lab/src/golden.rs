@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use npu_container::txn::{self, Op};
-use npu_package::layout::{GROUP_ROWS, QkvPanels, QkvShape};
+use npu_package::layout::{Activations, GROUP_ROWS, QkvPanels, QkvShape};
 use npu_package::{Kernel, Package, PackedModel};
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub struct Integers {
     pub acc: Vec<i32>,
 }
 
-/// Every golden projection of `file` whose length a kernel of the package has.
+/// Every golden projection of `file` whose length a W8A8 kernel of the package has: the golden codes are int8.
 pub fn verify(package: &Package, model: &PackedModel, file: &Path) -> Result<Vec<Sums>> {
     let bytes = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
     let tensors = SafeTensors::deserialize(&bytes).with_context(|| format!("{}", file.display()))?;
@@ -68,7 +68,8 @@ pub fn verify(package: &Package, model: &PackedModel, file: &Path) -> Result<Vec
         let integers = integers(&tensors, &prompt, layer)?;
         for kernel in &package.manifest().kernels {
             let shape = case::shape(package.manifest(), kernel)?;
-            if integers.codes.len() != shape.seq() * shape.panels().hidden() {
+            if shape.activations() != Activations::Int8 || integers.codes.len() != shape.seq() * shape.panels().hidden()
+            {
                 continue;
             }
             let case = Case::of_layer(shape, model, layer, layer as u64)?;
@@ -76,7 +77,7 @@ pub fn verify(package: &Package, model: &PackedModel, file: &Path) -> Result<Vec
             out.push(Sums { prompt: prompt.clone(), layer, compared: integers.acc.len(), differing });
         }
     }
-    ensure!(!out.is_empty(), "{}: no golden projection has the length of a kernel in the package", file.display());
+    ensure!(!out.is_empty(), "{}: no golden projection has the length of a w8a8 kernel in the package", file.display());
     Ok(out)
 }
 

@@ -134,16 +134,17 @@ pub fn pick<'a>(manifest: &'a Manifest, name: Option<&str>, seq: Option<usize>) 
 
 /// Refuses kernels this tool has no specification for.
 pub fn known(kernel: &Kernel) -> Result<()> {
-    const NAME: &str = "w8a8_qkv_projection";
-    if kernel.kernel != NAME {
-        bail!("no specification of kernel {:?}; bennu-lab knows {NAME:?}", kernel.kernel);
+    const NAMES: [&str; 2] = ["w8a16_qkv_projection", "w8a8_qkv_projection"];
+    let name = &kernel.kernel;
+    if !NAMES.contains(&name.as_str()) {
+        bail!("no specification of kernel {name:?}; bennu-lab knows {}", NAMES.join(", "));
     }
     let expected =
         [("x", Direction::In), ("weights", Direction::In), ("qkv", Direction::Out), ("scratch", Direction::Scratch)];
     for (name, direction) in expected {
         match kernel.argument(name) {
             Some(arg) if arg.direction == direction => {}
-            _ => bail!("kernel {NAME:?} must have a buffer {name:?} ({direction:?})"),
+            _ => bail!("kernel {name:?} must have a buffer {name:?} ({direction:?})"),
         }
     }
     Ok(())

@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use crate::case::Errors;
 
-/// int8 multiply-accumulates of the whole array in one cycle.
-// SOURCE: AM020 ch. 4: 256 per compute tile, 16 tiles.
-const ARRAY_MACS_PER_CYCLE: f64 = 4096.0;
+/// Multiply-accumulates of the whole array in one cycle: with int8 weights and int8 limbs of activations, and so half as many with two limbs, which
+/// is also the rate of bf16.
+// SOURCE: AM020 ch. 4: 256 int8 or 128 bf16 per compute tile, 16 tiles.
+fn array_macs_per_cycle(shape: &QkvShape) -> u64 {
+    4096 / shape.limbs() as u64
+}
 
 /// One kernel, as both verbs print it.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +31,8 @@ pub struct Row {
     pub differing: usize,
     /// Relative Frobenius error against float64 on the same quantised inputs.
     pub rel_error_f64: f64,
+    /// Relative Frobenius error against float64 on the bf16 inputs and the same INT8 weights.
+    pub rel_error_same_weights: Option<f64>,
     /// Relative Frobenius error against float64 on unquantised inputs.
     pub rel_error_unquantised: Option<f64>,
     /// Largest absolute error against float64 on the same quantised inputs.
@@ -40,7 +45,9 @@ pub struct Row {
     pub core_cycles_total: u64,
     /// Multiply-accumulates the model needs: S · K · N.
     pub macs: u64,
-    /// Those over what 16 tiles can do in the cycles.
+    /// What 16 tiles can do in a cycle.
+    pub macs_per_cycle: u64,
+    /// The first over the second in the cycles.
     pub mac_utilisation: f64,
     /// Bytes read from DDR.
     pub ddr_read_bytes: u64,
@@ -74,13 +81,15 @@ impl Row {
             bit_equal: differing == 0,
             differing,
             rel_error_f64: errors.rel_f64,
+            rel_error_same_weights: errors.rel_same_weights,
             rel_error_unquantised: errors.rel_unquantised,
             max_abs_error: errors.max_abs,
             tiles: run.cores.len(),
             array_cycles: run.cycles,
             core_cycles_total: run.cores.iter().map(core_cycles).sum(),
             macs,
-            mac_utilisation: macs as f64 / (run.cycles as f64 * ARRAY_MACS_PER_CYCLE),
+            macs_per_cycle: array_macs_per_cycle(shape),
+            mac_utilisation: macs as f64 / (run.cycles * array_macs_per_cycle(shape)) as f64,
             ddr_read_bytes: run.ddr_read_bytes(),
             ddr_write_bytes: run.ddr_written_bytes(),
             wall_s,
@@ -92,20 +101,30 @@ impl Row {
         let unquantised = self.rel_error_unquantised.map_or_else(
             || "not compared".to_owned(),
             |error| {
-                // The study's W8A8 row for normal weights and mild activations (gemma3 accuracy study, q/k/v, distribution A).
-                format!("{:.2} %  (accuracy study, W8A8 per row and token, q k v: 1.4 / 3.9 / 9.5 %)", error * 1e2)
+                // Errors of q, k, v for three distributions of weights and activations in the accuracy study.
+                let study = match self.macs_per_cycle {
+                    4096 => "W8A8 per row and token, q k v: 1.4 / 3.9 / 9.5 %",
+                    _ => "W8A16 per row, q k v: 0.89 / 1.6 / 3.2 %",
+                };
+                format!("{:.2} %  (accuracy study, {study})", error * 1e2)
             },
         );
+        let same_weights =
+            self.rel_error_same_weights.map_or_else(|| "not compared".to_owned(), |error| format!("{error:.3e}"));
         let mut text = format!("{}, S = {}, {}, {}\n", self.kernel, self.seq, self.numerics, self.weights);
         let equal = if self.bit_equal { "yes".to_owned() } else { format!("NO: {} outputs differ", self.differing) };
         for (name, value) in [
             ("equal to the specification, bit for bit", equal),
             ("relative error, float64, same quantised inputs", format!("{:.3e} (limit 3.906e-3)", self.rel_error_f64)),
             ("largest absolute error, same inputs", format!("{:.3e}", self.max_abs_error)),
+            ("relative error, float64, bf16 x, same weights", same_weights),
             ("relative error, float64, unquantised inputs", unquantised),
             ("tiles", self.tiles.to_string()),
             ("array cycles, modelled", self.array_cycles.to_string()),
-            ("MAC utilisation, modelled", format!("{:.1} % of 4096 per cycle", self.mac_utilisation * 1e2)),
+            (
+                "MAC utilisation, modelled",
+                format!("{:.1} % of {} per cycle", self.mac_utilisation * 1e2, self.macs_per_cycle),
+            ),
             ("DDR bytes read, written", format!("{}, {}", self.ddr_read_bytes, self.ddr_write_bytes)),
             ("simulated in", format!("{:.1} s", self.wall_s)),
         ] {

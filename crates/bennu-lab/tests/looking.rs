@@ -3,6 +3,7 @@
 #[allow(dead_code)]
 mod tiny;
 
+use npu_package::layout::Activations;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bennu_lab::case::Case;
@@ -11,7 +12,7 @@ use bennu_lab::{timeline, trace};
 use serde_json::Value;
 
 fn look(window: std::ops::Range<u64>) -> Look {
-    let (projection, compiled) = tiny::projection(20);
+    let (projection, compiled) = tiny::projection(Activations::Int8, 20);
     let case = Case::random(*projection.shape(), 1).expect("a random case");
     let labels = compiled.cores.iter().map(|(&(col, row), core)| {
         let mut labels: Vec<_> = core.symbols.iter().map(|(name, at)| (*at, name.clone())).collect();

@@ -8,10 +8,11 @@ use aie2_sim::timing::Part;
 use anyhow::{Result, bail};
 use bennu_lab::case::Case;
 use bennu_lab::spread::{self, Moved, Spread};
+use npu_package::layout::Activations;
 
 #[test]
 fn the_projection_gives_the_same_outputs_under_every_extreme() {
-    let (projection, compiled) = tiny::projection(20);
+    let (projection, compiled) = tiny::projection(Activations::Int8, 20);
     let case = Case::random(*projection.shape(), 7).expect("a random case");
     let (binary, outputs) = (tiny::binary(&compiled), ["qkv".to_owned()]);
     let simulate = |timing: &Timing| spread::simulate(&binary, &outputs, &case, timing);
@@ -59,7 +60,7 @@ fn a_race_and_a_fault_are_named_and_the_ends_are_taken_together() {
 
 #[test]
 fn equal_tables_give_equal_figures() {
-    let (projection, compiled) = tiny::projection(1);
+    let (projection, compiled) = tiny::projection(Activations::Int8, 1);
     let case = Case::random(*projection.shape(), 7).expect("a random case");
     let (binary, outputs) = (tiny::binary(&compiled), ["qkv".to_owned()]);
     let run = |timing: &Timing| spread::simulate(&binary, &outputs, &case, timing).expect("the kernel runs");

@@ -89,7 +89,7 @@ fn defaults_compile_three_lengths_of_a_model() {
     let listed = package.manifest().digests.keys().cloned();
     assert_eq!(written, listed.chain(["manifest.json".to_owned()]).collect());
     for kernel in &package.manifest().kernels {
-        let stem = format!("w8a8_qkv_projection_s{}", kernel.seq);
+        let stem = format!("w8a16_qkv_projection_s{}", kernel.seq);
         assert_eq!(kernel.files.pdi, format!("{stem}.pdi"));
         assert_eq!(kernel.programs.len(), kernel.tiles);
         assert!(kernel.programs.iter().all(|program| program.file.starts_with(&stem) && program.bytes > 0));
@@ -98,6 +98,10 @@ fn defaults_compile_three_lengths_of_a_model() {
 
 #[test]
 fn the_json_report_has_the_keys_that_scripts_rely_on() {
+    ["w8a16", "w8a8"].into_iter().for_each(report_of);
+}
+
+fn report_of(numerics: &str) {
     let (model, parent) = (small(), tempfile::tempdir().unwrap());
     let out = parent.path().join("out");
     let report = json(&[
@@ -109,7 +113,7 @@ fn the_json_report_has_the_keys_that_scripts_rely_on() {
         "--out",
         text(&out),
         "--numerics",
-        "w8a8",
+        numerics,
         "--json",
     ]);
     assert_eq!(keys(&report), ["kernels", "package", "wall_s"].into());
@@ -117,8 +121,8 @@ fn the_json_report_has_the_keys_that_scripts_rely_on() {
     assert!(report["wall_s"].as_f64().unwrap() > 0.0);
 
     let [kernel] = report["kernels"].as_array().unwrap().as_slice() else { panic!("{report}") };
-    assert_eq!((&kernel["kernel"], &kernel["seq"]), (&"w8a8_qkv_projection".into(), &64.into()));
-    assert_eq!((&kernel["numerics"], &kernel["tiles"]), (&"w8a8".into(), &16.into()));
+    assert_eq!((&kernel["kernel"], &kernel["seq"]), (&format!("{numerics}_qkv_projection").into(), &64.into()));
+    assert_eq!((&kernel["numerics"], &kernel["tiles"]), (&numerics.into(), &16.into()));
     for (key, limit) in
         [("program_bytes_max", 16 << 10), ("data_bytes_max", 64 << 10), ("memtile_bytes_max", 512 << 10)]
     {
@@ -144,7 +148,7 @@ fn the_table_goes_to_stdout_and_nothing_to_stderr() {
     let out = parent.path().join("out");
     let run = bennu(&["compile", "--model", text(model.path()), "--seq", "1", "--out", text(&out)]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-    for part in ["w8a8_qkv_projection, S = 1, w8a8", "16 of 16", "II 64 (declared 64), 64 vmac", "compiled in "] {
+    for part in ["w8a16_qkv_projection, S = 1, w8a16", "16 of 16", "II 64 (declared 64), 64 vmac", "compiled in "] {
         assert!(run.stdout.contains(part), "{part:?} is not in:\n{}", run.stdout);
     }
 }
@@ -154,7 +158,7 @@ fn the_binaries_are_what_they_are_called() {
     let (model, parent) = (small(), tempfile::tempdir().unwrap());
     let out = parent.path().join("out");
     json(&["compile", "--model", text(model.path()), "--seq", "65", "--out", text(&out), "--json"]);
-    let read = |extension: &str| fs::read(out.join(format!("w8a8_qkv_projection_s65.{extension}"))).unwrap();
+    let read = |extension: &str| fs::read(out.join(format!("w8a16_qkv_projection_s65.{extension}"))).unwrap();
     let (image, container, stream) = (read("pdi"), read("xclbin"), read("txn"));
 
     assert!(!pdi::read(&image).unwrap().commands.is_empty());
@@ -194,7 +198,7 @@ fn an_existing_output_is_kept_unless_forced() {
     let run = bennu(&[&compile("2")[..], &["--force"]].concat());
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     let package = Package::open(&out).unwrap();
-    assert!(package.kernel("w8a8_qkv_projection", 2).is_ok() && package.kernel("w8a8_qkv_projection", 1).is_err());
+    assert!(package.kernel("w8a16_qkv_projection", 2).is_ok() && package.kernel("w8a16_qkv_projection", 1).is_err());
     // What is not a package is never replaced.
     assert_refused(
         &["compile", "--model", text(model.path()), "--seq", "1", "--out", text(model.path()), "--force"],
@@ -217,12 +221,12 @@ fn what_cannot_be_compiled_is_refused_and_leaves_nothing() {
     refused(small().path(), "0", &["error: the sequence is empty; at least one token is needed"]);
     refused(small().path(), "64,0", &["the sequence is empty"]);
     // The dimensions of the published 270M and 1B.
-    let rule = "w8a8_qkv_projection needs a positive multiple of 256";
+    let rule = "qkv_projection needs a positive multiple of 256";
     refused(sized(640, 4, 1, 256).path(), "1", &["hidden size (K) is 640", rule]);
     refused(sized(1152, 4, 1, 256).path(), "1", &["hidden size (K) is 1152", rule]);
     refused(sized(256, 3, 1, 128).path(), "1", &["query rows (NQ) is 384", rule]);
-    // Its records would have 8192 bytes: 6144 codes and 256 of scales in units of 2048.
-    refused(sized(6144, 2, 1, 256).path(), "1", &["hidden size 6144", "8192 bytes exceeds the 6144 bytes"]);
+    // Its records would have 14336 bytes: 6144 codes of two bytes and 512 of scales in units of 2048.
+    refused(sized(6144, 2, 1, 256).path(), "1", &["hidden size 6144", "14336 bytes exceeds the 12288 bytes"]);
     refused(&parent.path().join("nowhere"), "1", &["nowhere: no such file", "remedy: check the path"]);
     // The largest hidden size whose record fits.
     let largest = sized(5888, 2, 1, 256);
@@ -257,14 +261,20 @@ fn wrong_usage_is_exit_code_2() {
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}");
         assert!(run.stderr.contains("--help"), "{}", run.stderr);
     }
-    assert!(bennu(&["compile", "--numerics", "foo"]).stderr.contains("w8a8"), "the schemes there are");
+    assert!(bennu(&["compile", "--numerics", "foo"]).stderr.contains("w8a16, w8a8"), "the schemes there are");
 }
 
 #[test]
 fn inspect_and_compile_agree_on_on_chip_memory() {
     let (model, parent) = (small(), tempfile::tempdir().unwrap());
     let out = parent.path().join("out");
-    let report = json(&["compile", "--model", text(model.path()), "--seq", "1,100,513", "--out", text(&out), "--json"]);
+    let report = json(
+        &[
+            &["compile", "--model", text(model.path()), "--numerics", "w8a8"][..],
+            &["--seq", "1,100,513", "--out", text(&out), "--json"],
+        ]
+        .concat(),
+    );
     for kernel in report["kernels"].as_array().unwrap() {
         let seq = kernel["seq"].to_string();
         let memory = &json(&["inspect", text(model.path()), "--seq", &seq, "--json"])["npu_memory"];
@@ -277,7 +287,7 @@ fn inspect_and_compile_agree_on_on_chip_memory() {
 fn the_27b_needs_no_checkpoint() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("out");
-    let report = json(&["compile", "--seq", "1", "--out", text(&out), "--json"]);
+    let report = json(&["compile", "--numerics", "w8a8", "--seq", "1", "--out", text(&out), "--json"]);
     let memory = NpuMemory::new(&ModelDims::gemma3_27b(), 10, 1).unwrap();
     let kernel = &report["kernels"][0];
     assert_eq!(kernel["data_bytes_max"], memory.l1.bytes_per_tile);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use synthetic::Synthetic;
 use tempfile::TempDir;
 
-const KERNEL: &str = "w8a8_qkv_projection";
+const KERNEL: &str = "w8a16_qkv_projection";
 
 fn small() -> TempDir {
     Synthetic::int8(1).saved()
@@ -74,7 +74,12 @@ fn every_bundle_of_the_program_is_listed_once() {
 #[test]
 fn the_inner_loop_multiplies_in_every_bundle() {
     let model = small();
-    let found = json(&of(&model, &[KERNEL, "--loop", "gemm", "--json"]));
+    for kernel in [KERNEL, "w8a8_qkv_projection"] {
+        every_bundle_multiplies(&json(&of(&model, &[kernel, "--loop", "gemm", "--json"])));
+    }
+}
+
+fn every_bundle_multiplies(found: &Value) {
     assert_eq!((found["seq"].as_u64(), found["loops"].as_array().map(Vec::len)), (Some(512), Some(1)));
     let bundles = found["bundles"].as_array().unwrap();
     assert_eq!(bundles.len(), 64);
@@ -93,7 +98,7 @@ fn the_table_is_aligned_and_a_loop_can_be_cut_out() {
     assert!(whole.stdout.starts_with(&format!("{KERNEL}, S = 512\n\n")), "{}", whole.stdout);
     let one = bennu(&of(&model, &["--loop", "token_scales"]));
     assert_eq!((one.code, one.stderr.as_str()), (0, ""));
-    for part in ["token_scales prologue 0", "token_scales steady 7", "loop token_scales: ii 8"] {
+    for part in ["token_scales prologue 0", "token_scales steady 3", "loop token_scales: ii 4"] {
         assert!(one.stdout.contains(part) && whole.stdout.contains(part), "{part:?} is not in:\n{}", one.stdout);
     }
     assert!(whole.stdout.contains("gemm") && !one.stdout.contains("gemm") && !one.stdout.contains("block"));
@@ -109,7 +114,10 @@ fn the_table_is_aligned_and_a_loop_can_be_cut_out() {
 #[test]
 fn refusals_name_what_there_is() {
     let model = small();
-    assert_refused(&of(&model, &["attention"]), &["no kernel \"attention\"", KERNEL, "remedy: "]);
+    assert_refused(
+        &of(&model, &["attention"]),
+        &["no kernel \"attention\"", KERNEL, "w8a8_qkv_projection", "remedy: "],
+    );
     assert_refused(&of(&model, &["--loop", "gem"]), &["no loop \"gem\"", "gemm", "token_scales", "remedy: "]);
     assert_refused(&of(&model, &["--seq", "0"]), &["the sequence is empty"]);
     assert_refused(&["schedule", "--model", "/nowhere/at/all"], &["no such file", "remedy: check the path"]);

@@ -1,7 +1,7 @@
 //! Operand layouts against their definition, written as the loops of the definition.
 
 use npu_package::layout::{
-    ARRAY_COLUMNS, Dimension, LayoutError, Output, QkvPanels, QkvRows, QkvShape, UNIT_BYTES, UnpackedQkv,
+    ARRAY_COLUMNS, Activations, Dimension, LayoutError, Output, QkvPanels, QkvRows, QkvShape, UNIT_BYTES, UnpackedQkv,
 };
 use proptest::prelude::*;
 
@@ -123,7 +123,7 @@ fn dimensions_that_do_not_divide_are_refused_by_name() {
     assert_eq!(QkvPanels::new(256, 256, 0, 256), refusal(Dimension::Key, 0));
     assert_eq!(QkvPanels::new(256, 256, 256, 300), refusal(Dimension::Value, 300));
     let message = QkvPanels::new(640, 1024, 256, 256).unwrap_err().to_string();
-    assert_eq!(message, "hidden size (K) is 640; w8a8_qkv_projection needs a positive multiple of 256");
+    assert_eq!(message, "hidden size (K) is 640; qkv_projection needs a positive multiple of 256");
     let huge = usize::MAX - 255;
     assert_eq!(QkvPanels::new(huge, 256, 256, 256), Err(LayoutError::TooLarge { buffer: "weights" }));
     assert_eq!(QkvPanels::new(256, huge, 256, 256), Err(LayoutError::TooLarge { buffer: "weights" }));
@@ -195,6 +195,23 @@ fn shapes_of_the_27b_projection() {
     let too_large = Err(LayoutError::TooLarge { buffer: "x or qkv" });
     assert_eq!(QkvShape::new(usize::MAX / 4, 5376, 4096, 2048, 2048), too_large);
     assert_eq!(QkvShape::new(usize::MAX, 5376, 4096, 2048, 2048), too_large);
+}
+
+#[test]
+fn sixteen_bit_activations_take_two_limbs_of_records_and_blocks() {
+    let panels = QkvPanels::new(5376, 4096, 2048, 2048).unwrap();
+    // seq, blocks, m, valid rows of the last block
+    for (seq, blocks, m, last) in
+        [(1, 1, 16, 1), (64, 1, 16, 64), (256, 1, 64, 256), (257, 2, 48, 65), (512, 2, 64, 256), (2049, 9, 64, 1)]
+    {
+        let shape = QkvShape::with_activations(seq, panels, Activations::Int16).unwrap();
+        assert_eq!((shape.blocks(), shape.m(), shape.valid_rows(blocks - 1)), (blocks, m, last), "S = {seq}");
+        assert!(shape.m() * shape.limbs() <= 128, "int8 rows of a core");
+        assert_eq!(shape.record_bytes(), 12_288);
+        assert_eq!(shape.scratch_bytes(), 4 * m * 12_288 + 4 * (4 * m * 128));
+        assert_eq!((shape.x_bytes(), shape.qkv_bytes()), (seq * 5376 * 2, seq * 8192 * 2));
+        assert_eq!(shape.weights_bytes(), 44_564_480);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Dev-only mathematics: what a kernel must compute, said twice.
 //!
-//! * [`w8a8`] holds the bit-exact specification (`spec`) of the W8A8 projection: every rounding the NPU performs, in the NPU's order.
+//! * [`w8a8`] and [`w8a16`] hold the bit-exact specifications (`spec`) of the projections: every rounding the NPU performs, in the NPU's order.
 //! * The float64 references say how far that is from the mathematics: [`attention`] is one layer's attention from the normed hidden state to
 //!   the output projection, with [`norm`], [`rope`], [`mask`] and the weights of [`model`].
 //! * [`outliers`] and [`cases`] are its test data: layers of true size with realistic outliers, and the inputs that break a softmax.
@@ -20,4 +20,5 @@ pub mod model;
 pub mod norm;
 pub mod outliers;
 pub mod rope;
+pub mod w8a16;
 pub mod w8a8;

@@ -6,6 +6,12 @@
 //! v    = v₁ + v₂,  S = (t₁ + t₂) · s_ch = S₁ + S₂               limbs of bfloat16
 //! y    = bf16((v₁S₁ + v₁S₂) + v₂S₁ + v₂S₂)
 //! ```
+//! Of two limbs of codes there are two sums, and acc = H + L / 256, rounded to even, in integers:
+//!
+//! ```text
+//! L    = c · 2^16 + d, c rounded to even            vsrs, vups, vsub
+//! acc  = H + c · 2^8 + rne(d / 2^8)                 vups, vadd, vsrs, vups, vadd
+//! ```
 //! A limb is taken off in two halves ([v₁, v₁] · [½, ½]): rounded up past a power of two, a whole one would cost the rest its last bit.
 
 use aie2_codegen::{Asm, Guards, Operand};
@@ -14,14 +20,18 @@ use super::l1::{L1, space};
 use super::program::{Locks, fixed};
 use super::quantise::next_out_unit;
 
-/// Tiles of 4 × 8 in the loop's body: two row tiles of two column tiles.
+/// Tiles of 4 × 8 outputs in the loop's body: two row tiles of two column tiles.
 const TILES: u32 = 4;
 /// Column pairs of 16 outputs.
 const COLUMN_PAIRS: u32 = 4;
 /// Declared initiation interval of the body.
-pub const II: u32 = 88;
-/// Declared initiation interval of the loop that spreads the token scales, 8 tokens a step.
-const TOKEN_SCALES_II: u32 = 8;
+const fn ii(limbs: u32) -> u32 {
+    if limbs == 1 { 88 } else { 144 }
+}
+/// Declared initiation interval of the loop that spreads the token scales, 8 rows of A a step.
+const fn token_scales_ii(limbs: u32) -> u32 {
+    8 / limbs
+}
 
 /// bits of 1.5 · 2^23.
 const LOW_MAGIC: i64 = 0x4B40_0000;
@@ -50,13 +60,15 @@ impl Epilogue {
         // interleaving a vector of 64-bit elements with itself repeats each: T64_2x8
         a.imm(lo, 14);
         a.imm(hi, 15);
-        a.pipelined("token_scales", TOKEN_SCALES_II, self.l1.m / 8, |a| {
+        // with two limbs only the rows of the first, the lower half of a register, hold scales
+        let modes = if self.l1.limbs == 1 { &[lo, hi][..] } else { &[lo] };
+        a.pipelined("token_scales", token_scales_ii(self.l1.limbs), self.l1.m / 8, |a| {
             let (high, low) = (a.x(), a.x());
             a.vlda(space::A, high.lo(), from, 32);
             a.vlda(space::A, high.hi(), from, 96);
             a.vlda(space::A, low.lo(), from, 32);
             a.vlda(space::A, low.hi(), from, 512 - 160);
-            for mode in [lo, hi] {
+            for &mode in modes {
                 let (h, l) = (a.x(), a.x());
                 a.i("vshuffle {}, {}, {}, {}", &[h, high, high, mode]);
                 a.i("vshuffle {}, {}, {}, {}", &[l, low, low, mode]);
@@ -67,16 +79,16 @@ impl Epilogue {
         });
     }
 
-    /// Scales all accumulators and sends them as m / 8 units of 8 rows.
+    /// Scales all accumulators and sends them as units of 8 tokens.
     pub fn emit(&self, a: &mut Asm) {
-        let c = Constants::new(a);
+        let c = Constants::new(a, self.l1.limbs);
         let (tokens, first_c) = (a.p(), a.p());
         a.imm(tokens, i64::from(self.l1.token_scales()));
         a.imm(first_c, i64::from(self.l1.c()));
         let next_pair = a.m();
         // from the end of a block to the same row pair of the next column pair
         a.imm(next_pair, i64::from(self.l1.m / 8 * 512));
-        a.loop_n("rows", self.l1.m / 8, |a| {
+        a.loop_n("rows", self.l1.tokens() / 8, |a| {
             let (acc, clear, channels, out) = (a.p(), a.p(), a.p(), a.p());
             a.acq(Guards::Spaces(vec![space::OUT.space]), self.locks.out_empty, fixed::ACQUIRE_ONE.into());
             a.mov(out, fixed::OUT.into());
@@ -85,7 +97,7 @@ impl Epilogue {
             a.mov(acc, first_c);
             a.mov(clear, first_c);
             a.mov(channels, fixed::B_POINTER.into());
-            a.pipelined("scale", II, COLUMN_PAIRS, |a| {
+            a.pipelined("scale", ii(self.l1.limbs), COLUMN_PAIRS, |a| {
                 for tile in 0..TILES {
                     let (r, s) = (tile % 2, tile / 2);
                     self.tile(a, &c, Tile { tile, r, s, acc, clear, tokens, channels, out });
@@ -96,22 +108,20 @@ impl Epilogue {
                 a.i("padda [{}], #256", &[out]);
             });
             a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, fixed::RELEASE_ONE.into());
-            next_out_unit(a);
+            next_out_unit(a, self.l1);
             a.i("padda [{}], #256", &[tokens]);
-            a.i("padda [{}], #512", &[first_c]);
+            a.i("padda [{}], {}", &[first_c, i64::from(512 * self.l1.limbs).into()]);
         });
     }
 
     fn tile(&self, a: &mut Asm, c: &Constants, t: Tile) {
         let int = Operand::from(fixed::INT32_ADD);
-        let Set { acc, high, s, channel, v: [v0, v1], scales } = c.sets[(t.tile % SETS) as usize];
-        for quarter in 0..4u8 {
-            let at = i64::from(128 * t.tile + 32 * u32::from(quarter));
-            a.mi(space::C.piece(t.tile as u16), "vlda {}, [{}, {}]", &[acc.am(quarter), t.acc, at.into()]);
-        }
-        for quarter in 0..4i64 {
-            let at = i64::from(128 * t.tile) + 32 * quarter;
-            a.mi(space::C.piece(t.tile as u16), "vst {}, [{}, {}]", &[c.zero, t.clear, at.into()]);
+        let set = c.sets[(t.tile % SETS) as usize];
+        let Set { acc, high, s, channel, v: [v0, v1], scales } = set;
+        if self.l1.limbs == 1 {
+            take(a, c, &t, t.tile, acc);
+        } else {
+            take_two(a, c, &t, set);
         }
         let h = v0;
         a.i("vsrs.s16.s32 {}, {}, {}", &[h, acc, c.sixteen]);
@@ -148,6 +158,36 @@ impl Epilogue {
             a.mi(space::OUT, "vst.conv.bf16.fp32 {}, [{}, {}]", &[y, t.out, at.into()]);
         }
     }
+}
+
+/// Loads a tile of sums and leaves zeros in its place.
+fn take(a: &mut Asm, c: &Constants, t: &Tile, tile: u32, to: Operand) {
+    let memory = space::C.piece(tile as u16);
+    for quarter in 0..4u8 {
+        let at = i64::from(128 * tile + 32 * u32::from(quarter));
+        a.mi(memory, "vlda {}, [{}, {}]", &[to.am(quarter), t.acc, at.into()]);
+    }
+    for quarter in 0..4i64 {
+        let at = i64::from(128 * tile) + 32 * quarter;
+        a.mi(memory, "vst {}, [{}, {}]", &[c.zero, t.clear, at.into()]);
+    }
+}
+
+/// `acc = H + rne(L / 2^8)`: of a row pair `[H s = 0][L s = 0][H s = 1][L s = 1]`.
+fn take_two(a: &mut Asm, c: &Constants, t: &Tile, set: Set) {
+    let int = Operand::from(fixed::INT32_ADD);
+    let Set { acc, high: term, s: lower, v: [v0, v1], .. } = set;
+    let first = 4 * t.r + 2 * t.s;
+    take(a, c, t, first, acc);
+    take(a, c, t, first + 1, lower);
+    a.i("vsrs.s16.s32 {}, {}, {}", &[v0, lower, c.sixteen]);
+    a.i("vups.s32.s16 {}, {}, {}", &[term, v0, c.sixteen]);
+    a.i("vsub {}, {}, {}, {}", &[lower, lower, term, int]);
+    a.i("vups.s32.s16 {}, {}, {}", &[term, v0, c.eight]);
+    a.i("vadd {}, {}, {}, {}", &[acc, acc, term, int]);
+    a.i("vsrs.s16.s32 {}, {}, {}", &[v1, lower, c.eight]);
+    a.i("vups.s32.s16 {}, {}, {}", &[term, v1, c.none]);
+    a.i("vadd {}, {}, {}, {}", &[acc, acc, term, int]);
 }
 
 /// `x = [bf16(v), bf16(v)]`.
@@ -213,6 +253,7 @@ struct Constants {
     half: Operand,
     zero: Operand,
     sixteen: Operand,
+    eight: Operand,
     none: Operand,
     elementwise: Operand,
     float_add: Operand,
@@ -220,7 +261,7 @@ struct Constants {
 }
 
 impl Constants {
-    fn new(a: &mut Asm) -> Self {
+    fn new(a: &mut Asm, limbs: u32) -> Self {
         let t = a.r();
         let splat = |a: &mut Asm, bits: i64| {
             let x = a.x();
@@ -251,10 +292,18 @@ impl Constants {
         a.mov(sixteen, t);
         a.imm(t, 0);
         a.mov(none, t);
+        let eight = if limbs == 1 {
+            none
+        } else {
+            let eight = a.s();
+            a.imm(t, 8);
+            a.mov(eight, t);
+            eight
+        };
         let (elementwise, float_add) = (a.r(), a.r());
         a.imm(elementwise, i64::from(fixed::BF16_ELEMENTWISE));
         a.imm(float_add, i64::from(fixed::BF16_DENSE));
         let sets = [Set::new(a, 0), Set::new(a, 1)];
-        Self { low_magic, high_magic, both_magic, half, zero, sixteen, none, elementwise, float_add, sets }
+        Self { low_magic, high_magic, both_magic, half, zero, sixteen, eight, none, elementwise, float_add, sets }
     }
 }

@@ -3,14 +3,16 @@
 //! ```text
 //! bank 0  0x0000  A ring      2 × m·64          codes of one chunk of k, [m/8][8][8 rows][8]
 //! bank 1  0x4000  B ring      2 × 4096          one unit of weights, scales or x
-//!         0x6000  out ring    2 × 1024          [8 columns][8 rows][16 bytes]
-//!         0x6800  token scales  m·32            [m/2][hi, hi', lo, lo'] × 8
+//!         0x6000  out ring    2·L × 1024        [8 columns][8 rows][16 bytes]
+//!          behind it  token scales  m/L·32      [m/L/2][hi, hi', lo, lo'] × 8
 //!         0x7800  reciprocals  1024             [128]{127/a, 1/(127/a) in two limbs}
 //!         0x7C00  absmax       32
 //!         0x7C20  first token   4            bytes of x before the core's first token
 //! bank 2  0x8000  C           m·256             accumulators [4 column pairs][m/8 row pairs][4 tiles][32] int32
 //! bank 3                                        during phase 1: one token of x
 //! ```
+//! m counts int8 rows: L limbs make a token, at most 128 rows.
+//!
 //! In the inner loop A, B and C are loaded in one bundle at most pairwise, from different banks.
 
 use aie2_array::{Place, Tile};
@@ -25,7 +27,6 @@ pub const CORE_BASE: u32 = 0x7_0000;
 
 const B_RING: u32 = 0x4000;
 const OUT_RING: u32 = 0x6000;
-const TOKEN_SCALES: u32 = 0x6800;
 const RECIPROCALS: u32 = 0x7800;
 const ABSMAX: u32 = 0x7C00;
 const FIRST_TOKEN: u32 = 0x7C20;
@@ -55,13 +56,30 @@ pub mod space {
 }
 
 /// Core addresses for one m.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct L1 {
-    /// Rows per core.
+    /// int8 rows per core.
     pub m: u32,
+    /// int8 limbs L of an activation, 1 or 2: as many rows make a token.
+    pub limbs: u32,
 }
 
 impl L1 {
+    /// Tokens per core.
+    pub fn tokens(self) -> u32 {
+        self.m / self.limbs
+    }
+    /// Units of the out ring.
+    pub fn out_units(self) -> u32 {
+        2 * self.limbs
+    }
+    /// Bytes of the out ring; its address is a multiple of twice as much.
+    pub fn out_bytes(self) -> u32 {
+        self.out_units() * OUT_UNIT_BYTES
+    }
+    fn token_scales_offset(self) -> u32 {
+        OUT_RING + self.out_bytes()
+    }
     /// Bytes of one buffer of A.
     pub fn a_bytes(self) -> u32 {
         self.m * 64
@@ -84,7 +102,7 @@ impl L1 {
     }
     /// Token scales.
     pub fn token_scales(self) -> u32 {
-        CORE_BASE + TOKEN_SCALES
+        CORE_BASE + self.token_scales_offset()
     }
     /// Reciprocal table.
     pub fn reciprocals(self) -> u32 {
@@ -105,14 +123,14 @@ impl L1 {
 
     /// Rings of the array's side, in the order A, B, out: place of each slot.
     pub fn rings(self) -> [Place; 3] {
-        let pair = |base: u32, bytes: u32| Place::Each(vec![base, base + bytes]);
-        [pair(0, self.a_bytes()), pair(B_RING, B_UNIT_BYTES), pair(OUT_RING, OUT_UNIT_BYTES)]
+        let ring = |base: u32, n: u32, bytes: u32| Place::Each((0..n).map(|i| base + i * bytes).collect());
+        [ring(0, 2, self.a_bytes()), ring(B_RING, 2, B_UNIT_BYTES), ring(OUT_RING, self.out_units(), OUT_UNIT_BYTES)]
     }
 
     /// Plain buffers: name, bytes, offset. `token_bytes` is one row of x.
     pub fn buffers(self, token_bytes: u32) -> [(&'static str, u32, u32); 5] {
         [
-            ("token scales", self.m * 32, TOKEN_SCALES),
+            ("token scales", self.tokens() * 32, self.token_scales_offset()),
             ("reciprocals", RECIPROCAL_BYTES, RECIPROCALS),
             ("absmax", 32, ABSMAX),
             ("first token", 32, FIRST_TOKEN),

@@ -11,6 +11,9 @@
 //! | scale | `token_scales` | 8 for 8 tokens | store slot |
 //! | scale | `scale` | 88 for 4 tiles of 4x8 | vector slot (68); accumulators hold two tiles under way |
 
+//!
+//! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs.
+
 mod array;
 mod epilogue;
 mod gemm;
@@ -24,9 +27,9 @@ use std::thread;
 use aie2_array::TileKind;
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
-use npu_package::layout::{QkvPanels, QkvShape};
+use npu_package::layout::{Activations, QkvPanels, QkvShape};
 
-use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage};
+use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage, WeightScales, w8a16};
 
 pub use array::GRID;
 
@@ -40,17 +43,42 @@ pub struct QkvProjection {
 }
 
 impl QkvProjection {
-    /// `seq` tokens of `hidden` inputs to NQ, NK and NV outputs.
+    /// `seq` tokens of `hidden` inputs to NQ, NK and NV outputs; a scale for every output channel.
     ///
     /// # Errors
     /// A shape that breaks a rule, named.
     pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, KernelError> {
-        let shape = QkvShape::new(seq, hidden, n_q, n_k, n_v)?;
-        let (record_bytes, limit) = (shape.record_bytes(), array::RECORD_BYTES_MAX as usize);
+        Self::of(QkvShape::new(seq, hidden, n_q, n_k, n_v)?, WeightScales::PerChannel)
+    }
+
+    /// An instance of a shape; its activations choose between W8A8 and W8A16.
+    ///
+    /// # Errors
+    /// A record too long for the array, or a granularity of scales that the epilogue does not apply.
+    pub fn of(shape: QkvShape, scales: WeightScales) -> Result<Self, KernelError> {
+        match scales {
+            // one scale for all is a column of equal ones
+            WeightScales::PerTensor | WeightScales::PerChannel => {}
+            WeightScales::PerGroup(_) => {
+                return Err(KernelError::ScalesNotImplemented { kernel: name(shape.activations()), scales });
+            }
+        }
+        let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
+        let (hidden, record_bytes) = (shape.panels().hidden(), shape.record_bytes());
         if record_bytes > limit {
             return Err(KernelError::RecordTooLong { hidden, record_bytes, limit });
         }
         Ok(Self { shape })
+    }
+
+    /// Name of the kernel.
+    pub fn name(&self) -> &'static str {
+        name(self.shape.activations())
+    }
+
+    fn l1(&self) -> l1::L1 {
+        let limbs = self.shape.limbs();
+        l1::L1 { m: (self.shape.m() * limbs) as u32, limbs: limbs as u32 }
     }
 
     /// Rows, blocks and buffer sizes.
@@ -62,7 +90,7 @@ impl QkvProjection {
         program::CoreProgram {
             k: self.shape.panels().hidden() as u32,
             record_bytes: self.shape.record_bytes() as u32,
-            m: self.shape.m() as u32,
+            l1: self.l1(),
             passes: self.shape.panels().passes() as u32,
             locks,
         }
@@ -102,7 +130,7 @@ impl QkvProjection {
     }
 
     fn array(&self) -> Result<array::Array, KernelError> {
-        Ok(array::Array::new(self.shape.m() as u32, 2 * self.shape.panels().hidden() as u32)?)
+        Ok(array::Array::new(self.l1(), 2 * self.shape.panels().hidden() as u32)?)
     }
 
     fn program(&self) -> Result<program::CoreProgram, KernelError> {
@@ -122,7 +150,7 @@ impl QkvProjection {
         }
         let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
-            kernel: NAME,
+            kernel: self.name(),
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
@@ -153,6 +181,13 @@ impl QkvProjection {
             ),
             Operand::scratch("scratch", s.scratch_bytes()),
         ]
+    }
+}
+
+fn name(activations: Activations) -> &'static str {
+    match activations {
+        Activations::Int8 => NAME,
+        Activations::Int16 => w8a16::NAME,
     }
 }
 

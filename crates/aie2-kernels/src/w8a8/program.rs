@@ -1,4 +1,5 @@
 //! The program of every compute tile: for ever { quantise; for each pass { multiply; scale } }.
+//! The program of [`crate::w8a16`] differs in what a token's codes and its sums are; rings, locks and the inner loop are the same.
 //!
 //! Nothing is set up per dispatch. Rings, locks and the pointers below stand at the end of a block exactly where its start expects them, so the
 //! next block, or the next dispatch, continues.
@@ -7,7 +8,7 @@ use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program, Trip};
 
 use super::epilogue::Epilogue;
 use super::gemm::{self, ChunkLocks, Copy, Gemm, Labels, regs};
-use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
+use super::l1::{B_UNIT_BYTES, L1, space};
 use super::quantise::{Quantise, next_b_unit};
 
 /// Registers with one meaning in the whole program, beside those of [`gemm::regs`].
@@ -32,6 +33,12 @@ pub mod fixed {
     /// Round half to even.
     // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
     pub const ROUND_EVEN: u32 = 12;
+    /// Round half towards positive infinity.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
+    pub const ROUND_HALF_UP: u32 = 9;
+    /// Keep the low bits.
+    // SOURCE: AM020 ch. 4, crSat.
+    pub const TRUNCATE: u32 = 0;
     /// Saturate to the full range of the narrower type.
     // SOURCE: AM020 ch. 4, crSat.
     pub const SATURATE: u32 = 1;
@@ -61,8 +68,8 @@ pub struct CoreProgram {
     pub k: u32,
     /// Bytes of a record of phase 1.
     pub record_bytes: u32,
-    /// Rows per core m.
-    pub m: u32,
+    /// Where things lie.
+    pub l1: L1,
     /// Passes of 256 output columns.
     pub passes: u32,
     /// Locks of the rings.
@@ -71,11 +78,8 @@ pub struct CoreProgram {
 
 /// Chunks of A in one 256-byte column of rows: the scale columns are a whole one.
 const CHUNKS_PER_COLUMN: u32 = 4;
-impl CoreProgram {
-    fn l1(&self) -> L1 {
-        L1 { m: self.m }
-    }
 
+impl CoreProgram {
     /// Compiles and checks the program.
     ///
     /// # Errors
@@ -97,8 +101,8 @@ impl CoreProgram {
         self.start(&mut a);
         let block = a.label("block");
         a.bind(block);
-        Quantise { k: self.k, record_bytes: self.record_bytes, l1: self.l1(), locks: self.locks }.emit(&mut a);
-        let epilogue = Epilogue { l1: self.l1(), locks: self.locks };
+        Quantise { k: self.k, record_bytes: self.record_bytes, l1: self.l1, locks: self.locks }.emit(&mut a);
+        let epilogue = Epilogue { l1: self.l1, locks: self.locks };
         self.acquire(&mut a, self.locks.a_full, space::A.space);
         epilogue.unpack_token_scales(&mut a);
         self.skip_chunks(&mut a);
@@ -149,14 +153,14 @@ impl CoreProgram {
         a.imm(regs::ACQUIRE_ONE.into(), -1);
         a.imm(regs::RELEASE_ONE.into(), 1);
         a.imm(fixed::INT32_ADD.into(), 0);
-        a.imm(fixed::OUT.into(), i64::from(self.l1().out()));
-        a.imm(fixed::B_POINTER.into(), i64::from(self.l1().b()));
+        a.imm(fixed::OUT.into(), i64::from(self.l1.out()));
+        a.imm(fixed::B_POINTER.into(), i64::from(self.l1.b()));
         let (zero, p) = (a.x(), a.p());
         a.imm(t, 0);
         a.i("vbcst.32 {}, {}", &[zero, t]);
         for (name, memory, from, bytes) in [
-            ("clear_accumulators", space::C, self.l1().c(), self.l1().c_bytes()),
-            ("clear_out", space::OUT, self.l1().out(), 2 * OUT_UNIT_BYTES),
+            ("clear_accumulators", space::C, self.l1.c(), self.l1.c_bytes()),
+            ("clear_out", space::OUT, self.l1.out(), self.l1.out_bytes()),
         ] {
             a.imm(p, i64::from(from));
             a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
@@ -164,7 +168,7 @@ impl CoreProgram {
     }
 
     fn set_up_pass(&self, a: &mut Asm) {
-        let (m, l1) = (i64::from(self.m), self.l1());
+        let (m, l1) = (i64::from(self.l1.m), self.l1);
         let (chunk, unit) = (i64::from(l1.a_bytes()), i64::from(B_UNIT_BYTES));
         let (a_step, b_step) = (gemm::A_STEP_BYTES, gemm::B_BACK_BYTES + i64::from(gemm::BODY_BYTES));
         for (register, value) in [

@@ -8,16 +8,18 @@
 //! unit    1024 bytes of it as 8 rows of 128; in L1 [8 columns][8 rows][16 bytes], which the out DMA turns back into rows
 //! ```
 //! A 32-byte store holds 16 codes of one row and 16 of the next, so its sources are 256 bytes of x apart.
+//!
+//! With two limbs i is 256 times as large and q = 256 h + l, h = floor((q + 128) / 256), both limbs int8: `vsrs` by 8, half rounded up, and `vsrs` by 0
+//! without saturation. |q| ≤ 127.5 · 256, since i errs by 2^-9 of itself at most. A record then has `[h: 256][l: 256]` for every 256 inputs and twice
+//! the tail.
 
 use aie2_codegen::{Asm, Guards, Operand, Trip};
 
 use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
 use super::program::{Locks, fixed};
 
-/// Codes in two rows of a unit: what one step of the inner loop makes.
+/// Codes that one step of the inner loop makes: two rows of a unit for each limb.
 const CODES_PER_STEP: u32 = 256;
-/// Steps in a full unit.
-const STEPS_PER_UNIT: u32 = OUT_UNIT_BYTES / CODES_PER_STEP;
 /// Bundles between two steps of the inner loop: its declared initiation interval.
 const II: u32 = 26;
 /// Bundles between two steps of the capture loop: its declared initiation interval.
@@ -32,7 +34,13 @@ const BF16_NAN: i64 = 0x7FC0;
 const ZERO_EXPONENT_FIELD: i64 = 32;
 
 /// Reciprocals of 1.f for the 128 fractions f: bf16(127 / 1.f), and its inverse in two bf16 limbs, 8 bytes an entry.
-pub fn reciprocal_table() -> Vec<u8> {
+///
+/// With two limbs the reciprocals are 256 times as large; the scales belong to the upper limb and stay.
+pub fn reciprocal_table(limbs: u32) -> Vec<u8> {
+    let entry = |fraction| {
+        let [inverse, zero, high, low] = entry(fraction);
+        [inverse + ((8 * (limbs as u16 - 1)) << 7), zero, high, low]
+    };
     (0..128u32).flat_map(|fraction| entry(fraction).into_iter().flat_map(u16::to_le_bytes)).collect()
 }
 
@@ -75,10 +83,10 @@ impl Quantise {
 
     /// Units of x in the column's stream: m tokens.
     pub fn units(&self) -> u32 {
-        self.l1.m * self.token_bytes() / B_UNIT_BYTES
+        self.l1.tokens() * self.token_bytes() / B_UNIT_BYTES
     }
 
-    /// Emits the phase: consumes [`Self::units`] units of B, fills m / 4 records.
+    /// Emits the phase: consumes [`Self::units`] units of B, fills a record for every fourth token.
     pub fn emit(&self, a: &mut Asm) {
         let (skip, need, avail, n) = (a.r(), a.r(), a.r(), a.r());
         let (px, stage, step) = (a.p(), a.p(), a.m());
@@ -94,6 +102,9 @@ impl Quantise {
             a.imm(stage, i64::from(self.l1.c()));
             a.imm(need, i64::from(self.token_bytes()));
         };
+        if self.l1.limbs > 1 {
+            self.round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
+        }
         a.imm(px, i64::from(self.l1.first_token()));
         a.mi(space::TABLE, "lda {}, [{}], #0", &[skip, px]);
         clear(a);
@@ -128,6 +139,9 @@ impl Quantise {
             a.rel(Guards::Spaces(vec![space::B.space]), self.locks.b_empty, fixed::RELEASE_ONE.into());
             next_b_unit(a);
         });
+        if self.l1.limbs > 1 {
+            self.round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
+        }
         // the staged token lies where accumulators start at zero
         let zero = a.x();
         a.imm(t, 0);
@@ -157,7 +171,7 @@ impl Quantise {
     /// Turns the staged token into a record.
     fn send(&self, a: &mut Asm, largest: Operand) {
         let scale = self.scale(a, largest);
-        let (shift, cf) = (a.s(), a.r());
+        let (shift, upper, cf) = (a.s(), (self.l1.limbs > 1).then(|| a.s()), a.r());
         let (low_half, high_half, magic) = (a.x(), a.x(), a.cm());
         {
             // i in one half of the lanes, 0 in the other: each vmac.f quantises 16 of the 32 elements it sees
@@ -166,6 +180,11 @@ impl Quantise {
             a.imm(t, 0);
             a.i("vbcst.16 {}, {}", &[zero, t]);
             a.mov(shift, t);
+            if let Some(upper) = upper {
+                let eight = a.r();
+                a.imm(eight, 8);
+                a.mov(upper, eight);
+            }
             a.i("movxm {}, #-65536", &["r17".into()]);
             a.i("vsel.16 {}, {}, {}, {}", &[low_half, all, zero, "r17".into()]);
             a.i("vsel.16 {}, {}, {}, {}", &[high_half, zero, all, "r17".into()]);
@@ -191,26 +210,31 @@ impl Quantise {
                     a.i("vmac.f {}, {}, {}, {}, {}", &[q.bm(1), magic.bm(1), x, high_half, cf]);
                     let code = a.cm();
                     a.i("vsub {}, {}, {}, {}", &[code, q, magic, fixed::INT32_ADD.into()]);
-                    if j < 7 {
-                        a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], #128", &[code, shift, out]);
-                    } else {
-                        a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], {}", &[code, shift, out, rewind]);
-                    }
+                    let next_column = match upper {
+                        Some(upper) => {
+                            a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], #32", &[code, upper, out]);
+                            96
+                        }
+                        None => 128,
+                    };
+                    let next = if j < 7 { Operand::Imm(next_column) } else { rewind };
+                    a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], {}", &[code, shift, out, next]);
                 }
                 a.i("padda [{}], #512", &[source]);
             });
         };
         let out = a.p();
-        let full_units = self.k / OUT_UNIT_BYTES;
+        let (codes_per_unit, limbs) = (OUT_UNIT_BYTES / self.l1.limbs, self.l1.limbs);
+        let full_units = self.k / codes_per_unit;
         if full_units > 0 {
             a.loop_n("record", full_units, |a| {
                 self.acquire_out(a, out);
-                quantise(a, STEPS_PER_UNIT, out);
+                quantise(a, codes_per_unit / CODES_PER_STEP, out);
                 self.release_out(a);
             });
         }
         self.acquire_out(a, out);
-        let steps = self.k % OUT_UNIT_BYTES / CODES_PER_STEP;
+        let steps = self.k % codes_per_unit / CODES_PER_STEP;
         if steps > 0 {
             quantise(a, steps, out);
         }
@@ -220,7 +244,7 @@ impl Quantise {
             a.vst(space::OUT, v.lo(), out, 128);
         }
         self.release_out(a);
-        for _ in self.k / OUT_UNIT_BYTES + 1..self.record_bytes / OUT_UNIT_BYTES {
+        for _ in limbs * self.k / OUT_UNIT_BYTES + 1..self.record_bytes / OUT_UNIT_BYTES {
             self.acquire_out(a, out);
             self.release_out(a);
         }
@@ -233,7 +257,15 @@ impl Quantise {
 
     fn release_out(&self, a: &mut Asm) {
         a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, fixed::RELEASE_ONE.into());
-        next_out_unit(a);
+        next_out_unit(a, self.l1);
+    }
+
+    fn round_and_saturate(&self, a: &mut Asm, rounding: u32, saturation: u32) {
+        let t = a.r();
+        for (register, value) in [("crRnd", rounding), ("crSat", saturation)] {
+            a.imm(t, i64::from(value));
+            a.mov(register.into(), t);
+        }
     }
 
     /// Limbs of the token's scale from the lanes' largest magnitudes.
@@ -312,11 +344,19 @@ pub fn next_b_unit(a: &mut Asm) {
     a.mov(fixed::B_POINTER.into(), address);
 }
 
-/// Turns the out register to the other unit of the ring.
-pub fn next_out_unit(a: &mut Asm) {
+/// Turns the out register to the next unit of the ring: two differ in one address bit, behind the last of more a bit is set that their addresses
+/// do not have.
+pub fn next_out_unit(a: &mut Asm, l1: L1) {
     let bit = a.r();
     a.imm(bit, i64::from(OUT_UNIT_BYTES));
-    a.i("xor {}, {}, {}", &[fixed::OUT.into(), fixed::OUT.into(), bit]);
+    if l1.out_units() == 2 {
+        a.i("xor {}, {}, {}", &[fixed::OUT.into(), fixed::OUT.into(), bit]);
+    } else {
+        let mask = a.r();
+        a.imm(mask, !i64::from(l1.out_bytes()));
+        a.add(fixed::OUT.into(), fixed::OUT.into(), bit);
+        a.i("and {}, {}, {}", &[fixed::OUT.into(), fixed::OUT.into(), mask]);
+    }
 }
 
 #[cfg(test)]
@@ -325,7 +365,7 @@ mod tests {
 
     #[test]
     fn reciprocals_reach_127_and_invert_to_sixteen_bits() {
-        let table = reciprocal_table();
+        let table = reciprocal_table(1);
         assert_eq!(table.len(), 1024);
         let value = |bits: u16| f64::from(f32::from_bits(u32::from(bits) << 16));
         for (fraction, entry) in table.chunks_exact(8).enumerate() {
@@ -335,6 +375,18 @@ mod tests {
             assert!((126.5..127.5).contains(&top), "fraction {fraction}: {top}");
             assert!(((high + low) * inverse - 1.0).abs() < 2f64.powi(-16), "fraction {fraction}");
             assert_ne!(low, 0.0, "fraction {fraction}");
+        }
+    }
+
+    #[test]
+    fn reciprocals_of_two_limbs_are_256_times_as_large_and_their_codes_fit() {
+        let value = |entry: &[u8]| f64::from(f32::from_bits(u32::from(u16::from_le_bytes([entry[0], entry[1]])) << 16));
+        let (one, two) = (reciprocal_table(1), reciprocal_table(2));
+        for (fraction, (one, two)) in one.chunks_exact(8).zip(two.chunks_exact(8)).enumerate() {
+            assert_eq!((value(two), &two[2..]), (256.0 * value(one), &one[2..]), "fraction {fraction}");
+            let top = (1.0 + fraction as f64 / 128.0) * value(two);
+            // 256 · 127 + 127 is the largest sum of two int8 limbs
+            assert!(top.round_ties_even() <= 32_639.0, "fraction {fraction}: {top}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The runtime stream of one dispatch: for each block of at most 512 rows
 //!
+//! (256 with two limbs)
+//!
 //! ```text
 //! push  S2MM 0  records of the block into scratch                        (token: phase 1 is over)
 //! push  MM2S 1  x: whole groups of 16 rows | the ragged group | the last row again as padding | all weights
@@ -32,8 +34,8 @@ const BF16: usize = 2;
 const GROUP: usize = ROW_GROUP;
 /// Tokens that leave a column together: one from each of its cores.
 const TOGETHER: usize = 4;
-/// Bytes of a row in one column of A.
-const A_ROW_BYTES: usize = 256;
+/// Inputs of a token in one column of A, each in as many bytes as it has limbs.
+const A_COLUMN_K: usize = 256;
 /// Output columns of one compute tile.
 const TILE_COLUMNS: usize = 64;
 /// Passes whose outputs may be outstanding; the shim's BDs and queue allow three chains of two.
@@ -130,9 +132,10 @@ impl Block<'_> {
     fn activations(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, record) = (self.shape.m() as u32, words(self.shape.record_bytes()));
         let region = self.shape.region_offset(usize::from(col)) as u64;
-        let (k, column) = (self.hidden(), words(A_ROW_BYTES));
-        let scales = ShimBd::new(arg::SCRATCH, region + k as u64, Pattern::new(&[(1, column), (record, m)]));
-        let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_ROW_BYTES) as u32)]);
+        let (k, column) = (self.hidden(), words(self.shape.limbs() * A_COLUMN_K));
+        let behind = region + (self.shape.limbs() * k) as u64;
+        let scales = ShimBd::new(arg::SCRATCH, behind, Pattern::new(&[(1, column), (record, m)]));
+        let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_COLUMN_K) as u32)]);
         let passes = self.shape.panels().passes() as u32;
         rt.task(col, Mm2s(0), &scales, 1, false)?;
         rt.task(col, Mm2s(0), &ShimBd::new(arg::SCRATCH, region, codes), passes, false)?;

@@ -1,15 +1,18 @@
-//! `w8a8_qkv_projection` at the dimensions of the tiny Gemma 3, compiled for a test.
+//! The query, key and value projections at the dimensions of the tiny Gemma 3, compiled for a test.
 
 use aie2_kernels::w8a8::QkvProjection;
-use aie2_kernels::{Compiled, CoreBinary};
+use aie2_kernels::{Compiled, CoreBinary, WeightScales};
 use bennu_lab::machine::{Binary, Intended};
+use npu_package::layout::{Activations, QkvPanels, QkvShape};
 
 pub const HIDDEN: usize = 256;
 pub const N_Q: usize = 512;
 pub const N_KV: usize = 256;
 
-pub fn projection(seq: usize) -> (QkvProjection, Compiled) {
-    let projection = QkvProjection::new(seq, HIDDEN, N_Q, N_KV, N_KV).expect("the tiny model's shape is legal");
+pub fn projection(activations: Activations, seq: usize) -> (QkvProjection, Compiled) {
+    let panels = QkvPanels::new(HIDDEN, N_Q, N_KV, N_KV).expect("the tiny model's dimensions are legal");
+    let shape = QkvShape::with_activations(seq, panels, activations).expect("so is its shape");
+    let projection = QkvProjection::of(shape, WeightScales::PerChannel).expect("its records fit");
     let compiled = projection.compile().expect("the kernel compiles");
     (projection, compiled)
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aie2_kernels::w8a8::QkvProjection;
-use aie2_kernels::{Compiled, KernelError};
+use aie2_kernels::w8a8::{self, QkvProjection};
+use aie2_kernels::{Compiled, KernelError, WeightScales, w8a16};
 use clap::ValueEnum;
 use gemma::Watch;
 use npu_container::xclbin;
+use npu_package::layout::{QkvPanels, QkvShape};
 use npu_package::{
     Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Producer,
     Program,
@@ -42,7 +43,7 @@ pub struct Args {
     seq: Vec<usize>,
 
     /// Number scheme
-    #[arg(long, value_enum, default_value_t = Numerics::W8a8)]
+    #[arg(long, value_enum, default_value_t = Numerics::W8a16)]
     numerics: Numerics,
 
     /// Directory to write
@@ -57,6 +58,8 @@ pub struct Args {
 /// How weights and activations are represented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Numerics {
+    /// INT8 weights, activations quantised to 16 bits per token on the NPU
+    W8a16,
     /// INT8 weights, activations quantised to INT8 per token on the NPU
     W8a8,
 }
@@ -64,7 +67,15 @@ enum Numerics {
 impl Numerics {
     fn name(self) -> &'static str {
         match self {
+            Numerics::W8a16 => "w8a16",
             Numerics::W8a8 => "w8a8",
+        }
+    }
+
+    fn projection(self, seq: usize, panels: QkvPanels) -> Result<QkvProjection, KernelError> {
+        match self {
+            Numerics::W8a16 => w8a16::qkv_projection(seq, panels, WeightScales::PerChannel),
+            Numerics::W8a8 => QkvProjection::of(QkvShape::with_panels(seq, panels)?, WeightScales::PerChannel),
         }
     }
 }
@@ -72,7 +83,7 @@ impl Numerics {
 const EXAMPLES: &str = "\
 Examples:
   bennu compile
-  bennu compile --seq 1,512 --out prefill --force
+  bennu compile --seq 1,512 --numerics w8a8 --out prefill --force
   bennu compile --model gemma-3-27b-it-int8 --out gemma-npu --json
 
 Writes manifest.json and, per kernel, the configuration (.pdi), the same for XRT (.xclbin), the runtime stream (.txn)
@@ -96,9 +107,10 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let mut lengths = args.seq.clone();
     lengths.sort_unstable();
     lengths.dedup();
+    let panels = w8a8::panels(dims.hidden, n_q, n_kv, n_kv).map_err(kernel)?;
     let projections = lengths
         .iter()
-        .map(|&seq| QkvProjection::new(seq, dims.hidden, n_q, n_kv, n_kv))
+        .map(|&seq| args.numerics.projection(seq, panels))
         .collect::<Result<Vec<_>, _>>()
         .map_err(kernel)?;
     for (projection, compiled) in projections.iter().zip(QkvProjection::compile_all(&projections).map_err(kernel)?) {
@@ -177,7 +189,7 @@ fn write_kernel(
         });
     }
     let panels = shape.panels();
-    let macs = (shape.padded_rows() * panels.n() * panels.hidden()) as u64;
+    let macs = (shape.limbs() * shape.padded_rows() * panels.n() * panels.hidden()) as u64;
     let usage = compiled.usage;
     let loops = compiled.cores.values().next().map_or(&[][..], |core| &core.loops);
     Ok(Kernel {
@@ -219,7 +231,7 @@ fn uuid(pdi: &[u8]) -> [u8; 16] {
 }
 
 /// The larger of multiplying and of streaming the weights, both without any overhead.
-fn bound(shape: &npu_package::layout::QkvShape, macs: u64, tiles: u64) -> Bound {
+fn bound(shape: &QkvShape, macs: u64, tiles: u64) -> Bound {
     // SOURCE: AM020 ch. 2: a stream carries one 32-bit word per cycle.
     const STREAM_BYTES_PER_CYCLE: u64 = 4;
     let compute = macs / (MACS_PER_CYCLE * tiles);

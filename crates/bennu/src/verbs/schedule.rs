@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aie2_codegen::{Line, LoopReport, Program};
 use aie2_kernels::w8a8::QkvProjection;
-use aie2_kernels::{KERNELS, w8a8};
+use aie2_kernels::{KERNELS, KernelError, WeightScales, w8a8, w8a16};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::report::Report;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Kernel to compile
-    #[arg(default_value = w8a8::NAME)]
+    #[arg(default_value = w8a16::NAME)]
     kernel: String,
 
     /// Model: `gemma3-27b`, or a checkpoint whose dimensions are used
@@ -76,13 +76,18 @@ struct Schedule {
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
-    if args.kernel != w8a8::NAME {
-        let error = ScheduleError::Kernel { asked: args.kernel.clone() };
-        return Err(Failure::refused(error).with_remedy("name one of these, or none"));
-    }
+    let projection: fn(usize, [usize; 3]) -> Result<QkvProjection, KernelError> = match args.kernel.as_str() {
+        w8a16::NAME => |seq, [hidden, n_q, n_kv]| {
+            w8a16::qkv_projection(seq, w8a8::panels(hidden, n_q, n_kv, n_kv)?, WeightScales::PerChannel)
+        },
+        w8a8::NAME => |seq, [hidden, n_q, n_kv]| QkvProjection::new(seq, hidden, n_q, n_kv, n_kv),
+        _ => {
+            let error = ScheduleError::Kernel { asked: args.kernel.clone() };
+            return Err(Failure::refused(error).with_remedy("name one of these, or none"));
+        }
+    };
     let dims = dims(&args.model)?;
-    let (n_q, n_kv) = (dims.q_rows(), dims.kv_rows());
-    let compiled = QkvProjection::new(args.seq, dims.hidden, n_q, n_kv, n_kv)
+    let compiled = projection(args.seq, [dims.hidden, dims.q_rows(), dims.kv_rows()])
         .and_then(|projection| projection.compile())
         .map_err(Failure::refused)?;
     // PANIC: a compiled kernel has at least one core.

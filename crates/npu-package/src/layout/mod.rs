@@ -11,8 +11,8 @@ pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun
 pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
 pub use rope::{RopeLimbs, RopeTable};
 pub use shape::{
-    ARRAY_COLUMNS, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN, RECORD_TAIL_BYTES,
-    ROW_GROUP,
+    ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN,
+    RECORD_TAIL_BYTES, ROW_GROUP,
 };
 
 /// Names of the element orders in manifests.
@@ -55,7 +55,7 @@ impl std::fmt::Display for Dimension {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// A dimension breaks the rule of the pass or tile width.
-    #[error("{dimension} is {value}; w8a8_qkv_projection needs a positive multiple of {multiple}")]
+    #[error("{dimension} is {value}; qkv_projection needs a positive multiple of {multiple}")]
     NotAMultiple {
         /// The dimension.
         dimension: Dimension,

@@ -3,9 +3,12 @@
 //! The S rows of `x` are processed in blocks. Every compute row of the array takes `m` rows of a block, so a block
 //! has 4 m rows; the last one may have fewer valid rows, and its last valid row is repeated.
 //!
+//! An activation becomes L int8 limbs, each a row of what the compute tiles multiply: L times the bytes of a record, rows of a
+//! block in proportion fewer.
+//!
 //! ```text
-//! blocks = ceil(S / 512)        m = 16 ceil(S / (64 blocks))
-//! row of a block  rho = 32 u + 8 r + i      compute row r < 4, i < 8, u < m/8; row 8 u + i of that compute row
+//! blocks = ceil(S L / 512)      m = 16 ceil(S / (64 blocks))                                      L = 1 (W8A8), 2 (W8A16)
+//! row of a block  rho = 64 u + 16 r + i      compute row r < 4, i < 16; row 16 u + i of that compute row
 //! ```
 
 use super::LayoutError;
@@ -15,25 +18,43 @@ use super::panels::QkvPanels;
 pub const ARRAY_COLUMNS: usize = 4;
 /// Compute rows of the array.
 pub const CORE_ROWS: usize = 4;
-/// Rows of a block at most.
+/// Rows of a block at most, times the limbs of an activation.
 pub const BLOCK_ROWS_MAX: usize = 512;
-/// Bytes of a record behind its K quantised values.
+/// Bytes of a record behind its quantised values, per limb.
 pub const RECORD_TAIL_BYTES: usize = 256;
 /// A record's stride is a multiple of this.
 pub const RECORD_ALIGN: usize = 2048;
 /// Scratch bytes behind the records, for each row of a block and each array column.
 pub const PAD_BYTES_PER_ROW: usize = 128;
 
-/// m is a multiple of this: one row tile of a multiply-accumulate block.
-const M_MULTIPLE: usize = 16;
-/// Consecutive rows of a block that go to one compute row.
+/// Consecutive rows of a block that go to one compute row; m is a multiple of it.
 pub const ROW_GROUP: usize = 16;
 const BF16_BYTES: usize = 2;
+
+/// What activations are quantised to on the NPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Activations {
+    /// One int8 code: W8A8.
+    Int8,
+    /// A 16-bit code, 256 h + l: W8A16.
+    Int16,
+}
+
+impl Activations {
+    /// int8 limbs of a code.
+    pub const fn limbs(self) -> usize {
+        match self {
+            Activations::Int8 => 1,
+            Activations::Int16 => 2,
+        }
+    }
+}
 
 /// A projection and its sequence length. Valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QkvShape {
     panels: QkvPanels,
+    activations: Activations,
     seq: usize,
     blocks: usize,
     m: usize,
@@ -51,27 +72,40 @@ pub enum Output {
 }
 
 impl QkvShape {
-    /// The shape of a call, or the rule it breaks.
+    /// The shape of a call with int8 activations, or the rule it breaks.
     pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, LayoutError> {
         Self::with_panels(seq, QkvPanels::new(hidden, n_q, n_k, n_v)?)
     }
 
-    /// The shape of a call with these weights.
+    /// The shape of a call with int8 activations and these weights.
     pub fn with_panels(seq: usize, panels: QkvPanels) -> Result<Self, LayoutError> {
+        Self::with_activations(seq, panels, Activations::Int8)
+    }
+
+    /// The shape of a call with these weights.
+    pub fn with_activations(seq: usize, panels: QkvPanels, activations: Activations) -> Result<Self, LayoutError> {
         if seq == 0 {
             return Err(LayoutError::EmptySequence);
         }
         let row_bytes = BF16_BYTES * panels.hidden().max(panels.n());
         let padded_seq = seq.checked_next_multiple_of(BLOCK_ROWS_MAX);
         padded_seq.and_then(|rows| rows.checked_mul(row_bytes)).ok_or(LayoutError::TooLarge { buffer: "x or qkv" })?;
-        let blocks = seq.div_ceil(BLOCK_ROWS_MAX);
-        let m = M_MULTIPLE * seq.div_ceil(CORE_ROWS * M_MULTIPLE * blocks);
-        Ok(Self { panels, seq, blocks, m })
+        let blocks = seq.div_ceil(BLOCK_ROWS_MAX / activations.limbs());
+        let m = ROW_GROUP * seq.div_ceil(CORE_ROWS * ROW_GROUP * blocks);
+        Ok(Self { panels, activations, seq, blocks, m })
     }
 
     /// Layout of the weights.
     pub const fn panels(&self) -> &QkvPanels {
         &self.panels
+    }
+    /// Width of the activations' codes.
+    pub const fn activations(&self) -> Activations {
+        self.activations
+    }
+    /// int8 limbs of an activation.
+    pub const fn limbs(&self) -> usize {
+        self.activations.limbs()
     }
     /// S.
     pub const fn seq(&self) -> usize {
@@ -81,7 +115,7 @@ impl QkvShape {
     pub const fn blocks(&self) -> usize {
         self.blocks
     }
-    /// Rows of a block that one compute row takes; a multiple of 16, at most 128.
+    /// Rows of a block that one compute row takes; a multiple of 16, at most 128 over the limbs.
     pub const fn m(&self) -> usize {
         self.m
     }
@@ -143,7 +177,7 @@ impl QkvShape {
 
     /// Kp: stride in bytes of a record of one quantised token.
     pub const fn record_bytes(&self) -> usize {
-        (self.panels.hidden() + RECORD_TAIL_BYTES).next_multiple_of(RECORD_ALIGN)
+        (self.limbs() * (self.panels.hidden() + RECORD_TAIL_BYTES)).next_multiple_of(RECORD_ALIGN)
     }
     /// Bytes of the records of one compute row: m Kp.
     pub const fn region_bytes(&self) -> usize {
