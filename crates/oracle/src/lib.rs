@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod exp2;
 pub mod fp;
 pub mod gemm;
+pub mod recip;
 pub mod w8a8;
