@@ -1,10 +1,12 @@
 //! Pieces of attention on one simulated core, from the bytes of their programs, bit for bit against their specifications.
 
 use aie2_codegen::Program;
-use aie2_kernels::attention::{exp2, place, recip};
+use aie2_kernels::attention::{exp2, output, place, recip, score};
 use aie2_sim::port::{CORE_MEM_BYTES, CascadeWord, CoreBus, LockOp, OWN_WINDOW, Step, StreamWord, TileLoc};
 use aie2_sim::{Core, Fault};
-use oracle::data::Rng;
+use oracle::data::{Rng, activations};
+use oracle::flash::HEAD_DIM;
+use oracle::fp::bf16_rne;
 
 /// One tile's memory and nothing else; a byte nobody wrote must not be read.
 struct Memory {
@@ -214,4 +216,154 @@ fn the_reciprocal_is_its_specification_across_its_domain() {
 #[test]
 fn the_inverse_root_is_its_specification_across_its_domain() {
     same_recip(recip::Function::Rsqrt, oracle::recip::rsqrt, &recip_values());
+}
+
+const KEYS: usize = score::KEYS as usize;
+const QUERIES: usize = score::QUERIES as usize;
+
+fn half_bytes(values: impl IntoIterator<Item = u16>) -> Vec<u8> {
+    values.into_iter().flat_map(u16::to_le_bytes).collect()
+}
+
+/// `[2 key groups][16 k][4 tiles][4 keys][8 k]` from `[key][k]`.
+fn key_tiles(keys: &[u16]) -> Vec<u8> {
+    half_bytes((0..keys.len()).map(|at| {
+        let (k, key, tile, step, group) = (at % 8, at / 8 % 4, at / 32 % 4, at / 128 % 16, at / 2048);
+        keys[(16 * group + 4 * tile + key) * HEAD_DIM + 8 * step + k]
+    }))
+}
+
+/// `[4 query pairs][16 k][2 tiles][8 k][4 queries]` from `[query][k]`.
+fn query_tiles(queries: &[u16]) -> Vec<u8> {
+    half_bytes((0..queries.len()).map(|at| {
+        let (query, k, tile, step, pair) = (at % 4, at / 4 % 8, at / 32 % 2, at / 64 % 16, at / 1024);
+        queries[(8 * pair + 4 * tile + query) * HEAD_DIM + 8 * step + k]
+    }))
+}
+
+/// `[key][query]` from `[8 query tiles][8 key tiles][4 keys][4 queries]`.
+fn from_score_tiles<T: Copy>(tiles: &[T]) -> Vec<T> {
+    let at = |key: usize, query: usize| 128 * (query / 4) + 16 * (key / 4) + 4 * (key % 4) + query % 4;
+    (0..KEYS).flat_map(|key| (0..QUERIES).map(move |query| tiles[at(key, query)])).collect()
+}
+
+fn score_program() -> Program {
+    let program = score::program().expect("the score block compiles");
+    assert_eq!(interval(&program), (Some(score::II), score::II));
+    program
+}
+
+fn same_scores(program: &Program, keys: &[u16], queries: &[u16]) -> u64 {
+    let mut memory = Memory::new();
+    memory.put(score::K, &key_tiles(keys));
+    memory.put(score::Q, &query_tiles(queries));
+    let cycles = run(program, &mut memory);
+    let got = from_score_tiles(&words(memory.get(score::S, 4 * KEYS * QUERIES)));
+    for (i, (got, want)) in got.iter().zip(oracle::flash::patterns(keys, queries)).enumerate() {
+        assert_eq!(*got as i32, want, "key {}, query {}", i / QUERIES, i % QUERIES);
+    }
+    cycles
+}
+
+#[test]
+fn a_block_of_scores_is_its_specification() {
+    let program = score_program();
+    for seed in 0..20 {
+        same_scores(&program, &activations(seed, KEYS * HEAD_DIM), &activations(100 + seed, QUERIES * HEAD_DIM));
+    }
+}
+
+#[test]
+fn a_block_of_extreme_scores_is_its_specification() {
+    // one dominant key, zeros, cancelling halves, and scores beyond the grid's octave
+    let mut keys = activations(7, KEYS * HEAD_DIM);
+    let mut queries = activations(8, QUERIES * HEAD_DIM);
+    keys[..HEAD_DIM].fill(bf16_rne(60.0));
+    keys[HEAD_DIM..2 * HEAD_DIM].fill(0);
+    for (i, k) in keys[2 * HEAD_DIM..3 * HEAD_DIM].iter_mut().enumerate() {
+        *k = bf16_rne(if i % 2 == 0 { 3000.0 } else { -3000.0 });
+    }
+    queries[..HEAD_DIM].fill(bf16_rne(1.0));
+    queries[HEAD_DIM..2 * HEAD_DIM].fill(bf16_rne(-1.0));
+    same_scores(&score_program(), &keys, &queries);
+}
+
+#[test]
+fn a_block_of_scores_keeps_the_multiplier_busy() {
+    let cycles = same_scores(&score_program(), &activations(1, KEYS * HEAD_DIM), &activations(2, QUERIES * HEAD_DIM));
+    let needed = (KEYS * QUERIES * HEAD_DIM / 128) as u64;
+    println!("scores: {cycles} cycles for {needed} of multiplication, modelled");
+    assert!(cycles <= needed + needed / 16 + 120, "{cycles}");
+}
+
+/// `[8 d groups][4 k][4 tiles][8 keys][4 d]` from `[key][d]`.
+fn value_tiles(values: &[u16]) -> Vec<u8> {
+    half_bytes((0..values.len()).map(|at| {
+        let (d, key, tile, step, group) = (at % 4, at / 4 % 8, at / 32 % 4, at / 128 % 4, at / 512);
+        values[(8 * step + key) * HEAD_DIM + 16 * group + 4 * tile + d]
+    }))
+}
+
+/// `[8 query tiles][4 k][8 keys][4 queries]` from `[key][query]`.
+fn probability_tiles(probabilities: &[u16]) -> Vec<u8> {
+    half_bytes((0..probabilities.len()).map(|at| {
+        let (query, key, step, tile) = (at % 4, at / 4 % 8, at / 32 % 4, at / 128);
+        probabilities[(8 * step + key) * QUERIES + 4 * tile + query]
+    }))
+}
+
+/// Where output `[d][query]` lies in `[8 d groups][2 query halves][4 query tiles][4 d tiles][4 d][4 queries]`.
+fn output_place(d: usize, query: usize) -> usize {
+    512 * (d / 16) + 256 * (query / 16) + 64 * (query / 4 % 4) + 16 * (d / 4 % 4) + 4 * (d % 4) + query % 4
+}
+
+fn same_output(program: &Program, values: &[u16], probabilities: &[u16], mut expected: Vec<f32>) -> u64 {
+    let places: Vec<usize> = (0..expected.len()).map(|i| output_place(i / QUERIES, i % QUERIES)).collect();
+    let mut tiles = vec![f32::NAN; expected.len()];
+    places.iter().zip(&expected).for_each(|(at, o)| tiles[*at] = *o);
+    let mut memory = Memory::new();
+    memory.put(output::O, &bytes(&tiles));
+    memory.put(output::V, &value_tiles(values));
+    memory.put(output::P, &probability_tiles(probabilities));
+    let cycles = run(program, &mut memory);
+    oracle::flash::accumulate(&mut expected, values, probabilities);
+    let got = words(memory.get(output::O, 4 * expected.len()));
+    for (i, (want, at)) in expected.iter().zip(&places).enumerate() {
+        assert_eq!(got[*at], want.to_bits(), "d {}, query {}", i / QUERIES, i % QUERIES);
+    }
+    cycles
+}
+
+/// Outputs of any size and sign, probabilities from 0 to 1.
+fn output_operands(seed: u64) -> (Vec<u16>, Vec<u16>, Vec<f32>) {
+    let mut rng = Rng::new(seed);
+    let probabilities = (0..KEYS * QUERIES).map(|_| oracle::exp2::exp2(-40.0 * rng.normal().abs())).collect();
+    let output = (0..HEAD_DIM * QUERIES).map(|i| rng.normal() * 2f32.powi(i as i32 % 60 - 50)).collect();
+    (activations(seed, KEYS * HEAD_DIM), probabilities, output)
+}
+
+#[test]
+fn a_block_of_outputs_is_its_specification() {
+    let program = output::program().expect("the output block compiles");
+    assert_eq!(interval(&program), (Some(output::II), output::II));
+    for seed in 0..20 {
+        let (values, probabilities, before) = output_operands(seed);
+        same_output(&program, &values, &probabilities, before);
+    }
+    let (values, _, before) = output_operands(20);
+    same_output(&program, &values, &[0; KEYS * QUERIES], before);
+    same_output(&program, &values, &[0x3F80; KEYS * QUERIES], vec![0.0; HEAD_DIM * QUERIES]);
+}
+
+#[test]
+fn a_block_of_outputs_keeps_the_multiplier_busy() {
+    let (values, probabilities, before) = output_operands(1);
+    let program = output::program().expect("the output block compiles");
+    let cycles = same_output(&program, &values, &probabilities, before);
+    let needed = (KEYS * QUERIES * HEAD_DIM / 128) as u64;
+    println!(
+        "outputs: {cycles} cycles for {needed} of multiplication, modelled; {} bytes of program",
+        program.bytes.len()
+    );
+    assert!(cycles <= needed * u64::from(output::II) / 64 + 120, "{cycles}");
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bits(2^x) = 128 · (x + 127 + g(f)),  f = x - ⌊x⌋
-//! X = 512 · (x + 63)             one float subtraction of 1.5 · 2^14, one integer subtraction, saturated to int16
+//! X = 512 · (x + 63)             one float subtraction of 128² + 96², one integer subtraction, saturated to int16
 //! t = (SLOPE + u (u + OFFSET)) / 2^8,  u = X mod 512         g(f) ≈ f (a₁ + a₂ f + f² / 16)
 //! bits = (2^29 + X · 2^14 + t u) / 2^16                      the one rounding of the result, ties to even
 //! ```
@@ -13,11 +13,9 @@
 
 use crate::fp::mac_lane;
 
-/// The grid: subtracting it leaves x with nine bits of fraction, for |x| < 2^13. Negative, so that the patterns fall with x all the way to minus infinity.
-pub const GRID: f32 = 1.5 * 16_384.0;
-/// bfloat16 patterns of [`GRID`] and of 1.
-const GRID_BF16: u16 = 0x46C0;
-const ONE_BF16: u16 = 0x3F80;
+/// Factors of the grid in bfloat16, 128 and 96: a lane subtracts the sum of their squares. Any number of its octave leaves x with nine bits of
+/// fraction, for -7168 < x < 9216; this one takes a single register. Negative, so that the patterns fall with x all the way to minus infinity.
+const GRID_FACTORS: [u16; 2] = [0x4300, 0x42C0];
 /// Steps of the grid in one octave.
 pub const STEPS: i32 = 512;
 /// 2^8 · 2^14 · a₁.
@@ -36,7 +34,7 @@ fn srs(v: i32, shift: u32) -> i32 {
 
 /// The pattern of x on the grid: larger x, smaller pattern.
 pub fn on_grid(x: f32) -> i32 {
-    mac_lane(Some(x), &[(GRID_BF16, ONE_BF16), (0, ONE_BF16)], true).to_bits() as i32
+    mac_lane(Some(x), &GRID_FACTORS.map(|f| (f, f)), true).to_bits() as i32
 }
 
 /// `pattern - reference` in steps of 1/512: where the exponent of 2 stands against the x of `reference`, whose result is 1.

@@ -9,6 +9,7 @@
 
 pub mod data;
 pub mod exp2;
+pub mod flash;
 pub mod fp;
 pub mod gemm;
 pub mod recip;

@@ -3,7 +3,7 @@
 //! A bfloat16 pattern is 128 · (x + 127) plus the bend of 2^f inside an octave, a cubic in f = x - ⌊x⌋:
 //!
 //! ```text
-//! T = x - [1.5 · 2^14] · [1]                          vmsc.f × 2    patterns with nine bits of fraction, falling as x rises
+//! T = x - (128² + 96²)                                vmsc.f × 2    patterns with nine bits of fraction, falling as x rises
 //! X = sat16(reference - T) = 512 · (x + 63)           vsub, vsrs    saturation is the clamp: x ≤ -127 gives exactly 0
 //! u = X & 511,  t = (SLOPE + u (u + OFFSET)) / 2^8    vband, vadd, vmac, vsrs
 //! p = (2^29 + X · 2^14 + t u) / 2^16                  vups, vaddmac, vst.srs × 2
@@ -21,11 +21,10 @@ pub const LANES: u32 = 64;
 /// Declared initiation interval of a trip.
 pub const II: u32 = 12;
 
-/// Bits of 1.5 · 2^14, as float32 and as bfloat16.
-const GRID: i64 = 0x46C0_0000;
-const GRID_BF16: i64 = GRID >> 16;
-/// 1 in bfloat16.
-const ONE_BF16: i64 = 0x3F80;
+/// 128 and 96 in bfloat16: with both in one register a lane subtracts the sum of their squares, a number of the octave whose unit is 2^-9.
+const GRID_FACTORS: [i64; 2] = [0x4300, 0x42C0];
+/// Bits of -(128² + 96²): the pattern of x = 0.
+const ZERO_PATTERN: i64 = 0x46C8_0000 - (1 << 31);
 /// Steps of the grid in one octave.
 const STEPS: i64 = 512;
 /// 2^22 · a₁ of the cubic f (a₁ + a₂ f + f² / 16).
@@ -33,13 +32,12 @@ const SLOPE: i64 = -1_307_784;
 /// 2^13 · a₂.
 const OFFSET: i64 = 2037;
 
-/// Pattern on the grid that stands for x = 0, offset so that X = 512 · (x + 63).
-const ZERO: i64 = GRID - (1 << 31) + 63 * STEPS;
+/// Reference for x = 0: X = 512 · (x + 63).
+const REFERENCE: i64 = ZERO_PATTERN + 63 * STEPS;
 
 /// Registers that hold the same in every trip.
 pub struct Constants {
     grid: Operand,
-    one: Operand,
     slope: Operand,
     base: Operand,
     fraction: Operand,
@@ -56,12 +54,8 @@ pub struct Constants {
 impl Constants {
     /// Fills them; `cm7` and `cm8` are taken.
     pub fn new(a: &mut Asm) -> Self {
-        // One product per lane is the grid, the other one zero.
-        let (grid, zero) = (splat16(a, GRID_BF16), splat16(a, 0));
-        a.i("vmov {}, {}", &[grid.hi(), zero.lo()]);
         Self {
-            grid,
-            one: splat16(a, ONE_BF16),
+            grid: grid_factors(a),
             slope: splat_accumulator(a, SLOPE, "cm7"),
             base: splat_accumulator(a, 1 << 29, "cm8"),
             fraction: splat16(a, STEPS - 1),
@@ -75,6 +69,13 @@ impl Constants {
             int16: constant(a, config::INT16_ELEMENTWISE),
         }
     }
+}
+
+/// The register whose square a lane subtracts to put float32 on the grid.
+pub fn grid_factors(a: &mut Asm) -> Operand {
+    let [x, high] = GRID_FACTORS.map(|bits| splat16(a, bits));
+    a.i("vmov {}, {}", &[x.hi(), high.lo()]);
+    x
 }
 
 /// Accumulators of 32 values under way. Neighbouring values may share all but `x`.
@@ -94,7 +95,7 @@ pub struct Tile {
 pub fn tile(a: &mut Asm, c: &Constants, reference: Operand, tile: &Tile) -> Operand {
     let Tile { x, d, slope, y } = *tile;
     for half in [x.bm(0), x.bm(1)] {
-        a.i("vmsc.f {}, {}, {}, {}, {}", &[half, half, c.grid, c.one, c.float]);
+        a.i("vmsc.f {}, {}, {}, {}, {}", &[half, half, c.grid, c.grid, c.float]);
     }
     a.i("vsub {}, {}, {}, {}", &[d, reference, x, c.int_add]);
     let (fixed, u, v, t) = (a.x(), a.x(), a.x(), a.x());
@@ -116,7 +117,7 @@ pub fn program(trips: u32) -> Result<Program, KernelError> {
     let mut a = Asm::new();
     set_modes(&mut a);
     let c = Constants::new(&mut a);
-    let reference = splat_accumulator(&mut a, ZERO, "cm5");
+    let reference = splat_accumulator(&mut a, REFERENCE, "cm5");
     let (from, to) = (a.p(), a.p());
     a.imm(from, i64::from(place::IN));
     a.imm(to, i64::from(place::OUT));

@@ -1,13 +1,17 @@
-//! Pieces of scaled attention on one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::recip`.
+//! Pieces of scaled attention on one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::flash`, `oracle::recip`. The whole
+//! design: `docs/attention-design.md`.
 //!
 //! | piece | loop | II | bound |
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
+//! | [`score`] | `score` | 140 for 136 `vmac.f` of 8 tiles | vector slot |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |
-//! | [`recip`] | `rsqrt` | 101 for 16 values | its own dependence chain |
+//! | [`recip`] | `rsqrt` | 102 for 16 values | its own dependence chain |
 
 pub mod exp2;
+pub mod output;
 pub mod recip;
+pub mod score;
 
 use aie2_codegen::{Asm, MemRef, Operand};
 
@@ -23,6 +27,8 @@ const BANK_BYTES: u32 = 0x4000;
 mod config {
     /// Accumulator additions on int32 lanes.
     pub const INT32_ADD: i64 = 0;
+    /// bfloat16 × bfloat16, 4x8x4.
+    pub const BF16_4X8X4: i64 = 0x1C;
     /// bfloat16 × bfloat16, 16 lanes of two terms.
     pub const BF16_ELEMENTWISE: i64 = 0x3C;
     /// int16 × int16, 32 lanes, both signed.
@@ -93,6 +99,11 @@ fn pinned(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
         a.pin(v, reg);
     }
     v
+}
+
+/// The `i`-th of the eighteen accumulators of 16 float32.
+fn half_accumulator(a: &mut Asm, i: usize) -> Operand {
+    pinned(a, Asm::bm, &format!("bm{}{}", ["l", "h"][i % 2], i / 2))
 }
 
 /// An accumulator whose 32-bit lanes hold `bits`.

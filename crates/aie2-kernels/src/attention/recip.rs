@@ -19,7 +19,7 @@ pub const LANES: u32 = 16;
 /// Declared initiation interval of 16 reciprocals.
 pub const RECIPROCAL_II: u32 = 57;
 /// Declared initiation interval of 16 inverse roots.
-pub const RSQRT_II: u32 = 101;
+pub const RSQRT_II: u32 = 102;
 
 /// Pattern from which the pattern of l is subtracted to give that of about 1/l.
 const RECIPROCAL_SEED: i64 = 0x7EF3;

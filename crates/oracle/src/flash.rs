@@ -1,0 +1,80 @@
+//! Flash attention of one KV head and its query heads on one tile, block by block.
+//!
+//! Scores leave the multiplier as float32 in units of log₂ (queries come scaled by log₂ e / √d) and go on as [`on_grid`] patterns, integers that fall
+//! with the score: a maximum is an integer minimum, a difference of scores an integer difference.
+
+use crate::exp2::on_grid;
+use crate::fp::mac_lane;
+
+/// Inputs per head.
+pub const HEAD_DIM: usize = 128;
+/// Products that meet in one instruction, 4x8x4.
+const K_STEP: usize = 8;
+
+/// k · q over the head, eight products at a time, ascending.
+pub fn score(k: &[u16], q: &[u16]) -> f32 {
+    let step = |acc: Option<f32>, (k, q): (&[u16], &[u16])| {
+        let pairs: [(u16, u16); K_STEP] = std::array::from_fn(|i| (k[i], q[i]));
+        Some(mac_lane(acc, &pairs, false))
+    };
+    k.chunks_exact(K_STEP).zip(q.chunks_exact(K_STEP)).fold(None, step).unwrap_or(0.0)
+}
+
+/// Patterns of all scores of a block, `[key][query]`.
+pub fn patterns(keys: &[u16], queries: &[u16]) -> Vec<i32> {
+    keys.chunks_exact(HEAD_DIM)
+        .flat_map(|k| queries.chunks_exact(HEAD_DIM).map(move |q| on_grid(score(k, q))))
+        .collect()
+}
+
+/// o + Σ v · p over the keys of a block, eight at a time, ascending: output `[d][query]`, values `[key][d]`, probabilities `[key][query]`.
+pub fn accumulate(output: &mut [f32], values: &[u16], probabilities: &[u16]) {
+    let queries = output.len() / HEAD_DIM;
+    let step = HEAD_DIM * K_STEP;
+    for (values, probabilities) in values.chunks_exact(step).zip(probabilities.chunks_exact(queries * K_STEP)) {
+        for (i, o) in output.iter_mut().enumerate() {
+            let (d, query) = (i / queries, i % queries);
+            let pairs: [(u16, u16); K_STEP] =
+                std::array::from_fn(|key| (values[key * HEAD_DIM + d], probabilities[key * queries + query]));
+            *o = mac_lane(Some(*o), &pairs, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::activations;
+    use crate::fp::widen;
+
+    #[test]
+    fn a_pattern_is_the_score_to_a_step_of_the_grid() {
+        let (keys, queries) = (activations(1, 8 * HEAD_DIM), activations(2, 8 * HEAD_DIM));
+        let zero = on_grid(0.0);
+        let patterns = patterns(&keys, &queries);
+        for (i, k) in keys.chunks(HEAD_DIM).enumerate() {
+            for (j, q) in queries.chunks(HEAD_DIM).enumerate() {
+                let exact: f64 = k.iter().zip(q).map(|(k, q)| f64::from(widen(*k)) * f64::from(widen(*q))).sum();
+                let got = f64::from(zero - patterns[8 * i + j]) / 512.0;
+                assert!((got - exact).abs() <= 0.51 / 512.0, "{got} for {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn outputs_are_the_weighted_sums() {
+        let (keys, queries) = (16, 4);
+        let (values, weights) = (activations(3, keys * HEAD_DIM), activations(4, keys * queries));
+        let mut output: Vec<f32> = activations(5, HEAD_DIM * queries).into_iter().map(widen).collect();
+        let before = output.clone();
+        accumulate(&mut output, &values, &weights);
+        for (i, (o, before)) in output.iter().zip(before).enumerate() {
+            let term = |key: usize| {
+                f64::from(widen(values[key * HEAD_DIM + i / queries]))
+                    * f64::from(widen(weights[key * queries + i % queries]))
+            };
+            let exact = f64::from(before) + (0..keys).map(term).sum::<f64>();
+            assert!((f64::from(*o) - exact).abs() <= 2f64.powi(-18), "{o} for {exact}");
+        }
+    }
+}
