@@ -1,7 +1,7 @@
 //! Pieces of attention on one simulated core, from the bytes of their programs, bit for bit against their specifications.
 
 use aie2_codegen::Program;
-use aie2_kernels::attention::{exp2, output, place, recip, score};
+use aie2_kernels::attention::{exp2, output, place, recip, score, softmax};
 use aie2_sim::port::{CORE_MEM_BYTES, CascadeWord, CoreBus, LockOp, OWN_WINDOW, Step, StreamWord, TileLoc};
 use aie2_sim::{Core, Fault};
 use oracle::data::{Rng, activations};
@@ -290,9 +290,13 @@ fn a_block_of_extreme_scores_is_its_specification() {
 
 #[test]
 fn a_block_of_scores_keeps_the_multiplier_busy() {
-    let cycles = same_scores(&score_program(), &activations(1, KEYS * HEAD_DIM), &activations(2, QUERIES * HEAD_DIM));
+    let program = score_program();
+    let cycles = same_scores(&program, &activations(1, KEYS * HEAD_DIM), &activations(2, QUERIES * HEAD_DIM));
     let needed = (KEYS * QUERIES * HEAD_DIM / 128) as u64;
-    println!("scores: {cycles} cycles for {needed} of multiplication, modelled");
+    println!(
+        "scores: {cycles} cycles for {needed} of multiplication, modelled; {} bytes of program",
+        program.bytes.len()
+    );
     assert!(cycles <= needed + needed / 16 + 120, "{cycles}");
 }
 
@@ -366,4 +370,83 @@ fn a_block_of_outputs_keeps_the_multiplier_busy() {
         program.bytes.len()
     );
     assert!(cycles <= needed * u64::from(output::II) / 64 + 120, "{cycles}");
+}
+
+/// `[8 query tiles][8 key tiles][4 keys][4 queries]` from `[key][query]`.
+fn score_tiles(patterns: &[i32]) -> Vec<u8> {
+    (0..patterns.len())
+        .flat_map(|at| {
+            let (query, key, tile, queries) = (at % 4, at / 4 % 4, at / 16 % 8, at / 128);
+            patterns[(4 * tile + key) * QUERIES + 4 * queries + query].to_le_bytes()
+        })
+        .collect()
+}
+
+/// `[8 query tiles][4 times the same][4 queries]`.
+fn per_query<T: Copy>(values: &[T]) -> Vec<T> {
+    values.chunks_exact(4).flat_map(|four| four.repeat(4)).collect()
+}
+
+fn same_softmax(program: &Program, patterns: &[i32], references: &mut [i32], sums: &mut [f32]) -> u64 {
+    let mut memory = Memory::new();
+    memory.put(score::S, &score_tiles(patterns));
+    let stored: Vec<i32> = references.iter().map(|r| r.saturating_add(softmax::REFERENCE_OFFSET)).collect();
+    memory.put(softmax::R, &per_query(&stored).iter().flat_map(|r| r.to_le_bytes()).collect::<Vec<u8>>());
+    memory.put(softmax::L, &bytes(&per_query(sums)));
+    let cycles = run(program, &mut memory);
+    oracle::flash::lower_references(references, patterns);
+    let probabilities = oracle::flash::probabilities(patterns, references, sums);
+    let stored: Vec<u32> = references.iter().map(|r| (r + softmax::REFERENCE_OFFSET) as u32).collect();
+    assert_eq!(words(memory.get(softmax::R, 16 * QUERIES)), per_query(&stored), "references");
+    assert_eq!(memory.get(output::P, 2 * KEYS * QUERIES), probability_tiles(&probabilities), "probabilities");
+    let bits: Vec<u32> = sums.iter().map(|l| l.to_bits()).collect();
+    assert_eq!(words(memory.get(softmax::L, 16 * QUERIES)), per_query(&bits), "sums");
+    cycles
+}
+
+fn softmax_program() -> Program {
+    let program = softmax::program().expect("the softmax block compiles");
+    let reached: Vec<(Option<u32>, u32)> = program.loops.iter().map(|l| (l.ii_declared, l.ii_reached)).collect();
+    let declared = [softmax::REFERENCE_II, softmax::PROBABILITY_II];
+    assert_eq!(reached, declared.map(|ii| (Some(ii), ii)));
+    program
+}
+
+#[test]
+fn blocks_of_a_softmax_are_their_specification_one_after_another() {
+    let program = softmax_program();
+    let (mut references, mut sums) = (vec![i32::MAX; QUERIES], vec![0.0; QUERIES]);
+    for seed in 0..20 {
+        let keys = activations(seed, KEYS * HEAD_DIM);
+        let patterns = oracle::flash::patterns(&keys, &activations(50, QUERIES * HEAD_DIM));
+        same_softmax(&program, &patterns, &mut references, &mut sums);
+    }
+}
+
+#[test]
+fn equal_scores_a_dominant_one_and_masked_ones_are_their_specification() {
+    let program = softmax_program();
+    let grid = oracle::exp2::on_grid;
+    let start = || (vec![i32::MAX; QUERIES], vec![0.0; QUERIES]);
+    let (mut references, mut sums) = start();
+    same_softmax(&program, &[grid(0.0); KEYS * QUERIES], &mut references, &mut sums);
+    assert!(sums.iter().all(|l| *l == KEYS as f32), "32 equal scores of a whole octave weigh 1 each");
+    let (mut references, mut sums) = start();
+    let mut patterns = vec![grid(f32::NEG_INFINITY); KEYS * QUERIES];
+    for query in 0..QUERIES {
+        patterns[query % KEYS * QUERIES + query] = grid(500.0 - query as f32);
+    }
+    same_softmax(&program, &patterns, &mut references, &mut sums);
+    assert!(sums.iter().all(|l| *l == 1.0), "masked scores weigh exactly nothing");
+}
+
+#[test]
+fn a_block_of_softmax_takes_a_good_quarter_of_its_products() {
+    let program = softmax_program();
+    let (mut references, mut sums) = (vec![i32::MAX; QUERIES], vec![0.0; QUERIES]);
+    let patterns = oracle::flash::patterns(&activations(3, KEYS * HEAD_DIM), &activations(4, QUERIES * HEAD_DIM));
+    let cycles = same_softmax(&program, &patterns, &mut references, &mut sums);
+    let bytes = program.bytes.len();
+    println!("softmax: {cycles} cycles for {KEYS} keys and {QUERIES} queries, modelled; {bytes} bytes of program");
+    assert!(cycles <= 560, "{cycles}");
 }

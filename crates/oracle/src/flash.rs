@@ -3,7 +3,7 @@
 //! Scores leave the multiplier as float32 in units of log₂ (queries come scaled by log₂ e / √d) and go on as [`on_grid`] patterns, integers that fall
 //! with the score: a maximum is an integer minimum, a difference of scores an integer difference.
 
-use crate::exp2::on_grid;
+use crate::exp2::{STEPS, on_grid, probability};
 use crate::fp::mac_lane;
 
 /// Inputs per head.
@@ -25,6 +25,33 @@ pub fn patterns(keys: &[u16], queries: &[u16]) -> Vec<i32> {
     keys.chunks_exact(HEAD_DIM)
         .flat_map(|k| queries.chunks_exact(HEAD_DIM).map(move |q| on_grid(score(k, q))))
         .collect()
+}
+
+/// The references after a block: per query the least pattern seen, taken down to a whole octave, so that no probability exceeds 1 and a change of
+/// reference scales by a power of two. `references` start at `i32::MAX`.
+pub fn lower_references(references: &mut [i32], patterns: &[i32]) {
+    for row in patterns.chunks_exact(references.len()) {
+        for (reference, pattern) in references.iter_mut().zip(row) {
+            *reference = (*reference).min(pattern & -STEPS);
+        }
+    }
+}
+
+/// Probabilities `[key][query]` against the references, and their sums added eight keys at a time, ascending.
+pub fn probabilities(patterns: &[i32], references: &[i32], sums: &mut [f32]) -> Vec<u16> {
+    const ONE: u16 = 0x3F80;
+    let queries = references.len();
+    let p: Vec<u16> = patterns
+        .chunks_exact(queries)
+        .flat_map(|row| row.iter().zip(references).map(|(pattern, reference)| probability(*pattern, *reference)))
+        .collect();
+    for keys in p.chunks_exact(K_STEP * queries) {
+        for (query, sum) in sums.iter_mut().enumerate() {
+            let pairs: [(u16, u16); K_STEP] = std::array::from_fn(|key| (ONE, keys[key * queries + query]));
+            *sum = mac_lane(Some(*sum), &pairs, false);
+        }
+    }
+    p
 }
 
 /// o + Σ v · p over the keys of a block, eight at a time, ascending: output `[d][query]`, values `[key][d]`, probabilities `[key][query]`.
@@ -75,6 +102,22 @@ mod tests {
             };
             let exact = f64::from(before) + (0..keys).map(term).sum::<f64>();
             assert!((f64::from(*o) - exact).abs() <= 2f64.powi(-18), "{o} for {exact}");
+        }
+    }
+
+    #[test]
+    fn probabilities_are_at_most_one_and_more_than_a_half_at_the_largest_score() {
+        let (keys, queries) = (32, 4);
+        let patterns = patterns(&activations(6, keys * HEAD_DIM), &activations(7, queries * HEAD_DIM));
+        let (mut references, mut sums) = (vec![i32::MAX; queries], vec![0.0; queries]);
+        lower_references(&mut references, &patterns);
+        let p = probabilities(&patterns, &references, &mut sums);
+        for (query, sum) in sums.iter().enumerate() {
+            let column: Vec<f32> = (0..keys).map(|key| widen(p[key * queries + query])).collect();
+            let largest = column.iter().copied().fold(0.0, f32::max);
+            assert!((0.5..=1.0).contains(&largest), "{largest}");
+            let exact: f64 = column.iter().map(|p| f64::from(*p)).sum();
+            assert!((f64::from(*sum) / exact - 1.0).abs() < 2f64.powi(-20), "{sum} for {exact}");
         }
     }
 }

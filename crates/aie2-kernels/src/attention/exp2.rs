@@ -26,7 +26,7 @@ const GRID_FACTORS: [i64; 2] = [0x4300, 0x42C0];
 /// Bits of -(128² + 96²): the pattern of x = 0.
 const ZERO_PATTERN: i64 = 0x46C8_0000 - (1 << 31);
 /// Steps of the grid in one octave.
-const STEPS: i64 = 512;
+pub(super) const STEPS: i64 = 512;
 /// 2^22 · a₁ of the cubic f (a₁ + a₂ f + f² / 16).
 const SLOPE: i64 = -1_307_784;
 /// 2^13 · a₂.
@@ -37,7 +37,6 @@ const REFERENCE: i64 = ZERO_PATTERN + 63 * STEPS;
 
 /// Registers that hold the same in every trip.
 pub struct Constants {
-    grid: Operand,
     slope: Operand,
     base: Operand,
     fraction: Operand,
@@ -47,7 +46,6 @@ pub struct Constants {
     fourteen: Operand,
     sixteen: Operand,
     int_add: Operand,
-    float: Operand,
     int16: Operand,
 }
 
@@ -55,7 +53,6 @@ impl Constants {
     /// Fills them; `cm7` and `cm8` are taken.
     pub fn new(a: &mut Asm) -> Self {
         Self {
-            grid: grid_factors(a),
             slope: splat_accumulator(a, SLOPE, "cm7"),
             base: splat_accumulator(a, 1 << 29, "cm8"),
             fraction: splat16(a, STEPS - 1),
@@ -65,9 +62,15 @@ impl Constants {
             fourteen: shift(a, 14),
             sixteen: shift(a, 16),
             int_add: constant(a, config::INT32_ADD),
-            float: constant(a, config::BF16_ELEMENTWISE),
             int16: constant(a, config::INT16_ELEMENTWISE),
         }
+    }
+}
+
+impl Constants {
+    /// Shift of the final rounding.
+    pub fn rounding(&self) -> Operand {
+        self.sixteen
     }
 }
 
@@ -81,7 +84,7 @@ pub fn grid_factors(a: &mut Asm) -> Operand {
 /// Accumulators of 32 values under way. Neighbouring values may share all but `x`.
 #[derive(Clone, Copy)]
 pub struct Tile {
-    /// The values, float32; overwritten.
+    /// The values, as patterns.
     pub x: Operand,
     /// Their distance from the reference.
     pub d: Operand,
@@ -91,12 +94,9 @@ pub struct Tile {
     pub y: Operand,
 }
 
-/// Emits the function for 32 values up to its rounding: one `vst.srs.s16.s32` with the returned shift per half of `y` completes it.
-pub fn tile(a: &mut Asm, c: &Constants, reference: Operand, tile: &Tile) -> Operand {
+/// Emits the function for 32 patterns up to its rounding: `vsrs.s16.s32` or `vst.srs.s16.s32` of `y` with [`Constants::rounding`] completes it.
+pub fn tile(a: &mut Asm, c: &Constants, reference: Operand, tile: &Tile) {
     let Tile { x, d, slope, y } = *tile;
-    for half in [x.bm(0), x.bm(1)] {
-        a.i("vmsc.f {}, {}, {}, {}, {}", &[half, half, c.grid, c.grid, c.float]);
-    }
     a.i("vsub {}, {}, {}, {}", &[d, reference, x, c.int_add]);
     let (fixed, u, v, t) = (a.x(), a.x(), a.x(), a.x());
     a.i("vsrs.s16.s32 {}, {}, {}", &[fixed, d, c.none]);
@@ -106,7 +106,6 @@ pub fn tile(a: &mut Asm, c: &Constants, reference: Operand, tile: &Tile) -> Oper
     a.i("vsrs.s16.s32 {}, {}, {}", &[t, slope, c.eight]);
     a.i("vups.s32.s16 {}, {}, {}", &[y, fixed, c.fourteen]);
     a.i("vaddmac {}, {}, {}, {}, {}, {}", &[y, y, c.base, u, t, c.int16]);
-    c.sixteen
 }
 
 /// A program that maps `trips` · [`LANES`] values from [`place::IN`] to [`place::OUT`].
@@ -118,6 +117,7 @@ pub fn program(trips: u32) -> Result<Program, KernelError> {
     set_modes(&mut a);
     let c = Constants::new(&mut a);
     let reference = splat_accumulator(&mut a, REFERENCE, "cm5");
+    let (grid, float) = (grid_factors(&mut a), constant(&mut a, config::BF16_ELEMENTWISE));
     let (from, to) = (a.p(), a.p());
     a.imm(from, i64::from(place::IN));
     a.imm(to, i64::from(place::OUT));
@@ -129,9 +129,12 @@ pub fn program(trips: u32) -> Result<Program, KernelError> {
             for quarter in 0..4 {
                 a.vlda(place::IN_MEMORY, t.x.am(quarter), from, 32);
             }
-            let shift = tile(a, &c, reference, t);
+            for half in [t.x.bm(0), t.x.bm(1)] {
+                a.i("vmsc.f {}, {}, {}, {}, {}", &[half, half, grid, grid, float]);
+            }
+            tile(a, &c, reference, t);
             for half in 0..2 {
-                a.mi(place::OUT_MEMORY, "vst.srs.s16.s32 {}, {}, [{}], #32", &[t.y.bm(half), shift, to]);
+                a.mi(place::OUT_MEMORY, "vst.srs.s16.s32 {}, {}, [{}], #32", &[t.y.bm(half), c.rounding(), to]);
             }
         }
     });

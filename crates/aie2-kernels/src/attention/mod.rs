@@ -5,6 +5,9 @@
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
 //! | [`score`] | `score` | 140 for 136 `vmac.f` of 8 tiles | vector slot |
+//! | [`softmax`] | `references` | 22 for 4 queries, 32 keys | bank 3 (20) |
+//! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys | bank 3 |
+//! | [`output`] | `output` | 77 for 64 `vmac.f` of 16 tiles | bank 2 (64), shared by loads and stores of Oᵀ |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |
 //! | [`recip`] | `rsqrt` | 102 for 16 values | its own dependence chain |
 
@@ -12,6 +15,7 @@ pub mod exp2;
 pub mod output;
 pub mod recip;
 pub mod score;
+pub mod softmax;
 
 use aie2_codegen::{Asm, MemRef, Operand};
 

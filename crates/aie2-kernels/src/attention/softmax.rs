@@ -1,0 +1,136 @@
+//! From patterns of scores to probabilities and their sums, one block of 32 keys × 32 queries. Spec: `oracle::flash`.
+//!
+//! ```text
+//! references   r = min(r, min over the keys of Sᵀ & -512)      integers: the largest score, taken up to a whole octave
+//! probability  Pᵀ = exp2 of r - Sᵀ,  l += [1] · Pᵀ             the all-ones left operand leaves a column's sum in all four rows
+//!
+//! r  [8 query tiles][4 × the same][4 queries]   int32, a pattern plus 63 octaves: what `exp2` subtracts from
+//! l  [8 query tiles][4 × the same][4 queries]   float32
+//! ```
+//! One trip is one tile of four queries with its 32 keys.
+//!
+//! ```text
+//! references   ld 16 S, 2 r | mv 14 | st 2          one bank: 20 accesses
+//! probability  lda 16 S, 4 r, 2 l | vec 16 | st 22
+//! ```
+
+use aie2_codegen::{Asm, MemRef, Operand, Program};
+
+use super::exp2::{self, Constants, STEPS, Tile};
+use super::{config, constant, output, pinned, score, set_modes, splat16, splat32};
+use crate::KernelError;
+
+/// Declared initiation interval of the references of four queries.
+pub const REFERENCE_II: u32 = 22;
+/// Declared initiation interval of the probabilities of four queries.
+pub const PROBABILITY_II: u32 = 32;
+
+/// Core address of the references.
+pub const R: u32 = output::P + 2 * score::KEYS * score::QUERIES;
+/// Core address of the sums.
+pub const L: u32 = R + QUERY_TILES * ROW_BYTES;
+/// What a stored reference has over its pattern.
+pub const REFERENCE_OFFSET: i32 = 63 * STEPS as i32;
+
+const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
+const P_MEMORY: MemRef = MemRef::space(5).in_bank(3);
+const R_MEMORY: MemRef = MemRef::space(8).in_bank(3);
+const L_MEMORY: MemRef = MemRef::space(9).in_bank(3);
+/// References and sums of a tile are loaded once, before they are stored.
+const R_STORE: MemRef = MemRef::space(10).in_bank(3);
+const L_STORE: MemRef = MemRef::space(11).in_bank(3);
+
+/// Tiles of four queries.
+const QUERY_TILES: u32 = score::QUERIES / 4;
+/// Tiles of four keys, and pairs of them.
+const KEY_TILES: usize = score::KEYS as usize / 4;
+const PAIRS: usize = KEY_TILES / 2;
+/// Bytes of the references or the sums of four queries.
+const ROW_BYTES: u32 = 64;
+/// 1 in bfloat16.
+const ONE: i64 = 0x3F80;
+
+/// Emits the loop that lowers the references.
+pub fn emit_references(a: &mut Asm) {
+    let (octaves, offset) = (splat32(a, -STEPS), splat32(a, i64::from(REFERENCE_OFFSET)));
+    let (rows, row) = (constant(a, 32), constant(a, 16));
+    let (scores, from, to) = (a.p(), a.p(), a.p());
+    for (p, at) in [(scores, score::S), (from, R), (to, R)] {
+        a.imm(p, i64::from(at));
+    }
+    // few enough to leave room, enough for loads to run ahead
+    let rotating = [a.x(), a.x(), a.x(), a.x(), a.x()];
+    let tiles: [Operand; KEY_TILES] = std::array::from_fn(|i| rotating[i % rotating.len()]);
+    let (least, folded, other, reference) = (a.x(), a.x(), a.x(), a.x());
+    a.pipelined("references", REFERENCE_II, QUERY_TILES, |a| {
+        for (i, tile) in tiles.iter().enumerate() {
+            a.vlda(S_MEMORY, tile.lo(), scores, 32);
+            a.vlda(S_MEMORY, tile.hi(), scores, 32);
+            if i > 0 {
+                let before = if i == 1 { tiles[0] } else { least };
+                a.i("vmin_ge.s32 {}, {}, {}, {}", &[least, "r16".into(), before, *tile]);
+            }
+        }
+        // rows of the tile are keys: turned by two rows, then by one, every row holds the least of all four
+        for (from, by) in [(least, rows), (folded, row)] {
+            a.i("vshift {}, {}, {}, {}", &[other, from, from, by]);
+            a.i("vmin_ge.s32 {}, {}, {}, {}", &[folded, "r16".into(), from, other]);
+        }
+        a.i("vband {}, {}, {}", &[folded, folded, octaves]);
+        a.i("vadd.32 {}, {}, {}", &[folded, folded, offset]);
+        a.vlda(R_MEMORY, reference.lo(), from, 32);
+        a.vlda(R_MEMORY, reference.hi(), from, 32);
+        a.i("vmin_ge.s32 {}, {}, {}, {}", &[reference, "r16".into(), folded, reference]);
+        a.vst(R_STORE, reference.lo(), to, 32);
+        a.vst(R_STORE, reference.hi(), to, 32);
+    });
+}
+
+/// Emits the loop that makes the probabilities and adds up their sums.
+pub fn emit_probabilities(a: &mut Asm) {
+    let c = Constants::new(a);
+    let (ones, dense) = (splat16(a, ONE), constant(a, config::BF16_4X8X4));
+    let [x0, x1, d, slope, y, reference, sum] =
+        ["cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6"].map(|name| pinned(a, Asm::cm, name));
+    let sum = sum.bm(0);
+    let (scores, to, references, sums, new_sums) = (a.p(), a.p(), a.p(), a.p(), a.p());
+    for (p, at) in [(scores, score::S), (to, output::P), (references, R), (sums, L), (new_sums, L)] {
+        a.imm(p, i64::from(at));
+    }
+    a.pipelined("probabilities", PROBABILITY_II, QUERY_TILES, |a| {
+        for (quarter, step) in [(0, 32), (1, -32), (2, 32), (3, 32)] {
+            a.vlda(R_MEMORY, reference.am(quarter), references, step);
+        }
+        for half in 0..2 {
+            a.vlda(L_MEMORY, sum.am(half), sums, 32);
+        }
+        for pair in 0..PAIRS {
+            let x = [x0, x1][pair % 2];
+            for quarter in 0..4 {
+                a.vlda(S_MEMORY, x.am(quarter), scores, 32);
+            }
+            exp2::tile(a, &c, reference, &Tile { x, d, slope, y });
+            let p = a.x();
+            a.i("vsrs.s16.s32 {}, {}, {}", &[p, y, c.rounding()]);
+            a.i("vmac.f {}, {}, {}, {}, {}", &[sum, sum, ones, p, dense]);
+            a.vst(P_MEMORY, p.lo(), to, 32);
+            a.vst(P_MEMORY, p.hi(), to, 32);
+        }
+        for half in 0..2 {
+            a.vst(L_STORE, sum.am(half), new_sums, 32);
+        }
+    });
+}
+
+/// A program that does one block: Sᵀ at [`score::S`], r at [`R`], l at [`L`], Pᵀ to [`output::P`].
+///
+/// # Errors
+/// A missed II, or a failed check.
+pub fn program() -> Result<Program, KernelError> {
+    let mut a = Asm::new();
+    set_modes(&mut a);
+    emit_references(&mut a);
+    emit_probabilities(&mut a);
+    a.done();
+    Ok(a.finish()?)
+}
