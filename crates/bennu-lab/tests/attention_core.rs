@@ -1,7 +1,7 @@
 //! Pieces of attention on one simulated core, from the bytes of their programs, bit for bit against their specifications.
 
 use aie2_codegen::Program;
-use aie2_kernels::attention::{exp2, output, place, recip, score, softmax};
+use aie2_kernels::attention::{exp2, finish, output, place, recip, score, softmax};
 use aie2_sim::port::{CORE_MEM_BYTES, CascadeWord, CoreBus, LockOp, OWN_WINDOW, Step, StreamWord, TileLoc};
 use aie2_sim::{Core, Fault};
 use oracle::data::{Rng, activations};
@@ -449,4 +449,39 @@ fn a_block_of_softmax_takes_a_good_quarter_of_its_products() {
     let bytes = program.bytes.len();
     println!("softmax: {cycles} cycles for {KEYS} keys and {QUERIES} queries, modelled; {bytes} bytes of program");
     assert!(cycles <= 560, "{cycles}");
+}
+
+fn same_quotients(output: &[f32], sums: &[f32]) -> u64 {
+    let program = finish::program().expect("the end of a pass compiles");
+    let reached: Vec<(Option<u32>, u32)> = program.loops.iter().map(|l| (l.ii_declared, l.ii_reached)).collect();
+    assert_eq!(reached, [recip::RECIPROCAL_II, finish::LIMBS_II, finish::QUOTIENT_II].map(|ii| (Some(ii), ii)));
+    let mut tiles = vec![f32::NAN; output.len()];
+    output.iter().enumerate().for_each(|(i, o)| tiles[output_place(i / QUERIES, i % QUERIES)] = *o);
+    let mut memory = Memory::new();
+    memory.put(output::O, &bytes(&tiles));
+    memory.put(softmax::L, &bytes(&per_query(sums)));
+    let cycles = run(&program, &mut memory);
+    let got = halves(memory.get(output::O, 2 * output.len()));
+    for (i, o) in output.iter().enumerate() {
+        let (d, query) = (i / QUERIES, i % QUERIES);
+        // tiles as in Oᵀ, each one [4 queries][4 d]
+        let at = output_place(d, query) & !15 | 4 * (query % 4) | d % 4;
+        assert_eq!(got[at], oracle::flash::quotient(*o, sums[query]), "d {d}, query {query}");
+    }
+    cycles
+}
+
+#[test]
+fn quotients_are_their_specification() {
+    for seed in 0..6 {
+        let (.., output) = output_operands(seed);
+        let mut rng = Rng::new(seed);
+        let sums: Vec<f32> = (0..QUERIES as i32).map(|q| (1.0 + rng.normal().abs()) * 2f32.powi(q % 24 - 9)).collect();
+        let cycles = same_quotients(&output, &sums);
+        assert!(cycles <= 2100, "{cycles}");
+        if seed == 0 {
+            println!("end of a pass: {cycles} cycles for {QUERIES} queries, modelled");
+        }
+    }
+    same_quotients(&vec![0.0; HEAD_DIM * QUERIES], &[1.0; QUERIES]);
 }

@@ -4,7 +4,8 @@
 //! with the score: a maximum is an integer minimum, a difference of scores an integer difference.
 
 use crate::exp2::{STEPS, on_grid, probability};
-use crate::fp::mac_lane;
+use crate::fp::{bf16_rne, mac_lane};
+use crate::recip::{limb, reciprocal};
 
 /// Inputs per head.
 pub const HEAD_DIM: usize = 128;
@@ -66,6 +67,14 @@ pub fn accumulate(output: &mut [f32], values: &[u16], probabilities: &[u16]) {
             *o = mac_lane(Some(*o), &pairs, false);
         }
     }
+}
+
+/// bf16(o / l): two limbs of o times two limbs of 1/l.
+pub fn quotient(o: f32, l: f32) -> u16 {
+    let ((o1, o_rest), (r1, r_rest)) = (limb(o), limb(reciprocal(l)));
+    let (o2, r2) = (bf16_rne(o_rest), bf16_rne(r_rest));
+    let y = mac_lane(None, &[(o1, r1), (o2, r1)], false);
+    bf16_rne(mac_lane(Some(y), &[(o1, r2), (o2, r2)], false))
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@
 //! | [`softmax`] | `references` | 22 for 4 queries, 32 keys | bank 3 (20) |
 //! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys | bank 3 |
 //! | [`output`] | `output` | 77 for 64 `vmac.f` of 16 tiles | bank 2 (64), shared by loads and stores of Oᵀ |
+//! | [`finish`] | `limbs` | 10 for 16 values | store slot (6) |
+//! | [`finish`] | `quotient` | 18 for 4 tiles | store slot (16) |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |
 //! | [`recip`] | `rsqrt` | 102 for 16 values | its own dependence chain |
 
 pub mod exp2;
+pub mod finish;
 pub mod output;
 pub mod recip;
 pub mod score;

@@ -39,7 +39,7 @@ const K_STEPS: usize = score::KEYS as usize / 8;
 const ROWS: usize = 4;
 const COLS: usize = 4;
 /// Groups of d, and halves of the queries.
-const D_GROUPS: u32 = 128 / (4 * ROWS as u32);
+pub(super) const D_GROUPS: u32 = 128 / (4 * ROWS as u32);
 const HALVES: u32 = score::QUERIES / (4 * COLS as u32);
 /// Bytes of a bfloat16 tile of 32 elements.
 const TILE_BYTES: u32 = 64;

@@ -9,7 +9,7 @@
 //! A serial chain in few registers: a value of the next trip waits for the last use of this one. Both are used once per row of a whole attention block (row
 //! sums) or of a token (mean squares), 16 rows a trip.
 
-use aie2_codegen::{Asm, Operand, Program};
+use aie2_codegen::{Asm, MemRef, Operand, Program};
 
 use super::{config, constant, place, set_modes, shift, splat_accumulator, splat16};
 use crate::KernelError;
@@ -80,10 +80,19 @@ impl Emitter<'_> {
 }
 
 /// A bfloat16 constant in the lower half of a vector.
-fn half_splat(a: &mut Asm, bits: i64) -> Operand {
+pub(super) fn half_splat(a: &mut Asm, bits: i64) -> Operand {
     let (x, zero) = (splat16(a, bits), splat16(a, 0));
     a.i("vmov {}, {}", &[x.hi(), zero.lo()]);
     x
+}
+
+/// Where a loop finds and leaves its values: core address, and what is known of the memory there.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer {
+    /// Core address.
+    pub at: u32,
+    /// Alias class and bank.
+    pub memory: MemRef,
 }
 
 /// A program that maps `trips` · [`LANES`] values from [`place::IN`] to [`place::OUT`], both float32.
@@ -93,30 +102,39 @@ fn half_splat(a: &mut Asm, bits: i64) -> Operand {
 pub fn program(function: Function, trips: u32) -> Result<Program, KernelError> {
     let mut a = Asm::new();
     set_modes(&mut a);
-    let float = constant(&mut a, config::BF16_ELEMENTWISE);
-    let one = half_splat(&mut a, ONE);
-    let one_float = splat_accumulator(&mut a, ONE << 16, "cm8").bm(0);
+    let from = Buffer { at: place::IN, memory: place::IN_MEMORY };
+    let to = Buffer { at: place::OUT, memory: place::OUT_MEMORY };
+    emit(&mut a, function, trips, from, to);
+    a.done();
+    Ok(a.finish()?)
+}
+
+/// Emits the loop over `trips` · [`LANES`] values.
+pub fn emit(a: &mut Asm, function: Function, trips: u32, source: Buffer, target: Buffer) {
+    let float = constant(a, config::BF16_ELEMENTWISE);
+    let one = half_splat(a, ONE);
+    let one_float = splat_accumulator(a, ONE << 16, "cm8").bm(0);
     let (seed, name, ii) = match function {
         Function::Reciprocal => (RECIPROCAL_SEED, "reciprocal", RECIPROCAL_II),
         Function::Rsqrt => (RSQRT_SEED, "rsqrt", RSQRT_II),
     };
-    let seed = half_splat(&mut a, seed);
-    let mut zero = || splat16(&mut a, 0);
+    let seed = half_splat(a, seed);
+    let mut zero = || splat16(a, 0);
     let x = Limbs { l: [zero(), zero(), zero()], y: zero(), e: zero(), c: zero(), q: [zero(), zero()] };
     let root = (function == Function::Rsqrt).then(|| Root {
-        half: half_splat(&mut a, HALF),
-        three_eighths: half_splat(&mut a, THREE_EIGHTHS),
-        half_float: splat_accumulator(&mut a, HALF << 16, "cm7").bm(0),
-        none: shift(&mut a, 0),
-        one_bit: shift(&mut a, 1),
+        half: half_splat(a, HALF),
+        three_eighths: half_splat(a, THREE_EIGHTHS),
+        half_float: splat_accumulator(a, HALF << 16, "cm7").bm(0),
+        none: shift(a, 0),
+        one_bit: shift(a, 1),
     });
     let (from, to) = (a.p(), a.p());
-    a.imm(from, i64::from(place::IN));
-    a.imm(to, i64::from(place::OUT));
+    a.imm(from, i64::from(source.at));
+    a.imm(to, i64::from(target.at));
     a.pipelined(name, ii, trips, |a| {
         let (l, rest, y) = (a.bm(), a.bm(), a.bm());
         for quarter in 0..2 {
-            a.vlda(place::IN_MEMORY, l.am(quarter), from, 32);
+            a.vlda(source.memory, l.am(quarter), from, 32);
         }
         let mut e = Emitter { a, float };
         for (i, limb) in x.l.into_iter().enumerate() {
@@ -138,11 +156,9 @@ pub fn program(function: Function, trips: u32) -> Result<Program, KernelError> {
         e.round(x.e, rest);
         e.mac(y, y, x.y, x.e);
         for quarter in 0..2 {
-            a.vst(place::OUT_MEMORY, y.am(quarter), to, 32);
+            a.vst(target.memory, y.am(quarter), to, 32);
         }
     });
-    a.done();
-    Ok(a.finish()?)
 }
 
 /// What 1/√l needs beside.

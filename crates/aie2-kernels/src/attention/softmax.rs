@@ -36,17 +36,17 @@ const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
 const P_MEMORY: MemRef = MemRef::space(5).in_bank(3);
 const R_MEMORY: MemRef = MemRef::space(8).in_bank(3);
 const L_MEMORY: MemRef = MemRef::space(9).in_bank(3);
-/// References and sums of a tile are loaded once, before they are stored.
+/// Within their loops references and sums of a tile are loaded once, before they are stored.
 const R_STORE: MemRef = MemRef::space(10).in_bank(3);
-const L_STORE: MemRef = MemRef::space(11).in_bank(3);
+pub(super) const L_STORE: MemRef = MemRef::space(11).in_bank(3);
 
 /// Tiles of four queries.
-const QUERY_TILES: u32 = score::QUERIES / 4;
+pub(super) const QUERY_TILES: u32 = score::QUERIES / 4;
 /// Tiles of four keys, and pairs of them.
 const KEY_TILES: usize = score::KEYS as usize / 4;
 const PAIRS: usize = KEY_TILES / 2;
 /// Bytes of the references or the sums of four queries.
-const ROW_BYTES: u32 = 64;
+pub(super) const ROW_BYTES: u32 = 64;
 /// 1 in bfloat16.
 const ONE: i64 = 0x3F80;
 
@@ -99,7 +99,7 @@ pub fn emit_probabilities(a: &mut Asm) {
     }
     a.pipelined("probabilities", PROBABILITY_II, QUERY_TILES, |a| {
         for (quarter, step) in [(0, 32), (1, -32), (2, 32), (3, 32)] {
-            a.vlda(R_MEMORY, reference.am(quarter), references, step);
+            a.vlda(R_STORE, reference.am(quarter), references, step);
         }
         for half in 0..2 {
             a.vlda(L_MEMORY, sum.am(half), sums, 32);
