@@ -28,19 +28,42 @@ pub fn patterns(keys: &[u16], queries: &[u16]) -> Vec<i32> {
         .collect()
 }
 
+/// Reference of a query that has seen no score: the pattern of minus infinity.
+pub const START: i32 = 0xFF80_0000u32 as i32;
+
+const ONE: u16 = 0x3F80;
+
 /// The references after a block: per query the least pattern seen, taken down to a whole octave, so that no probability exceeds 1 and a change of
-/// reference scales by a power of two. `references` start at `i32::MAX`.
-pub fn lower_references(references: &mut [i32], patterns: &[i32]) {
+/// reference scales by a power of two. Returns that factor, in bfloat16; below the normal numbers it is 0, as it is for the first score after
+/// [`START`].
+pub fn lower_references(references: &mut [i32], patterns: &[i32]) -> Vec<u16> {
+    let before = references.to_vec();
     for row in patterns.chunks_exact(references.len()) {
         for (reference, pattern) in references.iter_mut().zip(row) {
             *reference = (*reference).min(pattern & -STEPS);
+        }
+    }
+    let octaves = |(after, before): (&i32, i32)| ((after - before) / STEPS).max(-256);
+    references.iter().zip(before).map(|change| (128 * (127 + octaves(change))).max(0) as u16).collect()
+}
+
+/// `values[..][query]` times the factors, if any of these is not 1: three limbs each.
+pub fn rescale(values: &mut [f32], factors: &[u16]) {
+    if factors.iter().all(|f| *f == ONE) {
+        return;
+    }
+    for row in values.chunks_exact_mut(factors.len()) {
+        for (v, f) in row.iter_mut().zip(factors) {
+            let (v1, rest) = limb(*v);
+            let (v2, rest) = limb(rest);
+            let y = mac_lane(None, &[(v1, *f), (v2, *f)], false);
+            *v = mac_lane(Some(y), &[(bf16_rne(rest), *f), (0, *f)], false);
         }
     }
 }
 
 /// Probabilities `[key][query]` against the references, and their sums added eight keys at a time, ascending.
 pub fn probabilities(patterns: &[i32], references: &[i32], sums: &mut [f32]) -> Vec<u16> {
-    const ONE: u16 = 0x3F80;
     let queries = references.len();
     let p: Vec<u16> = patterns
         .chunks_exact(queries)
@@ -118,7 +141,7 @@ mod tests {
     fn probabilities_are_at_most_one_and_more_than_a_half_at_the_largest_score() {
         let (keys, queries) = (32, 4);
         let patterns = patterns(&activations(6, keys * HEAD_DIM), &activations(7, queries * HEAD_DIM));
-        let (mut references, mut sums) = (vec![i32::MAX; queries], vec![0.0; queries]);
+        let (mut references, mut sums) = (vec![START; queries], vec![0.0; queries]);
         lower_references(&mut references, &patterns);
         let p = probabilities(&patterns, &references, &mut sums);
         for (query, sum) in sums.iter().enumerate() {
@@ -127,6 +150,24 @@ mod tests {
             assert!((0.5..=1.0).contains(&largest), "{largest}");
             let exact: f64 = column.iter().map(|p| f64::from(*p)).sum();
             assert!((f64::from(*sum) / exact - 1.0).abs() < 2f64.powi(-20), "{sum} for {exact}");
+        }
+    }
+
+    #[test]
+    fn a_rescale_is_a_power_of_two_to_a_unit_of_float32() {
+        let factor = |octaves: i32| {
+            let mut references = [on_grid(0.0) + octaves * STEPS];
+            lower_references(&mut references, &[on_grid(0.0)])[0]
+        };
+        assert_eq!(
+            [0, 1, 5, 126, 127, 200].map(|n| widen(factor(n))),
+            [1.0, 0.5, 0.03125, f32::MIN_POSITIVE, 0.0, 0.0]
+        );
+        for v in activations(9, 400).into_iter().map(|v| widen(v) * 1.000_123) {
+            let mut scaled = [v, v];
+            rescale(&mut scaled, &[factor(3), ONE]);
+            assert!((scaled[0] * 8.0 - v).abs() <= v.abs() * f32::EPSILON, "{v}");
+            assert!((scaled[1] - v).abs() <= v.abs() * f32::EPSILON, "{v}");
         }
     }
 }

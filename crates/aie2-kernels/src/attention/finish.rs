@@ -13,7 +13,7 @@
 use aie2_codegen::{Asm, MemRef, Program};
 
 use super::recip::{self, Buffer, Function, half_splat};
-use super::softmax::{L_STORE, QUERY_TILES, ROW_BYTES};
+use super::softmax::{FACTORS, L_STORE, QUERY_TILES};
 use super::{config, constant, output, set_modes, softmax, splat16};
 use crate::KernelError;
 
@@ -22,9 +22,7 @@ pub const LIMBS_II: u32 = 10;
 /// Declared initiation interval of 4 tiles of 16 outputs.
 pub const QUOTIENT_II: u32 = 18;
 
-/// Core address of the limbs of 1/l, 128 bytes per query tile; aligned to their size.
-pub const FACTORS: u32 = softmax::L + QUERY_TILES * ROW_BYTES;
-
+/// Bytes of the limbs of 1/l of a query tile.
 const FACTOR_BYTES: u32 = 128;
 /// Tiles of d in a trip.
 const TILES: usize = 4;
