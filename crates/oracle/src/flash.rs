@@ -33,14 +33,18 @@ pub const START: i32 = 0xFF80_0000u32 as i32;
 
 const ONE: u16 = 0x3F80;
 
-/// The references after a block: per query the least pattern seen, taken down to a whole octave, so that no probability exceeds 1 and a change of
-/// reference scales by a power of two. Returns that factor, in bfloat16; below the normal numbers it is 0, as it is for the first score after
+/// Octaves by which a reference that must move goes beyond the score that moves it, so that it seldom must.
+pub const HEADROOM: i32 = 8;
+
+/// The references after a block. One that a score exceeds moves to the largest score of the block, up to a whole octave and [`HEADROOM`] beyond: no
+/// probability exceeds 1, and a move scales by a power of two. Returns that factor, in bfloat16; below the normal numbers it is 0, as it is for the first score after
 /// [`START`].
 pub fn lower_references(references: &mut [i32], patterns: &[i32]) -> Vec<u16> {
     let before = references.to_vec();
-    for row in patterns.chunks_exact(references.len()) {
-        for (reference, pattern) in references.iter_mut().zip(row) {
-            *reference = (*reference).min(pattern & -STEPS);
+    for (query, reference) in references.iter_mut().enumerate() {
+        let least = patterns.iter().skip(query).step_by(before.len()).min().map_or(START, |p| p & -STEPS);
+        if least < *reference {
+            *reference = least - HEADROOM * STEPS;
         }
     }
     let octaves = |(after, before): (&i32, i32)| ((after - before) / STEPS).max(-256);
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_are_at_most_one_and_more_than_a_half_at_the_largest_score() {
+    fn the_largest_probability_of_a_first_block_is_less_than_an_octave_below_the_headroom() {
         let (keys, queries) = (32, 4);
         let patterns = patterns(&activations(6, keys * HEAD_DIM), &activations(7, queries * HEAD_DIM));
         let (mut references, mut sums) = (vec![START; queries], vec![0.0; queries]);
@@ -147,7 +151,8 @@ mod tests {
         for (query, sum) in sums.iter().enumerate() {
             let column: Vec<f32> = (0..keys).map(|key| widen(p[key * queries + query])).collect();
             let largest = column.iter().copied().fold(0.0, f32::max);
-            assert!((0.5..=1.0).contains(&largest), "{largest}");
+            let top = largest * (1 << HEADROOM) as f32;
+            assert!((0.5..=1.0).contains(&top), "{largest}");
             let exact: f64 = column.iter().map(|p| f64::from(*p)).sum();
             assert!((f64::from(*sum) / exact - 1.0).abs() < 2f64.powi(-20), "{sum} for {exact}");
         }
@@ -156,17 +161,17 @@ mod tests {
     #[test]
     fn a_rescale_is_a_power_of_two_to_a_unit_of_float32() {
         let factor = |octaves: i32| {
-            let mut references = [on_grid(0.0) + octaves * STEPS];
+            let mut references = [on_grid(0.0) + (octaves - HEADROOM) * STEPS];
             lower_references(&mut references, &[on_grid(0.0)])[0]
         };
         assert_eq!(
-            [0, 1, 5, 126, 127, 200].map(|n| widen(factor(n))),
-            [1.0, 0.5, 0.03125, f32::MIN_POSITIVE, 0.0, 0.0]
+            [0, 9, 13, 126, 127, 200].map(|n| widen(factor(n))),
+            [1.0, 2f32.powi(-9), 2f32.powi(-13), f32::MIN_POSITIVE, 0.0, 0.0]
         );
         for v in activations(9, 400).into_iter().map(|v| widen(v) * 1.000_123) {
             let mut scaled = [v, v];
-            rescale(&mut scaled, &[factor(3), ONE]);
-            assert!((scaled[0] * 8.0 - v).abs() <= v.abs() * f32::EPSILON, "{v}");
+            rescale(&mut scaled, &[factor(9), ONE]);
+            assert!((scaled[0] * 512.0 - v).abs() <= v.abs() * f32::EPSILON, "{v}");
             assert!((scaled[1] - v).abs() <= v.abs() * f32::EPSILON, "{v}");
         }
     }

@@ -5,8 +5,8 @@
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
 //! | [`score`] | `score` | 140 for 136 `vmac.f` of 8 tiles | vector slot |
-//! | [`softmax`] | `references` | 26 for 4 queries, 32 keys | bank 3 (22) |
-//! | [`softmax`] | `rescale_outputs` | 24 for 4 tiles | store slot (20) |
+//! | [`softmax`] | `references` | 30 for 4 queries, 32 keys | dependence chain (28) |
+//! | [`softmax`] | `rescale_outputs` | 22 for 4 tiles | store slot (20) |
 //! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys | bank 3 |
 //! | [`output`] | `output` | 77 for 64 `vmac.f` of 16 tiles | bank 2 (64), shared by loads and stores of Oᵀ |
 //! | [`finish`] | `limbs` | 10 for 16 values | store slot (6) |

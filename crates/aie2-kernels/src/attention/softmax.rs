@@ -1,7 +1,7 @@
 //! From patterns of scores to probabilities and their sums, one block of 32 keys × 32 queries. Spec: `oracle::flash`.
 //!
 //! ```text
-//! references   r' = min(r, min over the keys of Sᵀ & -512)      integers: the largest score, taken up to a whole octave
+//! references   r' = m - 2^12 if m < r, else r;  m = min over the keys of Sᵀ & -512      whole octaves, eight of headroom
 //! rescale      O, l times 2^(r - r'), if any r' ≠ r      in three limbs
 //! probability  Pᵀ = exp2 of r' - Sᵀ,  l += [1] · Pᵀ             the all-ones left operand leaves a column's sum in all four rows
 //!
@@ -11,7 +11,7 @@
 //! One trip is one tile of four queries with its 32 keys.
 //!
 //! ```text
-//! references   ld 16 S, 2 r | mv 17 | st 4          one bank: 22 accesses
+//! references   ld 16 S, 2 r | mv 19 | st 4          one bank: 22 accesses
 //! rescale      per 16 values: vec 4 | st 5, of them 3 conversions
 //! probability  lda 16 S, 4 r, 2 l | vec 16 | st 22
 //! ```
@@ -24,7 +24,7 @@ use super::{config, constant, output, pinned, score, set_modes, shift, splat16, 
 use crate::KernelError;
 
 /// Declared initiation interval of the references of four queries.
-pub const REFERENCE_II: u32 = 26;
+pub const REFERENCE_II: u32 = 30;
 /// Declared initiation interval of the rescale of the sums of four queries.
 pub const SUM_RESCALE_II: u32 = 24;
 /// Declared initiation interval of the rescale of 4 tiles of outputs.
@@ -64,12 +64,15 @@ const PAIRS: usize = KEY_TILES / 2;
 pub(super) const ROW_BYTES: u32 = 64;
 /// 1 in bfloat16.
 const ONE: i64 = 0x3F80;
+/// Octaves by which a reference that must move goes beyond the score that moves it.
+const HEADROOM: i64 = 8;
 /// Comparison mask of sixteen lanes that all hold.
 const ALL_LANES: i64 = 0xFFFF;
 
 /// Emits the loop that lowers the references and makes the factors. The register it returns is not zero if any of them is not 1.
 pub fn emit_references(a: &mut Asm) -> Operand {
     let (octaves, offset) = (splat32(a, -STEPS), splat32(a, i64::from(REFERENCE_OFFSET)));
+    let headroom = splat32(a, -HEADROOM * STEPS);
     let (rows, row) = (constant(a, 32), constant(a, 16));
     // a factor's pattern: -ONE is taken off, and what is below 0 is 0
     let minus_one = splat16(a, -ONE);
@@ -101,7 +104,10 @@ pub fn emit_references(a: &mut Asm) -> Operand {
         a.i("vadd.32 {}, {}, {}", &[folded, folded, offset]);
         a.vlda(R_MEMORY, reference.lo(), from, 32);
         a.vlda(R_MEMORY, reference.hi(), from, 32);
-        a.i("vmin_ge.s32 {}, {}, {}, {}", &[lowered, "r17".into(), folded, reference]);
+        // bit set: the reference is beyond every score already
+        a.i("vge.s32 {}, {}, {}", &["r17".into(), folded, reference]);
+        a.i("vadd.32 {}, {}, {}", &[folded, folded, headroom]);
+        a.i("vsel.32 {}, {}, {}, {}", &[lowered, folded, reference, "r17".into()]);
         a.i("and {}, {}, {}", &[unchanged, unchanged, "r17".into()]);
         a.vst(R_STORE, lowered.lo(), to, 32);
         a.vst(R_STORE, lowered.hi(), to, 32);
