@@ -46,7 +46,8 @@ const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
 const P_MEMORY: MemRef = MemRef::space(5).in_bank(3);
 const R_MEMORY: MemRef = MemRef::space(8).in_bank(3);
 const L_MEMORY: MemRef = MemRef::space(9).in_bank(3);
-/// Within their loops references and sums of a tile are loaded once, before they are stored.
+/// Within a loop references, sums and outputs of a tile are loaded once, before they are stored; loops follow each other in whole bundles, so that the
+/// loads of one come behind the stores of the one before.
 const R_STORE: MemRef = MemRef::space(10).in_bank(3);
 pub(super) const L_STORE: MemRef = MemRef::space(11).in_bank(3);
 const L_RESCALED: MemRef = MemRef::space(15).in_bank(3);
