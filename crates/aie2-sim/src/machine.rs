@@ -717,8 +717,7 @@ impl<C: CoreModel> MachineOf<C> {
             for m in 1..hands {
                 crew.take(m - 1, &mut self.jobs[m]);
             }
-            for Job { slot, memory, banks, outcome: ended, .. } in self.jobs.iter_mut().flat_map(|jobs| jobs.drain(..))
-            {
+            for Job { slot, memory, banks, outcome: ended, .. } in self.jobs.iter_mut().flat_map(|jobs| jobs.drain(..)) {
                 let i = index::core(slot.tile);
                 self.cores.0[i] = Some(slot);
                 self.fabric.core_mem[i] = memory;

@@ -549,8 +549,7 @@ impl State {
                 self.put_vector(dst, v, &permute::broadcast(lane as u64, bits));
             }
             Op::Extract { d, bits, sign, src, index } => {
-                let lane =
-                    permute::extract(&self.read::<64>(src, seen), self.s(index), u32::from(bits), self.signed(sign));
+                let lane = permute::extract(&self.read::<64>(src, seen), self.s(index), u32::from(bits), self.signed(sign));
                 self.put(d, lane as u64);
             }
             Op::Insert { dst, bits, src, index, value } => {
@@ -558,18 +557,10 @@ impl State {
                 self.put_vector(dst, v, &out);
             }
             Op::PushLow { dst, bits, src, value } => {
-                self.put_vector(
-                    dst,
-                    v,
-                    &permute::push_low(&self.read::<64>(src, seen), u32::from(bits), self.src(value)),
-                );
+                self.put_vector(dst, v, &permute::push_low(&self.read::<64>(src, seen), u32::from(bits), self.src(value)));
             }
             Op::PushHigh { dst, bits, src, value } => {
-                self.put_vector(
-                    dst,
-                    v,
-                    &permute::push_high(&self.read::<64>(src, seen), u32::from(bits), self.src(value)),
-                );
+                self.put_vector(dst, v, &permute::push_high(&self.read::<64>(src, seen), u32::from(bits), self.src(value)));
             }
         }
         Ok(())

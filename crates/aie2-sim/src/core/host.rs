@@ -86,8 +86,7 @@ impl NullaryFnOnce for AddLanes<'_> {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn is_i8_4x8x8(mode: &IntMode) -> bool {
-    matches!(mode.shape, Shape::Matrix { m: 4, k: 8, n: 8 })
-        && (mode.a_bits, mode.b_bits, mode.negative) == (8, 8, [0; 2])
+    matches!(mode.shape, Shape::Matrix { m: 4, k: 8, n: 8 }) && (mode.a_bits, mode.b_bits, mode.negative) == (8, 8, [0; 2])
 }
 
 /// C[r][c] = Σₖ A[r][k]·B[k][c], 4x8 by 8x8, two k at a time: a pair of one row of A against pairs of eight columns of B.

@@ -29,8 +29,8 @@ use late::{Memory, Trouble};
 use micro::Micro;
 use op::Op;
 use program::Program;
-use state::State;
 use std::ops::ControlFlow;
+use state::State;
 
 /// Bundles between the last write of a loop register and the loop end, in bytes of program.
 // SOURCE: Xilinx/llvm-aie AIEMachineAlignment.cpp, hardware loop lowering: 7 x 16 bytes.

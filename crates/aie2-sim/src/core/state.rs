@@ -114,6 +114,7 @@ impl VectorFile {
     }
 }
 
+
 /// Ports that `held` and `wanted` cannot have at once: use against use or reserve.
 #[inline(always)]
 pub(crate) fn port_clash(held: u64, wanted: u64) -> u32 {
