@@ -1,0 +1,123 @@
+//! Pieces of scaled attention on one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::flash`, `oracle::recip`. The whole
+//! design: `docs/attention-design.md`.
+//!
+//! | piece | loop | II | bound |
+//! |---|---|---|---|
+//! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
+//! | [`score`] | `score` | 140 for 136 `vmac.f` of 8 tiles | vector slot |
+//! | [`softmax`] | `references` | 30 for 4 queries, 32 keys | dependence chain (28) |
+//! | [`softmax`] | `rescale_outputs` | 22 for 4 tiles | store slot (20) |
+//! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys | bank 3 |
+//! | [`output`] | `output` | 77 for 64 `vmac.f` of 16 tiles | bank 2 (64), shared by loads and stores of Oᵀ |
+//! | [`finish`] | `limbs` | 10 for 16 values | store slot (6) |
+//! | [`finish`] | `quotient` | 18 for 4 tiles | store slot (16) |
+//! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |
+//! | [`recip`] | `rsqrt` | 102 for 16 values | its own dependence chain |
+
+pub mod exp2;
+pub mod finish;
+pub mod output;
+pub mod recip;
+pub mod score;
+pub mod softmax;
+
+use aie2_codegen::{Asm, MemRef, Operand};
+
+/// Address of a tile's own memory as its core sees it.
+// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
+const CORE_BASE: u32 = 0x7_0000;
+/// Bytes of one of the four banks of data memory.
+// SOURCE: AM020 ch. 4: 64 KiB in four logical banks.
+const BANK_BYTES: u32 = 0x4000;
+
+/// Configuration words.
+// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode, bmode, variant, signs.
+mod config {
+    /// Accumulator additions on int32 lanes.
+    pub const INT32_ADD: i64 = 0;
+    /// bfloat16 × bfloat16, 4x8x4.
+    pub const BF16_4X8X4: i64 = 0x1C;
+    /// bfloat16 × bfloat16, 16 lanes of two terms.
+    pub const BF16_ELEMENTWISE: i64 = 0x3C;
+    /// int16 × int16, 32 lanes, both signed.
+    pub const INT16_ELEMENTWISE: i64 = 0x338;
+}
+
+/// Round half to even.
+// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
+const ROUND_EVEN: i64 = 12;
+/// Saturate to the full range of the narrower type.
+// SOURCE: AM020 ch. 4, crSat.
+const SATURATE: i64 = 1;
+
+/// Where a piece that runs on its own finds its operands: inputs from the start of bank 0, results from the start of bank 1.
+pub mod place {
+    use super::{BANK_BYTES, CORE_BASE, MemRef};
+
+    /// Core address of the inputs.
+    pub const IN: u32 = CORE_BASE;
+    /// Core address of the results.
+    pub const OUT: u32 = CORE_BASE + BANK_BYTES;
+    /// Bytes of inputs or of results that fit.
+    pub const BYTES: u32 = BANK_BYTES;
+    pub(super) const IN_MEMORY: MemRef = MemRef::space(1).in_bank(0);
+    pub(super) const OUT_MEMORY: MemRef = MemRef::space(2).in_bank(1);
+}
+
+/// Sets rounding and saturation, which every spec of this module assumes.
+fn set_modes(a: &mut Asm) {
+    for (register, value) in [("crRnd", ROUND_EVEN), ("crSat", SATURATE)] {
+        let t = constant(a, value);
+        a.mov(register.into(), t);
+    }
+}
+
+/// A scalar register that holds `value`.
+fn constant(a: &mut Asm, value: i64) -> Operand {
+    let r = a.r();
+    a.imm(r, value);
+    r
+}
+
+/// A vector register whose 32-bit lanes hold `bits`.
+fn splat32(a: &mut Asm, bits: i64) -> Operand {
+    let (x, t) = (a.x(), constant(a, bits));
+    a.i("vbcst.32 {}, {}", &[x, t]);
+    x
+}
+
+/// A vector register whose 16-bit lanes hold `bits`.
+fn splat16(a: &mut Asm, bits: i64) -> Operand {
+    let (x, t) = (a.x(), constant(a, bits));
+    a.i("vbcst.16 {}, {}", &[x, t]);
+    x
+}
+
+/// A shift register that holds `bits`.
+fn shift(a: &mut Asm, bits: i64) -> Operand {
+    let (s, t) = (a.s(), constant(a, bits));
+    a.mov(s, t);
+    s
+}
+
+/// A new register in a fixed place, so that long-lived values and values under way do not fragment each other's file.
+fn pinned(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
+    let v = new(a);
+    if let Operand::Physical(reg) = Operand::reg(name) {
+        a.pin(v, reg);
+    }
+    v
+}
+
+/// The `i`-th of the eighteen accumulators of 16 float32.
+fn half_accumulator(a: &mut Asm, i: usize) -> Operand {
+    pinned(a, Asm::bm, &format!("bm{}{}", ["l", "h"][i % 2], i / 2))
+}
+
+/// An accumulator whose 32-bit lanes hold `bits`.
+fn splat_accumulator(a: &mut Asm, bits: i64, name: &str) -> Operand {
+    let (x, cm) = (splat32(a, bits), pinned(a, Asm::cm, name));
+    a.i("vmov {}, {}", &[cm.bm(0), x]);
+    a.i("vmov {}, {}", &[cm.bm(1), x]);
+    cm
+}

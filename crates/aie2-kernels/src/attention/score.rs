@@ -1,0 +1,122 @@
+//! Sᵀ[32 keys][32 queries] = on_grid(K · Qᵀ)   bfloat16 × bfloat16 → float32 → patterns of `oracle::exp2`. Spec: `oracle::flash::patterns`.
+//!
+//! Keys are the rows so that the tiles of probabilities made from Sᵀ, 8 keys × 4 queries, are the right operand of Oᵀ = Vᵀ · Pᵀ as they are.
+//!
+//! ```text
+//! K   [2 key groups][16 k][4 tiles][4 keys][8 k]       8 KiB, bank 0, aligned to its size
+//! Qᵀ  [4 query pairs][16 k][2 tiles][8 k][4 queries]   8 KiB, bank 3
+//! Sᵀ  [8 query tiles][8 key tiles][4 keys][4 queries]  4 KiB, bank 3, int32
+//! ```
+//! One trip is 4 × 2 tiles over the whole head: 16 steps of k with 8 `vmac.f` each and one `vmsc.f` per tile that puts it on the grid. The next trip's
+//! products start while this one's tiles are stored.
+//!
+//! ```text
+//! per trip   vec 136 | lda 128 K | ldb 64 Q | st 32 half tiles      ⇒ at least 136; 140 are declared
+//! ```
+
+use aie2_codegen::{Asm, MemRef, Operand, Program};
+
+use super::{BANK_BYTES, CORE_BASE, config, constant, exp2, half_accumulator, set_modes};
+use crate::KernelError;
+
+/// Keys and queries of a block.
+pub const KEYS: u32 = 32;
+/// Queries of a block, of both heads.
+pub const QUERIES: u32 = 32;
+/// Declared initiation interval of 4 × 2 tiles.
+pub const II: u32 = 140;
+
+/// Core address of K.
+pub const K: u32 = CORE_BASE;
+/// Core address of Qᵀ.
+pub const Q: u32 = CORE_BASE + 3 * BANK_BYTES;
+/// Core address of Sᵀ.
+pub const S: u32 = Q + PAIRS * PAIR_BYTES;
+
+const K_MEMORY: MemRef = MemRef::space(1).in_bank(0);
+const Q_MEMORY: MemRef = MemRef::space(2).in_bank(3);
+const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
+
+/// Steps of k in a head of 128.
+const K_STEPS: usize = 16;
+/// Tiles of a trip: of keys, of queries.
+const ROWS: usize = 4;
+const COLS: usize = 2;
+const GROUPS: u32 = KEYS / (4 * ROWS as u32);
+const PAIRS: u32 = QUERIES / (4 * COLS as u32);
+/// Bytes of a bfloat16 tile of 32 elements.
+const TILE_BYTES: u32 = 64;
+/// Bytes of a group of keys, of a pair of query tiles, over the head.
+const GROUP_BYTES: u32 = (K_STEPS * ROWS) as u32 * TILE_BYTES;
+const PAIR_BYTES: u32 = (K_STEPS * COLS) as u32 * TILE_BYTES;
+/// Bytes of Sᵀ: of one tile, of the row of tiles of four queries.
+const S_TILE_BYTES: u32 = 64;
+const S_ROW_BYTES: u32 = KEYS / 4 * S_TILE_BYTES;
+
+/// Emits the loop over a block: groups of keys inside, pairs of query tiles outside.
+pub fn emit(a: &mut Asm) {
+    let (dense, elementwise) = (constant(a, config::BF16_4X8X4), constant(a, config::BF16_ELEMENTWISE));
+    let grid = exp2::grid_factors(a);
+    // addresses of the next trip, and the steps that alternate between two groups
+    let [k_next, q_next, s_next] = [K, Q, S].map(|at| constant(a, i64::from(at)));
+    let (k_turn, q_turn) = (constant(a, i64::from(GROUP_BYTES)), constant(a, i64::from(PAIR_BYTES)));
+    let (q_step, s_step) = (constant(a, 0), constant(a, i64::from(ROWS as u32 * S_TILE_BYTES)));
+    let s_turn = constant(a, i64::from(COLS as u32 * S_ROW_BYTES));
+    let (pk, pq, ps) = (a.p(), a.p(), a.p());
+    let tiles: Vec<Operand> = (0..ROWS * COLS).map(|i| half_accumulator(a, i)).collect();
+    let keys: Vec<Operand> = (0..2 * ROWS).map(|_| a.x()).collect();
+    let queries: Vec<Operand> = (0..3).map(|_| a.x()).collect();
+    a.pipelined("score", II, GROUPS * PAIRS, |a| {
+        for (p, next) in [(pk, k_next), (pq, q_next), (ps, s_next)] {
+            a.mov(p, next);
+        }
+        a.i("xor {}, {}, {}", &[k_next, k_next, k_turn]);
+        a.add(q_next, q_next, q_step);
+        a.i("xor {}, {}, {}", &[q_step, q_step, q_turn]);
+        a.add(s_next, s_next, s_step);
+        a.i("sub {}, {}, {}", &[s_step, s_turn, s_step]);
+        for k in 0..K_STEPS {
+            let key = |r: usize| keys[k % 2 * ROWS + r];
+            let query = |c: usize| queries[(COLS * k + c) % queries.len()];
+            for r in 0..ROWS {
+                a.vlda(K_MEMORY, key(r).lo(), pk, 32);
+                a.vlda(K_MEMORY, key(r).hi(), pk, 32);
+            }
+            for c in 0..COLS {
+                a.vldb(Q_MEMORY, query(c).lo(), pq, 32);
+                a.vldb(Q_MEMORY, query(c).hi(), pq, 32);
+            }
+            for c in 0..COLS {
+                for r in 0..ROWS {
+                    let s = tiles[ROWS * c + r];
+                    // S[r, c] += K[r, k] · Qᵀ[k, c]
+                    if k == 0 {
+                        a.i("vmul.f {}, {}, {}, {}", &[s, key(r), query(c), dense]);
+                    } else {
+                        a.i("vmac.f {}, {}, {}, {}, {}", &[s, s, key(r), query(c), dense]);
+                    }
+                }
+            }
+        }
+        for (i, s) in tiles.iter().enumerate() {
+            a.i("vmsc.f {}, {}, {}, {}, {}", &[*s, *s, grid, grid, elementwise]);
+            let at = (i / ROWS) as u32 * S_ROW_BYTES + (i % ROWS) as u32 * S_TILE_BYTES;
+            for half in 0..2u8 {
+                let at = i64::from(at + 32 * u32::from(half));
+                a.mi(S_MEMORY, "vst {}, [{}, {}]", &[s.am(half), ps, at.into()]);
+            }
+        }
+    });
+}
+
+/// A program that does one block: K and Qᵀ from [`K`] and [`Q`], Sᵀ to [`S`].
+///
+/// # Errors
+/// A missed II, or a failed check.
+pub fn program() -> Result<Program, KernelError> {
+    let mut a = Asm::new();
+    set_modes(&mut a);
+    emit(&mut a);
+    a.done();
+    Ok(a.finish()?)
+}

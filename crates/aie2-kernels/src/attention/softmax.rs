@@ -1,0 +1,240 @@
+//! From patterns of scores to probabilities and their sums, one block of 32 keys × 32 queries. Spec: `oracle::flash`.
+//!
+//! ```text
+//! references   r' = m - 2^12 if m < r, else r;  m = min over the keys of Sᵀ & -512      whole octaves, eight of headroom
+//! rescale      O, l times 2^(r - r'), if any r' ≠ r      in three limbs
+//! probability  Pᵀ = exp2 of r' - Sᵀ,  l += [1] · Pᵀ             the all-ones left operand leaves a column's sum in all four rows
+//!
+//! r  [8 query tiles][4 × the same][4 queries]   int32, a pattern plus 63 octaves: what `exp2` subtracts from
+//! l  [8 query tiles][4 × the same][4 queries]   float32
+//! ```
+//! One trip is one tile of four queries with its 32 keys.
+//!
+//! ```text
+//! references   ld 16 S, 2 r | mv 19 | st 4          one bank: 22 accesses
+//! rescale      per 16 values: vec 4 | st 5, of them 3 conversions
+//! probability  lda 16 S, 4 r, 2 l | vec 16 | st 22
+//! ```
+
+use aie2_codegen::{Asm, MemRef, Operand, Program};
+
+use super::exp2::{self, Constants, STEPS, Tile};
+use super::recip::half_splat;
+use super::{config, constant, output, pinned, score, set_modes, shift, splat16, splat32};
+use crate::KernelError;
+
+/// Declared initiation interval of the references of four queries.
+pub const REFERENCE_II: u32 = 30;
+/// Declared initiation interval of the rescale of the sums of four queries.
+pub const SUM_RESCALE_II: u32 = 24;
+/// Declared initiation interval of the rescale of 4 tiles of outputs.
+pub const OUTPUT_RESCALE_II: u32 = 22;
+/// Declared initiation interval of the probabilities of four queries.
+pub const PROBABILITY_II: u32 = 32;
+
+/// Core address of the references.
+pub const R: u32 = output::P + 2 * score::KEYS * score::QUERIES;
+/// Core address of the sums.
+pub const L: u32 = R + QUERY_TILES * ROW_BYTES;
+/// What a stored reference has over its pattern.
+pub const REFERENCE_OFFSET: i32 = 63 * STEPS as i32;
+
+/// Core address of the factors of a rescale and, at the end of a pass, of the limbs of 1/l; aligned to their size.
+pub const FACTORS: u32 = L + QUERY_TILES * ROW_BYTES;
+
+const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
+const P_MEMORY: MemRef = MemRef::space(5).in_bank(3);
+const R_MEMORY: MemRef = MemRef::space(8).in_bank(3);
+const L_MEMORY: MemRef = MemRef::space(9).in_bank(3);
+/// Within a loop references, sums and outputs of a tile are loaded once, before they are stored; loops follow each other in whole bundles, so that the
+/// loads of one come behind the stores of the one before.
+const R_STORE: MemRef = MemRef::space(10).in_bank(3);
+pub(super) const L_STORE: MemRef = MemRef::space(11).in_bank(3);
+const L_RESCALED: MemRef = MemRef::space(15).in_bank(3);
+
+const FACTOR_MEMORY: MemRef = MemRef::space(12).in_bank(3);
+const O_LOAD: MemRef = MemRef::space(6).in_bank(2);
+const O_STORE: MemRef = MemRef::space(7).in_bank(2);
+
+/// Tiles of four queries.
+pub(super) const QUERY_TILES: u32 = score::QUERIES / 4;
+/// Tiles of four keys, and pairs of them.
+const KEY_TILES: usize = score::KEYS as usize / 4;
+const PAIRS: usize = KEY_TILES / 2;
+/// Bytes of the references or the sums of four queries.
+pub(super) const ROW_BYTES: u32 = 64;
+/// 1 in bfloat16.
+const ONE: i64 = 0x3F80;
+/// Octaves by which a reference that must move goes beyond the score that moves it.
+const HEADROOM: i64 = 8;
+/// Comparison mask of sixteen lanes that all hold.
+const ALL_LANES: i64 = 0xFFFF;
+
+/// Emits the loop that lowers the references and makes the factors. The register it returns is not zero if any of them is not 1.
+pub fn emit_references(a: &mut Asm) -> Operand {
+    let (octaves, offset) = (splat32(a, -STEPS), splat32(a, i64::from(REFERENCE_OFFSET)));
+    let headroom = splat32(a, -HEADROOM * STEPS);
+    let (rows, row) = (constant(a, 32), constant(a, 16));
+    // a factor's pattern: -ONE is taken off, and what is below 0 is 0
+    let minus_one = splat16(a, -ONE);
+    let (quarter, unchanged) = (shift(a, 2), constant(a, ALL_LANES));
+    let (scores, from, to, factors) = (a.p(), a.p(), a.p(), a.p());
+    for (p, at) in [(scores, score::S), (from, R), (to, R), (factors, FACTORS)] {
+        a.imm(p, i64::from(at));
+    }
+    // few enough to leave room, enough for loads to run ahead
+    let rotating = [a.x(), a.x(), a.x()];
+    let tiles: [Operand; KEY_TILES] = std::array::from_fn(|i| rotating[i % rotating.len()]);
+    let (least, folded, other, reference, lowered) = (a.x(), a.x(), a.x(), a.x(), a.x());
+    let difference = a.bm();
+    a.pipelined("references", REFERENCE_II, QUERY_TILES, |a| {
+        for (i, tile) in tiles.iter().enumerate() {
+            a.vlda(S_MEMORY, tile.lo(), scores, 32);
+            a.vlda(S_MEMORY, tile.hi(), scores, 32);
+            if i > 0 {
+                let before = if i == 1 { tiles[0] } else { least };
+                a.i("vmin_ge.s32 {}, {}, {}, {}", &[least, "r16".into(), before, *tile]);
+            }
+        }
+        // rows of the tile are keys: turned by two rows, then by one, every row holds the least of all four
+        for (from, by) in [(least, rows), (folded, row)] {
+            a.i("vshift {}, {}, {}, {}", &[other, from, from, by]);
+            a.i("vmin_ge.s32 {}, {}, {}, {}", &[folded, "r16".into(), from, other]);
+        }
+        a.i("vband {}, {}, {}", &[folded, folded, octaves]);
+        a.i("vadd.32 {}, {}, {}", &[folded, folded, offset]);
+        a.vlda(R_MEMORY, reference.lo(), from, 32);
+        a.vlda(R_MEMORY, reference.hi(), from, 32);
+        // bit set: the reference is beyond every score already
+        a.i("vge.s32 {}, {}, {}", &["r17".into(), folded, reference]);
+        a.i("vadd.32 {}, {}, {}", &[folded, folded, headroom]);
+        a.i("vsel.32 {}, {}, {}, {}", &[lowered, folded, reference, "r17".into()]);
+        a.i("and {}, {}, {}", &[unchanged, unchanged, "r17".into()]);
+        a.vst(R_STORE, lowered.lo(), to, 32);
+        a.vst(R_STORE, lowered.hi(), to, 32);
+        // pattern of 2^(r - r'): 128 · (127 + (r' - r) / 512)
+        a.i("vsub.32 {}, {}, {}", &[other, lowered, reference]);
+        a.i("vmov {}, {}", &[difference, other]);
+        a.i("vsrs.s16.s32 {}, {}, {}", &[other.lo(), difference, quarter]);
+        a.i("vmaxdiff_lt.s16 {}, {}, {}, {}", &[other, "r16".into(), other, minus_one]);
+        a.vst(FACTOR_MEMORY, other.lo(), factors, 32);
+        a.vst(FACTOR_MEMORY, other.lo(), factors, 32);
+    });
+    let (changed, all) = (a.r(), constant(a, ALL_LANES));
+    a.i("ne {}, {}, {}", &[changed, unchanged, all]);
+    changed
+}
+
+/// Registers of a rescale: `limbs` hold values in their lower halves and zeros above.
+struct Rescale {
+    one: Operand,
+    float: Operand,
+    limbs: [Operand; 3],
+}
+
+/// Emits the rescale of sums and outputs by the factors.
+pub fn emit_rescale(a: &mut Asm) {
+    let c = Rescale {
+        one: half_splat(a, ONE),
+        float: constant(a, config::BF16_ELEMENTWISE),
+        limbs: [splat16(a, 0), splat16(a, 0), splat16(a, 0)],
+    };
+    let (factors, load, store) = (a.p(), a.p(), a.p());
+    for (p, at) in [(factors, FACTORS), (load, L), (store, L)] {
+        a.imm(p, i64::from(at));
+    }
+    a.pipelined("rescale_sums", SUM_RESCALE_II, QUERY_TILES, |a| {
+        let factor = a.x();
+        a.vldb(FACTOR_MEMORY, factor.lo(), factors, 32);
+        a.vldb(FACTOR_MEMORY, factor.hi(), factors, 32);
+        c.tile(a, factor, (L_MEMORY, load), (L_RESCALED, store));
+    });
+    a.imm(load, i64::from(output::O));
+    a.imm(store, i64::from(output::O));
+    let (base, offset, step) = (constant(a, i64::from(FACTORS)), constant(a, 0), constant(a, i64::from(ROW_BYTES)));
+    let wrap = constant(a, i64::from(QUERY_TILES * ROW_BYTES - 1));
+    a.pipelined("rescale_outputs", OUTPUT_RESCALE_II, output::D_GROUPS * QUERY_TILES, |a| {
+        let (at, factor) = (a.r(), a.x());
+        a.add(at, base, offset);
+        a.mov(factors, at);
+        a.add(offset, offset, step);
+        a.i("and {}, {}, {}", &[offset, offset, wrap]);
+        a.vldb(FACTOR_MEMORY, factor.lo(), factors, 32);
+        a.vldb(FACTOR_MEMORY, factor.hi(), factors, 32);
+        for _ in 0..4 {
+            c.tile(a, factor, (O_LOAD, load), (O_STORE, store));
+        }
+    });
+}
+
+impl Rescale {
+    fn tile(&self, a: &mut Asm, factor: Operand, (from, load): (MemRef, Operand), (to, store): (MemRef, Operand)) {
+        let (v, rest, last, y, both) = (a.bm(), a.bm(), a.bm(), a.bm(), a.x());
+        let [first, second, third] = self.limbs;
+        for half in 0..2 {
+            a.vlda(from, v.am(half), load, 32);
+        }
+        a.i("vconv.bf16.fp32 {}, {}", &[first.lo(), v]);
+        a.i("vmov {}, {}", &[both.lo(), first.lo()]);
+        a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, v, first, self.one, self.float]);
+        a.i("vconv.bf16.fp32 {}, {}", &[second.lo(), rest]);
+        a.i("vmov {}, {}", &[both.hi(), second.lo()]);
+        a.i("vmsc.f {}, {}, {}, {}, {}", &[last, rest, second, self.one, self.float]);
+        a.i("vconv.bf16.fp32 {}, {}", &[third.lo(), last]);
+        a.i("vmul.f {}, {}, {}, {}", &[y, both, factor, self.float]);
+        a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, third, factor, self.float]);
+        for half in 0..2 {
+            a.vst(to, y.am(half), store, 32);
+        }
+    }
+}
+
+/// Emits the loop that makes the probabilities and adds up their sums.
+pub fn emit_probabilities(a: &mut Asm) {
+    let c = Constants::new(a);
+    let (ones, dense) = (splat16(a, ONE), constant(a, config::BF16_4X8X4));
+    let [x0, x1, d, slope, y, reference, sum] =
+        ["cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6"].map(|name| pinned(a, Asm::cm, name));
+    let sum = sum.bm(0);
+    let (scores, to, references, sums, new_sums) = (a.p(), a.p(), a.p(), a.p(), a.p());
+    for (p, at) in [(scores, score::S), (to, output::P), (references, R), (sums, L), (new_sums, L)] {
+        a.imm(p, i64::from(at));
+    }
+    a.pipelined("probabilities", PROBABILITY_II, QUERY_TILES, |a| {
+        for (quarter, step) in [(0, 32), (1, -32), (2, 32), (3, 32)] {
+            a.vlda(R_STORE, reference.am(quarter), references, step);
+        }
+        for half in 0..2 {
+            a.vlda(L_RESCALED, sum.am(half), sums, 32);
+        }
+        for pair in 0..PAIRS {
+            let x = [x0, x1][pair % 2];
+            for quarter in 0..4 {
+                a.vlda(S_MEMORY, x.am(quarter), scores, 32);
+            }
+            exp2::tile(a, &c, reference, &Tile { x, d, slope, y });
+            let p = a.x();
+            a.i("vsrs.s16.s32 {}, {}, {}", &[p, y, c.rounding()]);
+            a.i("vmac.f {}, {}, {}, {}, {}", &[sum, sum, ones, p, dense]);
+            a.vst(P_MEMORY, p.lo(), to, 32);
+            a.vst(P_MEMORY, p.hi(), to, 32);
+        }
+        for half in 0..2 {
+            a.vst(L_STORE, sum.am(half), new_sums, 32);
+        }
+    });
+}
+
+/// A program that does one block: Sᵀ at [`score::S`], r at [`R`], l at [`L`], Oᵀ at [`output::O`], Pᵀ to [`output::P`].
+///
+/// # Errors
+/// A missed II, or a failed check.
+pub fn program() -> Result<Program, KernelError> {
+    let mut a = Asm::new();
+    set_modes(&mut a);
+    let changed = emit_references(&mut a);
+    a.if_nz(changed, emit_rescale);
+    emit_probabilities(&mut a);
+    a.done();
+    Ok(a.finish()?)
+}
