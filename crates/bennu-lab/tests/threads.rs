@@ -6,12 +6,13 @@ mod tiny;
 use aie2_sim::{Config, RunReport};
 use bennu_lab::case::Case;
 use bennu_lab::machine::Loaded;
+use npu_package::layout::Activations;
 
 const SEQ: usize = 75;
 
 #[test]
 fn every_number_of_threads_gives_the_same_run() {
-    let (projection, compiled) = tiny::projection(SEQ);
+    let (projection, compiled) = tiny::projection(Activations::Int16, SEQ);
     let case = Case::random(*projection.shape(), 11).expect("a random case");
     let binary = tiny::binary(&compiled);
     let run = |threads: usize| -> [(RunReport, Vec<u8>); 2] {
