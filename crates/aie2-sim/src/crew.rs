@@ -8,6 +8,7 @@ use crate::array::fabric::BankTrace;
 use crate::array::memory::Memory;
 use crate::fault::Fault;
 use crate::machine::{CoreModel, CoreSlot};
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::{self, Scope, Thread};
@@ -15,6 +16,11 @@ use std::thread::{self, Scope, Thread};
 /// Looks at a seat before a thread gives the processor away, and before a crew member sleeps.
 const SPINS: u32 = 2_000;
 const LOOKS: u32 = 20_000;
+/// A wait of more looks than this means that the host has no processor to spare: the crew rests for so many stretches, twice as
+/// many each time, up to a limit.
+const PATIENCE: u32 = 3 * SPINS;
+const FIRST_REST: u32 = 16;
+const LONGEST_REST: u32 = 1 << 14;
 
 const IDLE: u8 = 0;
 const READY: u8 = 1;
@@ -97,6 +103,9 @@ fn member<C: CoreModel>(seat: &Seat<C>) {
 /// The members of one run. They leave when it ends, however it ends.
 pub(crate) struct Crew<'a, C> {
     members: Vec<(&'a Seat<C>, Thread)>,
+    /// Stretches still to rest, and the length of the next rest.
+    resting: Cell<u32>,
+    next_rest: Cell<u32>,
 }
 
 impl<'a, C: CoreModel> Crew<'a, C> {
@@ -107,7 +116,15 @@ impl<'a, C: CoreModel> Crew<'a, C> {
         C: 'scope,
     {
         let hire = |seat: &'a Seat<C>| (seat, scope.spawn(move || member(seat)).thread().clone());
-        Self { members: seats.iter().map(hire).collect() }
+        let members = seats.iter().map(hire).collect();
+        Self { members, resting: Cell::new(0), next_rest: Cell::new(FIRST_REST) }
+    }
+
+    /// Whether the crew takes the next stretch; who does decides nothing but the time it takes.
+    pub(crate) fn is_ready(&self) -> bool {
+        let resting = self.resting.get();
+        self.resting.set(resting.saturating_sub(1));
+        resting == 0
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -140,6 +157,12 @@ impl<'a, C: CoreModel> Crew<'a, C> {
                     if looks.is_multiple_of(SPINS) { thread::yield_now() } else { std::hint::spin_loop() }
                 }
             }
+        }
+        if looks > PATIENCE {
+            self.resting.set(self.next_rest.get());
+            self.next_rest.set((2 * self.next_rest.get()).min(LONGEST_REST));
+        } else {
+            self.next_rest.set((self.next_rest.get() - 1).max(FIRST_REST));
         }
         seat.swap(jobs);
         seat.state.store(IDLE, Ordering::Release);

@@ -693,7 +693,7 @@ impl<C: CoreModel> MachineOf<C> {
             Some(i)
         };
         let work: u64 = (0..index::CORES).filter(|i| mask >> i & 1 == 1).map(|i| horizon - self.cores[i].time).sum();
-        let crew = crew.filter(|_| mask.count_ones() > 1 && work >= WORTH_SHARING);
+        let crew = crew.filter(|crew| mask.count_ones() > 1 && work >= WORTH_SHARING && crew.is_ready());
         let mut outcome = Ok(());
         if let Some(crew) = crew {
             let hands = crew.len() + 1;
