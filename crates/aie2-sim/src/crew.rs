@@ -96,7 +96,10 @@ fn member<C: CoreModel>(seat: &Seat<C>) {
             job.run();
         }
         seat.swap(&mut jobs);
-        seat.state.store(DONE, Ordering::Release);
+        // A leave that came meanwhile stands: the run has ended, and nobody takes the jobs.
+        if seat.state.compare_exchange(READY, DONE, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
     }
 }
 
