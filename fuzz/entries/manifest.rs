@@ -1,16 +1,16 @@
 //! `manifest.json` and `packed.json`: no bytes make the readers panic, what they accept is written and read the same, and its
 //! dimensions either give layouts whose sizes are computed without overflow or are refused.
 
-use npu_package::layout::{QkvPanels, QkvShape};
+use npu_package::layout::{Panels, ProjectionKind, ProjectionShape};
 use npu_package::{Manifest, PackedManifest};
 use std::path::Path;
 
-fn sizes(panels: QkvPanels, seq: usize) {
+fn sizes(panels: Panels, seq: usize) {
     assert_eq!(panels.bytes() % panels.passes(), 0);
-    if let Ok(shape) = QkvShape::with_panels(seq, panels) {
+    if let Ok(shape) = ProjectionShape::with_panels(seq, panels) {
         assert!(shape.padded_rows() >= shape.seq());
         assert!(shape.scratch_bytes() > shape.pad_offset());
-        let _ = (shape.x_bytes(), shape.weights_bytes(), shape.qkv_bytes());
+        let _ = (shape.x_bytes(), shape.weights_bytes(), shape.y_bytes());
     }
 }
 
@@ -23,7 +23,7 @@ pub fn check(bytes: &[u8]) {
             assert_eq!(again, manifest);
             for kernel in &manifest.kernels {
                 assert!(kernel.file_names().all(|name| manifest.digests.contains_key(name)));
-                if let Ok(panels) = manifest.model.qkv_panels() {
+                for panels in ProjectionKind::ALL.map(|kind| manifest.model.panels(kind)).into_iter().flatten() {
                     sizes(panels, kernel.seq);
                 }
             }
@@ -35,9 +35,11 @@ pub fn check(bytes: &[u8]) {
             let text = packed.text();
             let again = PackedManifest::parse(path, &text).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(again, packed);
-            if let Ok(panels) = packed.model.qkv_panels() {
-                sizes(panels, 1);
-                assert!(packed.layers.iter().all(|layer| layer.qkv_entry.bytes == panels.bytes() as u64));
+            for kind in ProjectionKind::ALL {
+                if let Ok(panels) = packed.model.panels(kind) {
+                    sizes(panels, 1);
+                    assert!(packed.layers.iter().all(|layer| layer.file(kind).1.bytes == panels.bytes() as u64));
+                }
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -9,6 +9,7 @@ use npu_container::address::addr;
 use npu_container::cdo::Command;
 use npu_container::txn::{self, Direction, Header, Op};
 use npu_container::{pdi, xclbin};
+use npu_package::layout::ProjectionKind;
 use npu_package::{
     Argument, Bound, Dtype, FileEntry, Files, Kernel, LoopReport, Manifest, ModelDims, PackedLayer, PackedManifest,
     Producer, Program, Report,
@@ -169,13 +170,20 @@ fn packages(seeds: &Seeds) -> io::Result<()> {
     seeds.put("manifest", "manifest", &manifest.text())?;
     let empty = Manifest { kernels: Vec::new(), digests: BTreeMap::new(), ..manifest };
     seeds.put("manifest", "empty", &empty.text())?;
-    let bytes = model.qkv_panels().expect("multiples of 256").bytes() as u64;
+    let of = |kind| entry(model.panels(kind).expect("multiples of 256").bytes() as u64);
+    let layer = PackedLayer {
+        layer: 0,
+        qkv: text("layer_000.qkv.bin"),
+        qkv_entry: of(ProjectionKind::Qkv),
+        o: text("layer_000.o.bin"),
+        o_entry: of(ProjectionKind::O),
+    };
     let packed = PackedManifest {
         format_version: npu_package::FORMAT_VERSION,
         producer,
         model,
         scheme: text("w8a8"),
-        layers: vec![PackedLayer { layer: 0, qkv: text("layer_000.qkv.bin"), qkv_entry: entry(bytes) }],
+        layers: vec![layer],
     };
     seeds.put("manifest", "packed", &packed.text())
 }

@@ -12,7 +12,7 @@ pub mod w8a16;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 2] = [w8a16::NAME, w8a8::NAME];
+pub const KERNELS: [&str; 4] = [w8a16::NAME, w8a16::O_NAME, w8a8::NAME, w8a8::O_NAME];
 
 /// How many weights share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,10 @@ pub enum KernelError {
     #[error(transparent)]
     Shape(#[from] npu_package::layout::LayoutError),
     /// A quantised row does not fit the buffers that must hold one for every core.
-    #[error(
-        "hidden size {hidden}: a quantised row of {record_bytes} bytes exceeds the {limit} bytes of buffers for one"
-    )]
+    #[error("{inputs} inputs: a quantised row of {record_bytes} bytes exceeds the {limit} bytes of buffers for one")]
     RecordTooLong {
         /// Inputs per token.
-        hidden: usize,
+        inputs: usize,
         /// Bytes of its record.
         record_bytes: usize,
         /// Bytes there are.

@@ -29,8 +29,7 @@ fn array(c: &mut Criterion) {
     let case = Case::random(*projection.shape(), 1).expect("a random case");
     let load = |threads: usize| {
         let mut loaded = Loaded::with(&binary, Config { threads, ..Config::default() }).expect("the PDI loads");
-        loaded.write("x", &case.x_bytes()).expect("x fits");
-        loaded.write("weights", &case.packed).expect("the weights fit");
+        case.write_to(&mut loaded).expect("the inputs fit");
         loaded
     };
     let cycles = load(1).run().expect("the kernel runs").report.cycles;

@@ -86,8 +86,7 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
 
 fn time(binary: &Binary, case: &Case, rate: Option<f64>) -> Result<RunReport> {
     let mut loaded = Loaded::new(binary, rate)?;
-    loaded.write("x", &case.x_bytes())?;
-    loaded.write("weights", &case.packed)?;
+    case.write_to(&mut loaded)?;
     Ok(loaded.run()?.report)
 }
 

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use npu_package::layout::{Activations, QkvPanels, QkvShape};
+use npu_package::layout::{Activations, Panels, ProjectionKind, ProjectionShape, Rows};
 use npu_package::{Kernel, Manifest, PackedModel};
 use oracle::data::{self, Weights};
 use oracle::{w8a8, w8a16};
 
+use crate::machine::Loaded;
+
 /// Activations and weights of one projection.
 pub struct Case {
     /// Sizes.
-    pub shape: QkvShape,
+    pub shape: ProjectionShape,
     /// bf16 bits, `[s][k]`.
     pub x: Vec<u16>,
     /// Codes, `[n][k]`.
@@ -26,8 +28,8 @@ pub struct Case {
 
 /// What the specification says of a case.
 pub struct Expected {
-    /// Output bits in the order of the `qkv` buffer.
-    pub qkv: Vec<u16>,
+    /// Output bits in the order of the output buffer.
+    pub y: Vec<u16>,
     /// float64 on the same quantised inputs, in the same order.
     pub exact: Vec<f64>,
 }
@@ -45,44 +47,68 @@ pub struct Errors {
 }
 
 /// Sizes of a kernel from its package.
-pub fn shape(manifest: &Manifest, kernel: &Kernel) -> Result<QkvShape> {
+pub fn shape(manifest: &Manifest, kernel: &Kernel) -> Result<ProjectionShape> {
     let activations = match kernel.numerics.as_str() {
         "w8a8" => Activations::Int8,
         "w8a16" => Activations::Int16,
         other => bail!("no specification of numerics {other:?}; there are \"w8a8\" and \"w8a16\""),
     };
-    Ok(QkvShape::with_activations(kernel.seq, manifest.model.qkv_panels()?, activations)?)
+    Ok(ProjectionShape::with_activations(kernel.seq, manifest.model.panels(kind(kernel)?)?, activations)?)
+}
+
+/// Which projection a kernel is.
+pub fn kind(kernel: &Kernel) -> Result<ProjectionKind> {
+    let name = |kind: &ProjectionKind| format!("{}_{}_projection", kernel.numerics, kind.name());
+    match ProjectionKind::ALL.into_iter().find(|kind| name(kind) == kernel.kernel) {
+        Some(kind) => Ok(kind),
+        None => {
+            let known: Vec<String> = ProjectionKind::ALL.iter().map(name).collect();
+            bail!("no specification of kernel {:?}; bennu-lab knows {}", kernel.kernel, known.join(", "))
+        }
+    }
 }
 
 impl Case {
     /// Fresh random data from a seed.
-    pub fn random(shape: QkvShape, seed: u64) -> Result<Self> {
+    pub fn random(shape: ProjectionShape, seed: u64) -> Result<Self> {
         let panels = shape.panels();
-        let mut weights = Weights::normal(seed, panels.n(), panels.hidden());
+        let mut weights = Weights::normal(seed, panels.n(), panels.inputs());
         let (codes, scales) = (std::mem::take(&mut weights.codes), std::mem::take(&mut weights.scales));
-        let x = data::activations(seed, shape.seq() * panels.hidden());
+        let x = data::activations(seed, shape.seq() * panels.inputs());
         let packed = pack(panels, &codes, &scales)?;
         Ok(Self { shape, x, codes, scales, unquantised: Some(weights), packed })
     }
 
     /// Weights of one layer of a packed model, random activations.
-    pub fn of_layer(shape: QkvShape, model: &PackedModel, layer: usize, seed: u64) -> Result<Self> {
-        let packed = model.read_layer(layer)?;
+    pub fn of_layer(shape: ProjectionShape, model: &PackedModel, layer: usize, seed: u64) -> Result<Self> {
         let panels = shape.panels();
+        let packed = model.read_layer(layer, panels.kind())?;
         let unpacked = panels.unpack(&packed).with_context(|| format!("layer {layer}"))?;
-        let x = data::activations(seed, shape.seq() * panels.hidden());
+        let x = data::activations(seed, shape.seq() * panels.inputs());
         Ok(Self { shape, x, codes: unpacked.weights, scales: unpacked.scales, unquantised: None, packed })
     }
 
-    /// Bytes of the `x` operand.
+    /// Bytes of the activations.
     pub fn x_bytes(&self) -> Vec<u8> {
         self.x.iter().flat_map(|bits| bits.to_le_bytes()).collect()
+    }
+
+    /// Fills the kernel's inputs.
+    pub fn write_to(&self, loaded: &mut Loaded) -> Result<()> {
+        loaded.write(self.shape.panels().kind().operands().0, &self.x_bytes())?;
+        loaded.write("weights", &self.packed)
+    }
+
+    /// Bits of the kernel's output.
+    pub fn read_from(&self, loaded: &Loaded) -> Result<Vec<u16>> {
+        let bytes = loaded.read(self.shape.panels().kind().operands().1)?;
+        Ok(bytes.as_chunks().0.iter().map(|&bits| u16::from_le_bytes(bits)).collect())
     }
 
     /// The specification's answer.
     pub fn expected(&self) -> Expected {
         let panels = self.shape.panels();
-        let (k, n) = (panels.hidden(), panels.n());
+        let (k, n) = (panels.inputs(), panels.n());
         let mut limbs = [Vec::new(), Vec::new()];
         let mut tokens = Vec::new();
         for row in self.x.chunks_exact(k) {
@@ -115,15 +141,15 @@ impl Case {
             }
         };
         let rows = w8a8::scale_outputs(&acc, &tokens, &self.scales);
-        Expected { qkv: self.split(&rows), exact: self.split(&exact) }
+        Expected { y: self.split(&rows), exact: self.split(&exact) }
     }
 
-    /// `[s][n]` to q, k and v one after the other.
+    /// `[s][n]` to the outputs one after the other.
     fn split<T: Copy>(&self, rows: &[T]) -> Vec<T> {
         let panels = self.shape.panels();
         let mut first = 0;
         let mut out = Vec::with_capacity(rows.len());
-        for width in [panels.n_q(), panels.n_k(), panels.n_v()] {
+        for (_, width) in panels.outputs() {
             for row in rows.chunks_exact(panels.n()) {
                 out.extend_from_slice(&row[first..first + width]);
             }
@@ -133,80 +159,68 @@ impl Case {
     }
 
     /// Errors of outputs against float64; `rows` tokens are compared with float64 on unquantised activations too.
-    pub fn errors(&self, expected: &Expected, qkv: &[u16], rows: usize) -> Errors {
+    pub fn errors(&self, expected: &Expected, y: &[u16], rows: usize) -> Errors {
         let exact = &expected.exact;
         let value = |bits: u16| f64::from(oracle::fp::widen(bits));
-        let rel_f64 = w8a8::relative_frobenius(qkv.iter().map(|&b| value(b)), exact.iter().copied());
-        let max_abs = qkv.iter().zip(exact).map(|(&b, e)| (value(b) - e).abs()).fold(0.0, f64::max);
-        let k = self.shape.panels().hidden();
+        let rel_f64 = w8a8::relative_frobenius(y.iter().map(|&b| value(b)), exact.iter().copied());
+        let max_abs = y.iter().zip(exact).map(|(&b, e)| (value(b) - e).abs()).fold(0.0, f64::max);
+        let k = self.shape.panels().inputs();
         let same = |n: usize| {
             let scale = f64::from(oracle::fp::widen(self.scales[n]));
             self.codes[n * k..(n + 1) * k].iter().map(|&code| f64::from(code) * scale).collect()
         };
         let unquantised = self.unquantised.as_ref().and_then(|weights| {
             let row = |n: usize| weights.unquantised_row(n).into_iter().map(f64::from).collect();
-            self.error_against(qkv, rows, &row)
+            self.error_against(y, rows, &row)
         });
-        Errors {
-            rel_f64,
-            max_abs,
-            rel_same_weights: self.error_against(qkv, rows, &same),
-            rel_unquantised: unquantised,
-        }
+        Errors { rel_f64, max_abs, rel_same_weights: self.error_against(y, rows, &same), rel_unquantised: unquantised }
     }
 
     /// Relative Frobenius error of the first `rows` tokens against float64 on the activations and these weights.
-    fn error_against(&self, qkv: &[u16], rows: usize, weights: &dyn Fn(usize) -> Vec<f64>) -> Option<f64> {
+    fn error_against(&self, y: &[u16], rows: usize, weights: &dyn Fn(usize) -> Vec<f64>) -> Option<f64> {
         let (panels, seq) = (self.shape.panels(), self.shape.seq());
         let rows = rows.min(seq);
         if rows == 0 {
             return None;
         }
-        let k = panels.hidden();
+        let k = panels.inputs();
         let mut pairs = Vec::with_capacity(rows * panels.n());
         for n in 0..panels.n() {
             let w = weights(n);
-            let (start, width, column) = self.place(n);
+            let (start, width, column) = self.shape.column(n);
+            let start = start / 2;
             for s in 0..rows {
                 let x = &self.x[s * k..(s + 1) * k];
                 let exact: f64 = x.iter().zip(&w).map(|(&x, &w)| f64::from(oracle::fp::widen(x)) * w).sum();
-                pairs.push((f64::from(oracle::fp::widen(qkv[start + s * width + column])), exact));
+                pairs.push((f64::from(oracle::fp::widen(y[start + s * width + column])), exact));
             }
         }
         Some(w8a8::relative_frobenius(pairs.iter().map(|p| p.0), pairs.iter().map(|p| p.1)))
     }
-
-    /// Start of the output that holds column `n`, its width, and the column in it.
-    fn place(&self, n: usize) -> (usize, usize, usize) {
-        let (panels, seq) = (self.shape.panels(), self.shape.seq());
-        let (n_q, n_k) = (panels.n_q(), panels.n_k());
-        if n < n_q {
-            (0, n_q, n)
-        } else if n < n_q + n_k {
-            (seq * n_q, n_k, n - n_q)
-        } else {
-            (seq * (n_q + n_k), panels.n_v(), n - n_q - n_k)
-        }
-    }
 }
 
 /// The weights operand from row-major codes.
-pub fn pack(panels: &QkvPanels, codes: &[i8], scales: &[u16]) -> Result<Vec<u8>> {
-    use npu_package::layout::QkvRows;
+pub fn pack(panels: &Panels, codes: &[i8], scales: &[u16]) -> Result<Vec<u8>> {
     let mut packed = vec![0; panels.bytes()];
-    let k = panels.hidden();
-    let (q_end, k_end) = (panels.n_q(), panels.n_q() + panels.n_k());
-    let rows = |from: usize, to: usize| QkvRows { weights: &codes[from * k..to * k], scales: &scales[from..to] };
-    panels.pack(rows(0, q_end), rows(q_end, k_end), rows(k_end, panels.n()), &mut packed)?;
+    let (k, mut first) = (panels.inputs(), 0);
+    let mut outputs = Vec::new();
+    for (_, width) in panels.outputs() {
+        let end = first + width;
+        outputs.push(Rows { weights: &codes[first * k..end * k], scales: &scales[first..end] });
+        first = end;
+    }
+    panels.pack(&outputs, &mut packed)?;
     Ok(packed)
 }
 
 /// Opens a packed model and checks that it is the package's model.
 pub fn packed_model(path: &Path, manifest: &Manifest) -> Result<PackedModel> {
     let model = PackedModel::open(path)?;
-    let (packed, package) = (model.description().model.qkv_panels()?, manifest.model.qkv_panels()?);
-    if packed != package {
-        bail!("{} holds {packed:?}, the package is compiled for {package:?}", path.display());
+    for kind in ProjectionKind::ALL {
+        let (packed, package) = (model.description().model.panels(kind)?, manifest.model.panels(kind)?);
+        if packed != package {
+            bail!("{} holds {packed:?}, the package is compiled for {package:?}", path.display());
+        }
     }
     Ok(model)
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use npu_container::txn::{self, Op};
-use npu_package::layout::{Activations, GROUP_ROWS, QkvPanels, QkvShape};
+use npu_package::layout::{Activations, GROUP_ROWS, Panels, ProjectionKind, ProjectionShape};
 use npu_package::{Kernel, Package, PackedModel};
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
@@ -68,7 +68,9 @@ pub fn verify(package: &Package, model: &PackedModel, file: &Path) -> Result<Vec
         let integers = integers(&tensors, &prompt, layer)?;
         for kernel in &package.manifest().kernels {
             let shape = case::shape(package.manifest(), kernel)?;
-            if shape.activations() != Activations::Int8 || integers.codes.len() != shape.seq() * shape.panels().hidden()
+            let projected = (shape.panels().kind(), shape.activations());
+            if projected != (ProjectionKind::Qkv, Activations::Int8)
+                || integers.codes.len() != shape.seq() * shape.panels().inputs()
             {
                 continue;
             }
@@ -113,8 +115,7 @@ pub fn differing(binary: &Binary, scale: Vec<(u8, u8, u32)>, case: &Case, golden
     let shape = case.shape;
     ensure!(shape.blocks() == 1, "golden sums are compared for one block of rows, S <= 512");
     let mut loaded = Loaded::new(binary, None)?;
-    loaded.write("x", &case.x_bytes())?;
-    loaded.write("weights", &case.packed)?;
+    case.write_to(&mut loaded)?;
     inject(&mut loaded, &binary.txn, shape, golden.codes.clone())?;
     let seen: Rc<RefCell<Vec<(u8, u8, Vec<i32>)>>> = Rc::default();
     for (col, row, pc) in scale {
@@ -134,15 +135,15 @@ pub fn differing(binary: &Binary, scale: Vec<(u8, u8, u32)>, case: &Case, golden
 }
 
 /// Writes codes into the records of `scratch` once phase 1 is over.
-fn inject(loaded: &mut Loaded, stream: &[u8], shape: QkvShape, codes: Vec<i8>) -> Result<()> {
+fn inject(loaded: &mut Loaded, stream: &[u8], shape: ProjectionShape, codes: Vec<i8>) -> Result<()> {
     let ops = txn::read(stream)?.ops;
     let waits = ops.iter().enumerate().filter(|(_, op)| matches!(op, Op::Tct { .. }));
     let (last_wait, _) = waits.take(PHASE_1_WAITS).last().context("the stream waits for nothing")?;
     let scratch = loaded.buffer("scratch")?;
-    let k = shape.panels().hidden();
+    let k = shape.panels().inputs();
     loaded.machine().after_op(last_wait, move |ddr| {
         for rho in 0..shape.block_rows() {
-            let (core_row, place) = QkvShape::core_row(rho);
+            let (core_row, place) = ProjectionShape::core_row(rho);
             let token = shape.token(0, rho);
             let row: Vec<u8> = codes[token * k..(token + 1) * k].iter().map(|&c| c as u8).collect();
             let offset = shape.region_offset(core_row) + place * shape.record_bytes();
@@ -153,17 +154,17 @@ fn inject(loaded: &mut Loaded, stream: &[u8], shape: QkvShape, codes: Vec<i8>) -
 }
 
 /// `[s][n]` from what the cores held before scaling, pass by pass.
-fn assemble(shape: &QkvShape, seen: &[(u8, u8, Vec<i32>)]) -> Result<Vec<i32>> {
+fn assemble(shape: &ProjectionShape, seen: &[(u8, u8, Vec<i32>)]) -> Result<Vec<i32>> {
     let (seq, n, m) = (shape.seq(), shape.panels().n(), shape.m());
     let mut acc = vec![0; seq * n];
     let mut passes = [[0usize; 4]; 4];
     for (col, row, sums) in seen {
         let (col, core_row) = (usize::from(*col), usize::from(row - FIRST_CORE_ROW));
         let pass = &mut passes[col][core_row];
-        let first = QkvPanels::group_first_row(col, *pass);
+        let first = Panels::group_first_row(col, *pass);
         *pass += 1;
         for rho in 0..seq {
-            let (at, place) = QkvShape::core_row(rho);
+            let (at, place) = ProjectionShape::core_row(rho);
             if at != core_row {
                 continue;
             }

@@ -44,8 +44,7 @@ impl Look {
         window: Range<u64>,
     ) -> Result<Self> {
         let mut loaded = Loaded::with(binary, Config::default())?;
-        loaded.write("x", &case.x_bytes())?;
-        loaded.write("weights", &case.packed)?;
+        case.write_to(&mut loaded)?;
         loaded.machine().record(window);
         let report = loaded.run()?.report;
         let record = loaded.machine().take_record().context("the run was not recorded")?;

@@ -134,17 +134,13 @@ pub fn pick<'a>(manifest: &'a Manifest, name: Option<&str>, seq: Option<usize>) 
 
 /// Refuses kernels this tool has no specification for.
 pub fn known(kernel: &Kernel) -> Result<()> {
-    const NAMES: [&str; 2] = ["w8a16_qkv_projection", "w8a8_qkv_projection"];
-    let name = &kernel.kernel;
-    if !NAMES.contains(&name.as_str()) {
-        bail!("no specification of kernel {name:?}; bennu-lab knows {}", NAMES.join(", "));
-    }
+    let (name, (x, y)) = (&kernel.kernel, crate::case::kind(kernel)?.operands());
     let expected =
-        [("x", Direction::In), ("weights", Direction::In), ("qkv", Direction::Out), ("scratch", Direction::Scratch)];
-    for (name, direction) in expected {
-        match kernel.argument(name) {
+        [(x, Direction::In), ("weights", Direction::In), (y, Direction::Out), ("scratch", Direction::Scratch)];
+    for (buffer, direction) in expected {
+        match kernel.argument(buffer) {
             Some(arg) if arg.direction == direction => {}
-            _ => bail!("kernel {name:?} must have a buffer {name:?} ({direction:?})"),
+            _ => bail!("kernel {name:?} must have a buffer {buffer:?} ({direction:?})"),
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use aie2_sim::RunReport;
 use npu_package::Kernel;
-use npu_package::layout::QkvShape;
+use npu_package::layout::ProjectionShape;
 use serde::Serialize;
 
 use crate::case::Errors;
@@ -10,7 +10,7 @@ use crate::case::Errors;
 /// Multiply-accumulates of the whole array in one cycle: with int8 weights and int8 limbs of activations, and so half as many with two limbs, which
 /// is also the rate of bf16.
 // SOURCE: AM020 ch. 4: 256 int8 or 128 bf16 per compute tile, 16 tiles.
-fn array_macs_per_cycle(shape: &QkvShape) -> u64 {
+fn array_macs_per_cycle(shape: &ProjectionShape) -> u64 {
     4096 / shape.limbs() as u64
 }
 
@@ -61,14 +61,14 @@ impl Row {
     /// Collects a row.
     pub fn new(
         kernel: &Kernel,
-        shape: &QkvShape,
+        shape: &ProjectionShape,
         weights: String,
         run: &RunReport,
         wall_s: f64,
         differing: usize,
         errors: &Errors,
     ) -> Self {
-        let macs = (shape.seq() * shape.panels().hidden() * shape.panels().n()) as u64;
+        let macs = (shape.seq() * shape.panels().inputs() * shape.panels().n()) as u64;
         let core_cycles = |c: &aie2_sim::report::CoreReport| {
             let s = c.stalls;
             c.bundles + s.lock + s.stream + s.cascade + s.own + s.dma_bank

@@ -89,8 +89,7 @@ pub type Simulate<'a> = dyn Fn(&Timing) -> Result<(u64, Vec<u8>)> + Sync + 'a;
 /// Simulates a kernel on a case.
 pub fn simulate(binary: &Binary, outputs: &[String], case: &Case, timing: &Timing) -> Result<(u64, Vec<u8>)> {
     let mut loaded = Loaded::with(binary, Config { timing: timing.clone(), threads: 1, ..Config::default() })?;
-    loaded.write("x", &case.x_bytes())?;
-    loaded.write("weights", &case.packed)?;
+    case.write_to(&mut loaded)?;
     let cycles = loaded.run()?.report.cycles;
     let bytes = outputs.iter().map(|name| loaded.read(name)).collect::<Result<Vec<_>>>()?;
     Ok((cycles, bytes.concat()))

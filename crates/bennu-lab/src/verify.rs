@@ -87,13 +87,12 @@ fn cases(package: &Package, kernel: &Kernel, model: Option<&PackedModel>, seed: 
 /// Runs one case and compares it.
 pub fn verify(binary: &Binary, kernel: &Kernel, case: &Case, weights: String, rows: usize) -> Result<Row> {
     let mut loaded = Loaded::new(binary, None)?;
-    loaded.write("x", &case.x_bytes())?;
-    loaded.write("weights", &case.packed)?;
+    case.write_to(&mut loaded)?;
     let ran = loaded.run()?;
-    let qkv: Vec<u16> = loaded.read("qkv")?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+    let y = case.read_from(&loaded)?;
     let expected = case.expected();
-    let differing = qkv.iter().zip(&expected.qkv).filter(|(a, b)| !same(**a, **b)).count();
-    let errors = case.errors(&expected, &qkv, rows);
+    let differing = y.iter().zip(&expected.y).filter(|(a, b)| !same(**a, **b)).count();
+    let errors = case.errors(&expected, &y, rows);
     Ok(Row::new(kernel, &case.shape, weights, &ran.report, ran.wall_s, differing, &errors))
 }
 

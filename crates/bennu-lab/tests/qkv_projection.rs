@@ -2,14 +2,14 @@
 
 mod tiny;
 
-use aie2_kernels::w8a8::QkvProjection;
+use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, GroupSize, KernelError, WeightScales, w8a8, w8a16};
 use bennu_lab::case::{self, Case};
 use bennu_lab::golden::{self, Integers};
 use bennu_lab::machine::{Binary, Loaded};
 use bennu_lab::verify;
 use npu_package::layout::Activations::{self, Int8, Int16};
-use npu_package::layout::{QkvPanels, QkvShape};
+use npu_package::layout::{Panels, ProjectionShape};
 use oracle::data::{self, Rng};
 use oracle::fp::bf16_rne;
 use safetensors::SafeTensors;
@@ -25,17 +25,16 @@ fn is_nan(bits: u16) -> bool {
 
 /// Indices at which outputs differ from the specification, NaN being equal to NaN.
 fn differences(loaded: &Loaded, case: &Case) -> Vec<usize> {
-    let qkv = words(&loaded.read("qkv").expect("every output was written"));
-    let expected = case.expected().qkv;
-    assert_eq!(qkv.len(), expected.len());
-    let differs = |i: &usize| qkv[*i] != expected[*i] && !(is_nan(qkv[*i]) && is_nan(expected[*i]));
-    (0..qkv.len()).filter(differs).collect()
+    let y = case.read_from(loaded).expect("every output was written");
+    let expected = case.expected().y;
+    assert_eq!(y.len(), expected.len());
+    let differs = |i: &usize| y[*i] != expected[*i] && !(is_nan(y[*i]) && is_nan(expected[*i]));
+    (0..y.len()).filter(differs).collect()
 }
 
 fn load(binary: &Binary, case: &Case) -> Loaded {
     let mut loaded = Loaded::new(binary, None).expect("the PDI loads");
-    loaded.write("x", &case.x_bytes()).expect("x fits");
-    loaded.write("weights", &case.packed).expect("weights fit");
+    case.write_to(&mut loaded).expect("the inputs fit");
     loaded
 }
 
@@ -90,8 +89,8 @@ fn two_full_blocks_of_rows() {
 
 #[test]
 fn a_record_that_ends_with_a_unit_of_codes() {
-    let panels = QkvPanels::new(512, 256, 256, 256).expect("legal dimensions");
-    let projection = w8a16::qkv_projection(3, panels, WeightScales::PerTensor).expect("a legal shape");
+    let panels = Panels::new(512, 256, 256, 256).expect("legal dimensions");
+    let projection = w8a16::projection(3, panels, WeightScales::PerTensor).expect("a legal shape");
     let mut case = Case::random(*projection.shape(), 4).expect("a random case");
     case.scales.fill(bf16_rne(0.0123));
     case.packed = case::pack(case.shape.panels(), &case.codes, &case.scales).expect("the case packs");
@@ -102,8 +101,8 @@ fn a_record_that_ends_with_a_unit_of_codes() {
 #[test]
 fn the_longest_records_find_room_on_their_way() {
     // 2 · 5888 + 512 bytes: the core that waits longest for its turn holds all of one but the piece taken at once
-    let panels = QkvPanels::new(5888, 256, 256, 256).expect("legal dimensions");
-    let projection = w8a16::qkv_projection(70, panels, WeightScales::PerChannel).expect("a legal shape");
+    let panels = Panels::new(5888, 256, 256, 256).expect("legal dimensions");
+    let projection = w8a16::projection(70, panels, WeightScales::PerChannel).expect("a legal shape");
     let case = Case::random(*projection.shape(), 6).expect("a random case");
     let loaded = ran(&projection.compile().expect("the kernel compiles"), &case);
     assert_eq!(differences(&loaded, &case), Vec::<usize>::new());
@@ -121,6 +120,32 @@ fn sixteen_bit_activations_err_by_little_more_than_the_rounding_of_outputs() {
     });
     assert!(errors[0] > verify::SAME_WEIGHTS_MAX, "W8A8: {}", errors[0]);
     assert!(errors[1] < 0.2e-2, "W8A16: {}", errors[1]);
+}
+
+/// A small output projection: three passes, two blocks of K apart from the q, k, v projection's one.
+fn output_projection(activations: Activations, seq: usize) {
+    let panels = Panels::output(512, 768).expect("legal dimensions");
+    let shape = ProjectionShape::with_activations(seq, panels, activations).expect("a legal shape");
+    let projection = Projection::of(shape, WeightScales::PerChannel).expect("its records fit");
+    let compiled = projection.compile().expect("the kernel compiles");
+    let names: Vec<_> = compiled.operands.iter().map(|operand| operand.name).collect();
+    assert_eq!(names, ["ctx", "weights", "o", "scratch"]);
+    assert_eq!((&compiled.operands[0].shape, &compiled.operands[2].shape), (&vec![seq, 512], &vec![seq, 768]));
+    let case = Case::random(shape, seq as u64).expect("a random case");
+    assert_eq!(differences(&ran(&compiled, &case), &case), Vec::<usize>::new(), "{}, S = {seq}", compiled.kernel);
+}
+
+#[test]
+fn output_projections() {
+    for activations in EACH {
+        [1, 5, 64, 100].into_iter().for_each(|seq| output_projection(activations, seq));
+    }
+}
+
+#[test]
+fn output_projections_of_two_blocks() {
+    output_projection(Int8, 520);
+    output_projection(Int16, 300);
 }
 
 #[test]
@@ -227,15 +252,15 @@ fn the_same_shape_compiles_to_the_same_bytes() {
 
 #[test]
 fn shapes_that_break_a_rule_are_refused_by_name() {
-    let refusal = |seq, k, q, kv| QkvProjection::new(seq, k, q, kv, kv).expect_err("the shape is illegal").to_string();
+    let refusal = |seq, k, q, kv| Projection::new(seq, k, q, kv, kv).expect_err("the shape is illegal").to_string();
     assert!(refusal(0, 256, 256, 256).contains("at least one token"), "{}", refusal(0, 256, 256, 256));
     assert!(refusal(1, 640, 256, 256).contains("multiple of 256"), "{}", refusal(1, 640, 256, 256));
     assert!(refusal(1, 256, 300, 256).contains("query"), "{}", refusal(1, 256, 300, 256));
     assert!(refusal(1, 6144, 256, 256).contains("6144"), "{}", refusal(1, 6144, 256, 256));
-    let panels = |k| QkvPanels::new(k, 256, 256, 256).expect("legal dimensions");
-    let wide = |k| w8a16::qkv_projection(1, panels(k), WeightScales::PerChannel);
+    let panels = |k| Panels::new(k, 256, 256, 256).expect("legal dimensions");
+    let wide = |k| w8a16::projection(1, panels(k), WeightScales::PerChannel);
     assert_eq!(wide(5888).expect("the largest whose record fits").shape().record_bytes(), 12_288);
-    let KernelError::RecordTooLong { hidden: 6144, record_bytes: 14_336, limit: 12_288 } =
+    let KernelError::RecordTooLong { inputs: 6144, record_bytes: 14_336, limit: 12_288 } =
         wide(6144).expect_err("too long")
     else {
         panic!("another refusal");
@@ -244,19 +269,19 @@ fn shapes_that_break_a_rule_are_refused_by_name() {
 
 #[test]
 fn scales_of_groups_are_refused_by_name() {
-    let panels = QkvPanels::new(HIDDEN, N_Q, N_KV, N_KV).expect("legal dimensions");
+    let panels = Panels::new(HIDDEN, N_Q, N_KV, N_KV).expect("legal dimensions");
     for (activations, name) in [(Int8, w8a8::NAME), (Int16, w8a16::NAME)] {
-        let shape = QkvShape::with_activations(1, panels, activations).expect("a legal shape");
+        let shape = ProjectionShape::with_activations(1, panels, activations).expect("a legal shape");
         for (size, inputs) in [(GroupSize::Of32, 32), (GroupSize::Of128, 128)] {
             let scales = WeightScales::PerGroup(size);
-            let error = QkvProjection::of(shape, scales).expect_err("groups have no kernel");
+            let error = Projection::of(shape, scales).expect_err("groups have no kernel");
             assert!(matches!(error, KernelError::ScalesNotImplemented { scales: s, .. } if s == scales), "{error}");
             let message = format!(
                 "{name} does not apply one scale per {inputs} inputs; it takes one per output channel or per tensor"
             );
             assert_eq!(error.to_string(), message);
         }
-        assert!(QkvProjection::of(shape, WeightScales::PerTensor).is_ok());
+        assert!(Projection::of(shape, WeightScales::PerTensor).is_ok());
     }
 }
 

@@ -17,8 +17,7 @@ fn every_number_of_threads_gives_the_same_run() {
     let binary = tiny::binary(&compiled);
     let run = |threads: usize| -> [(RunReport, Vec<u8>); 2] {
         let mut loaded = Loaded::with(&binary, Config { threads, ..Config::default() }).expect("the PDI loads");
-        loaded.write("x", &case.x_bytes()).expect("x fits");
-        loaded.write("weights", &case.packed).expect("the weights fit");
+        case.write_to(&mut loaded).expect("the inputs fit");
         // The second dispatch finds what the first one left.
         std::array::from_fn(|_| {
             let report = loaded.run().expect("the kernel runs").report;

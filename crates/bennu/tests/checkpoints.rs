@@ -89,7 +89,8 @@ fn from_dense_to_packed() {
     let report = json(&["quantize", text(source.path()), text(&int8), "--json"]);
     assert_eq!(report["quantised_tensors"], 7);
     let report = json(&["pack", "--model", text(&int8), "--out", text(&packed), "--json"]);
-    assert_eq!((report["layers"].as_u64(), report["outputs"].as_u64()), (Some(1), Some(1024)));
+    let outputs = |at: usize| report["projections"][at]["outputs"].as_u64();
+    assert_eq!((report["layers"].as_u64(), outputs(0), outputs(1)), (Some(1), Some(1024), Some(256)));
     npu_package::PackedModel::open(&packed).unwrap().verify().unwrap();
 
     assert_refused(&["quantize", text(source.path()), text(&int8)], &["config.json: already exists", "--force"]);

@@ -84,12 +84,13 @@ fn defaults_compile_three_lengths_of_a_model() {
     let package = Package::open(parent.path().join("gemma3-27b-npu")).unwrap();
     package.verify().unwrap();
     let lengths: Vec<_> = report["kernels"].as_array().unwrap().iter().map(|kernel| kernel["seq"].clone()).collect();
-    assert_eq!(lengths, [1, 64, 512]);
+    assert_eq!(lengths, [1, 64, 512, 1, 64, 512]);
     let written: BTreeSet<String> = contents(package.path()).into_keys().map(|path| text(&path).to_owned()).collect();
     let listed = package.manifest().digests.keys().cloned();
     assert_eq!(written, listed.chain(["manifest.json".to_owned()]).collect());
     for kernel in &package.manifest().kernels {
-        let stem = format!("w8a16_qkv_projection_s{}", kernel.seq);
+        let stem = format!("{}_s{}", kernel.kernel, kernel.seq);
+        assert!(["w8a16_qkv_projection", "w8a16_o_projection"].contains(&kernel.kernel.as_str()));
         assert_eq!(kernel.files.pdi, format!("{stem}.pdi"));
         assert_eq!(kernel.programs.len(), kernel.tiles);
         assert!(kernel.programs.iter().all(|program| program.file.starts_with(&stem) && program.bytes > 0));
@@ -120,8 +121,14 @@ fn report_of(numerics: &str) {
     assert_eq!(report["package"], text(&out));
     assert!(report["wall_s"].as_f64().unwrap() > 0.0);
 
-    let [kernel] = report["kernels"].as_array().unwrap().as_slice() else { panic!("{report}") };
-    assert_eq!((&kernel["kernel"], &kernel["seq"]), (&format!("{numerics}_qkv_projection").into(), &64.into()));
+    let kernels = report["kernels"].as_array().unwrap();
+    let names: Vec<_> = kernels.iter().map(|kernel| kernel["kernel"].as_str().unwrap()).collect();
+    assert_eq!(names, ["qkv", "o"].map(|kind| format!("{numerics}_{kind}_projection")));
+    kernels.iter().for_each(|kernel| report_of_kernel(kernel, numerics, &out));
+}
+
+fn report_of_kernel(kernel: &Value, numerics: &str, out: &Path) {
+    assert_eq!(kernel["seq"], 64);
     assert_eq!((&kernel["numerics"], &kernel["tiles"]), (&numerics.into(), &16.into()));
     for (key, limit) in
         [("program_bytes_max", 16 << 10), ("data_bytes_max", 64 << 10), ("memtile_bytes_max", 512 << 10)]
@@ -148,7 +155,13 @@ fn the_table_goes_to_stdout_and_nothing_to_stderr() {
     let out = parent.path().join("out");
     let run = bennu(&["compile", "--model", text(model.path()), "--seq", "1", "--out", text(&out)]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-    for part in ["w8a16_qkv_projection, S = 1, w8a16", "16 of 16", "II 64 (declared 64), 64 vmac", "compiled in "] {
+    for part in [
+        "w8a16_qkv_projection, S = 1, w8a16",
+        "w8a16_o_projection, S = 1",
+        "16 of 16",
+        "II 64 (declared 64), 64 vmac",
+        "compiled in ",
+    ] {
         assert!(run.stdout.contains(part), "{part:?} is not in:\n{}", run.stdout);
     }
 }
@@ -221,12 +234,12 @@ fn what_cannot_be_compiled_is_refused_and_leaves_nothing() {
     refused(small().path(), "0", &["error: the sequence is empty; at least one token is needed"]);
     refused(small().path(), "64,0", &["the sequence is empty"]);
     // The dimensions of the published 270M and 1B.
-    let rule = "qkv_projection needs a positive multiple of 256";
+    let rule = "a projection needs a positive multiple of 256";
     refused(sized(640, 4, 1, 256).path(), "1", &["hidden size (K) is 640", rule]);
     refused(sized(1152, 4, 1, 256).path(), "1", &["hidden size (K) is 1152", rule]);
     refused(sized(256, 3, 1, 128).path(), "1", &["query rows (NQ) is 384", rule]);
     // Its records would have 14336 bytes: 6144 codes of two bytes and 512 of scales in units of 2048.
-    refused(sized(6144, 2, 1, 256).path(), "1", &["hidden size 6144", "14336 bytes exceeds the 12288 bytes"]);
+    refused(sized(6144, 2, 1, 256).path(), "1", &["6144 inputs", "14336 bytes exceeds the 12288 bytes"]);
     refused(&parent.path().join("nowhere"), "1", &["nowhere: no such file", "remedy: check the path"]);
     // The largest hidden size whose record fits.
     let largest = sized(5888, 2, 1, 256);
@@ -269,17 +282,17 @@ fn inspect_and_compile_agree_on_on_chip_memory() {
     let (model, parent) = (small(), tempfile::tempdir().unwrap());
     let out = parent.path().join("out");
     let report = json(
-        &[
-            &["compile", "--model", text(model.path()), "--numerics", "w8a8"][..],
-            &["--seq", "1,100,513", "--out", text(&out), "--json"],
-        ]
-        .concat(),
+        &[&["compile", "--model", text(model.path())][..], &["--seq", "1,100,513", "--out", text(&out), "--json"]]
+            .concat(),
     );
-    for kernel in report["kernels"].as_array().unwrap() {
-        let seq = kernel["seq"].to_string();
-        let memory = &json(&["inspect", text(model.path()), "--seq", &seq, "--json"])["npu_memory"];
-        assert_eq!(memory["l1"]["bytes_per_tile"], kernel["data_bytes_max"], "L1 for {seq} tokens");
-        assert_eq!(memory["l2"]["bytes_per_tile"], kernel["memtile_bytes_max"], "L2 for {seq} tokens");
+    for seq in ["1", "100", "513"] {
+        let memory = &json(&["inspect", text(model.path()), "--seq", seq, "--json"])["npu_memory"];
+        let kernels: Vec<_> =
+            report["kernels"].as_array().unwrap().iter().filter(|kernel| kernel["seq"].to_string() == seq).collect();
+        assert_eq!(kernels.len(), 2);
+        let most = |key: &str| kernels.iter().map(|kernel| kernel[key].as_u64().unwrap()).max().unwrap();
+        assert_eq!(memory["l1"]["bytes_per_tile"], most("data_bytes_max"), "L1 for {seq} tokens");
+        assert_eq!(memory["l2"]["bytes_per_tile"], most("memtile_bytes_max"), "L2 for {seq} tokens");
     }
 }
 
@@ -287,7 +300,7 @@ fn inspect_and_compile_agree_on_on_chip_memory() {
 fn the_27b_needs_no_checkpoint() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("out");
-    let report = json(&["compile", "--numerics", "w8a8", "--seq", "1", "--out", text(&out), "--json"]);
+    let report = json(&["compile", "--seq", "1", "--out", text(&out), "--json"]);
     let memory = NpuMemory::new(&ModelDims::gemma3_27b(), 10, 1).unwrap();
     let kernel = &report["kernels"][0];
     assert_eq!(kernel["data_bytes_max"], memory.l1.bytes_per_tile);

@@ -74,7 +74,7 @@ fn every_bundle_of_the_program_is_listed_once() {
 #[test]
 fn the_inner_loop_multiplies_in_every_bundle() {
     let model = small();
-    for kernel in [KERNEL, "w8a8_qkv_projection"] {
+    for kernel in [KERNEL, "w8a16_o_projection", "w8a8_qkv_projection", "w8a8_o_projection"] {
         every_bundle_multiplies(&json(&of(&model, &[kernel, "--loop", "gemm", "--json"])));
     }
 }

@@ -1,19 +1,20 @@
-//! NPU memory that the fused q, k, v projection of one layer needs, tier by tier, for a given number of tokens.
+//! NPU memory that the projections of one layer (q, k, v and o) need, tier by tier, for a given number of tokens.
 //!
-//! The kernel works on blocks of at most 512 tokens, spread over 4 core rows of m tokens each; every array column
-//! computes 64 of the 256 output columns of a pass:
+//! A kernel works on blocks of at most 256 tokens, spread over 4 core rows of m tokens of two int8 limbs each; every array column
+//! computes 64 of the 256 output columns of a pass. Both kernels have the same tiles but for the longer token:
 //!
 //! ```text
-//! L1  per compute tile   A ring 2 × m×64    B ring 2 × 4096    C ring 2 × 1024    scales m×32 and a table
-//!                        int32 accumulators m×64, or one token of x while it is quantised
-//! L2  per memory tile    A ring 2 × m×256   B ring 8 × 4096    C ring 4 rows × 2 × 2048
-//! DDR                    x bf16 [S][K]      packed weights     q, k, v bf16       scratch of the quantised x
+//! L1  per compute tile   A ring 2 × 2m×64    B ring 2 × 4096    C ring 4 × 1024    scales m×32 and a table
+//!                        int32 accumulators 2m×64, or one token of x while it is quantised
+//! L2  per memory tile    A ring 2 × 2m×256   B ring 5 × 4096    C ring 4 rows × 3 × 2048
+//! DDR                    x bf16 [S][K]       packed weights     outputs bf16       scratch of the quantised x
 //! ```
 
-use npu_package::layout::{LayoutError, QkvPanels, QkvShape, UNIT_BYTES};
+use npu_package::layout::{Activations, LayoutError, ProjectionKind, ProjectionShape, UNIT_BYTES};
 use serde::Serialize;
 
 use crate::dims::ModelDims;
+use crate::pack::package_dims;
 
 // SOURCE: AM020 (AIE-ML architecture manual), ch. 1: 64 KiB data memory per compute tile, 512 KiB per memory tile.
 const L1_BYTES_PER_TILE: u64 = 64 << 10;
@@ -25,6 +26,14 @@ const MEMORY_TILES: u64 = 4;
 const C_BUFFER_BYTES: u64 = 1024;
 /// Bytes of one output buffer of a memory tile: a core's turn in the join is two of its own buffers.
 const JOIN_BUFFER_BYTES: u64 = 2 * C_BUFFER_BYTES;
+
+/// Numerics of the kernels that are compiled by default.
+const ACTIVATIONS: Activations = Activations::Int16;
+const LIMBS: u64 = ACTIVATIONS.limbs() as u64;
+/// Units of a memory tile's ring of weights.
+const B_BUFFERS: u64 = 5;
+/// Output buffers of a compute tile, and turns of each core that a memory tile holds.
+const C_BUFFERS: [u64; 2] = [2 * LIMBS, 1 + LIMBS];
 
 /// One named part of a tier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,7 +66,7 @@ pub struct HostTier {
     pub bytes: u64,
     /// Parts.
     pub parts: Vec<Part>,
-    /// Packed q, k, v weights of all layers together.
+    /// Packed weights of all layers together.
     pub all_layers_weights_bytes: u64,
     /// Keys and values of `seq` tokens in BF16, all layers, local ones limited to the window.
     pub kv_cache_bytes: u64,
@@ -83,9 +92,12 @@ pub struct NpuMemory {
 impl NpuMemory {
     /// Memory for `seq` tokens; the rule that the model breaks if the kernel cannot take it.
     pub fn new(dims: &ModelDims, global_layers: usize, seq: usize) -> Result<Self, LayoutError> {
-        let panels = QkvPanels::new(dims.hidden, dims.q_rows(), dims.kv_rows(), dims.kv_rows())?;
-        let shape = QkvShape::with_panels(seq, panels)?;
-        let m = shape.m() as u64;
+        let model = package_dims(dims);
+        let shape = |kind| ProjectionShape::with_activations(seq, model.panels(kind)?, ACTIVATIONS);
+        let (qkv, o) = (shape(ProjectionKind::Qkv)?, shape(ProjectionKind::O)?);
+        let token_bytes = 2 * qkv.panels().inputs().max(o.panels().inputs()) as u64;
+        // int8 rows of a core: each token has as many as limbs
+        let m = LIMBS * qkv.m() as u64;
         let unit = UNIT_BYTES as u64;
         let part = |name, bytes| Part { name, bytes };
         let l1 = tier(
@@ -94,10 +106,10 @@ impl NpuMemory {
             vec![
                 part("activations (A), 2 buffers", 2 * m * 64),
                 part("weights (B), 2 buffers", 2 * unit),
-                part("output (C), 2 buffers", 2 * C_BUFFER_BYTES),
-                part("token scales", m * 32),
+                part("output (C), 4 buffers", C_BUFFERS[0] * C_BUFFER_BYTES),
+                part("token scales", m / LIMBS * 32),
                 part("reciprocals and absmax", 128 * 8 + 64),
-                part("accumulators, int32, or one token of x", (m * 64 * 4).max(2 * dims.hidden as u64)),
+                part("accumulators, int32, or one token of x", (m * 64 * 4).max(token_bytes)),
             ],
         );
         let l2 = tier(
@@ -105,16 +117,19 @@ impl NpuMemory {
             L2_BYTES_PER_TILE,
             vec![
                 part("activations (A), 2 buffers", 2 * m * 256),
-                part("weights (B), 8 buffers", 8 * unit),
-                part("output (C), 2 buffers for each core row", 4 * 2 * JOIN_BUFFER_BYTES),
+                part("weights (B), 5 buffers", B_BUFFERS * unit),
+                part("output (C), 3 buffers for each core row", 4 * C_BUFFERS[1] * JOIN_BUFFER_BYTES),
             ],
         );
-        let weights = shape.weights_bytes() as u64;
+        let weights = (qkv.weights_bytes() + o.weights_bytes()) as u64;
         let parts = vec![
-            part("input x, bf16", shape.x_bytes() as u64),
-            part("packed q, k, v weights and scales", weights),
-            part("output q, k, v, bf16", shape.qkv_bytes() as u64),
-            part("scratch: quantised x and its scales", shape.scratch_bytes() as u64),
+            part("input x, bf16", qkv.x_bytes() as u64),
+            part("packed q, k, v weights and scales", qkv.weights_bytes() as u64),
+            part("output q, k, v, bf16", qkv.y_bytes() as u64),
+            part("attention output, bf16", o.x_bytes() as u64),
+            part("packed o weights and scales", o.weights_bytes() as u64),
+            part("output o, bf16", o.y_bytes() as u64),
+            part("scratch: quantised x and its scales", qkv.scratch_bytes().max(o.scratch_bytes()) as u64),
         ];
         let kv_bytes_per_token = 2 * dims.kv_rows() as u64 * 2;
         let local_keys = (dims.layers - global_layers) as u64 * seq.min(dims.sliding_window) as u64;
@@ -124,7 +139,7 @@ impl NpuMemory {
             all_layers_weights_bytes: weights * dims.layers as u64,
             kv_cache_bytes: kv_bytes_per_token * (global_layers as u64 * seq as u64 + local_keys),
         };
-        Ok(NpuMemory { seq, blocks: shape.blocks(), rows_per_core: shape.m(), l1, l2, ddr })
+        Ok(NpuMemory { seq, blocks: qkv.blocks(), rows_per_core: qkv.m(), l1, l2, ddr })
     }
 }
 
@@ -143,19 +158,28 @@ mod tests {
 
     #[test]
     fn the_27b_at_the_block_limit() {
-        let memory = of_27b(512);
-        assert_eq!([memory.blocks, memory.rows_per_core], [1, 128]);
-        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 2048 + 4096 + 1088 + 32_768);
-        assert_eq!(memory.l2.bytes_per_tile, 65_536 + 32_768 + 16_384);
-        // 4 columns x 32 passes x (84 + 1) units of 4096 bytes.
+        let memory = of_27b(256);
+        assert_eq!([memory.blocks, memory.rows_per_core], [1, 64]);
+        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 4096 + 2048 + 1088 + 32_768);
+        assert_eq!(memory.l2.bytes_per_tile, 65_536 + 20_480 + 24_576);
+        // 4 columns x 32 passes x (84 + 1) units of 4096 bytes, and 4 x 21 x (64 + 1).
         assert_eq!(memory.ddr.parts[1].bytes, 44_564_480);
+        assert_eq!(memory.ddr.parts[4].bytes, 22_364_160);
+        assert_eq!(memory.ddr.all_layers_weights_bytes, 62 * (44_564_480 + 22_364_160));
+    }
+
+    #[test]
+    fn a_token_of_one_row_outgrows_the_accumulators() {
+        let last = |memory: &NpuMemory| memory.l1.parts.last().map(|part| part.bytes);
+        assert_eq!(last(&of_27b(1)), Some(2 * 5376));
+        assert_eq!(last(&of_27b(65)), Some(64 * 256));
     }
 
     #[test]
     fn on_chip_memory_never_grows_past_a_block() {
-        for seq in [1, 64, 65, 512, 513, 131_072] {
+        for seq in [1, 64, 65, 256, 257, 131_072] {
             let memory = of_27b(seq);
-            assert!(memory.l1.bytes_per_tile <= of_27b(512).l1.bytes_per_tile, "{seq}");
+            assert!(memory.l1.bytes_per_tile <= of_27b(256).l1.bytes_per_tile, "{seq}");
             assert!(memory.l1.bytes_per_tile < L1_BYTES_PER_TILE && memory.l2.bytes_per_tile < L2_BYTES_PER_TILE);
         }
     }

@@ -1,13 +1,13 @@
 //! Quantised weights -> the panels that the kernels' DMA reads from start to end.
 //!
-//! For every layer the rows of q, k and v follow one another as one matrix [N][K] and are laid out as
-//! [`npu_package::layout::QkvPanels`] says. Nothing is requantised: a code of the checkpoint is the code the core
+//! For every layer the rows of q, k and v follow one another as one matrix [N][K], those of o are another, and each is laid out as
+//! [`npu_package::layout::Panels`] says. Nothing is requantised: a code of the checkpoint is the code the core
 //! multiplies, and a scale keeps its 16 bits. One scale for a whole tensor is repeated for each of its rows.
 
 use std::path::Path;
 
 use half::bf16;
-use npu_package::layout::{ARRAY_COLUMNS, GROUP_ROWS, PASS_ROWS, QkvPanels};
+use npu_package::layout::{ARRAY_COLUMNS, GROUP_ROWS, Output, PASS_ROWS, Panels, ProjectionKind};
 use npu_package::{LayerSink, PackageError, PackedManifest, PackedModel, PackedWriter, Producer};
 use safetensors::Dtype;
 use serde::Serialize;
@@ -34,16 +34,27 @@ pub struct PackReport {
     pub granularity: Granularity,
     /// Layers written.
     pub layers: usize,
-    /// K of each layer.
-    pub inputs: usize,
-    /// N of each layer: rows of q, k and v.
-    pub outputs: usize,
+    /// What each layer has.
+    pub projections: Vec<PackedProjection>,
     /// Bytes of one layer.
     pub bytes_per_layer: u64,
     /// Bytes of all layers.
     pub bytes: u64,
     /// Name and SHA-256 of every file.
     pub files: Vec<PackedFile>,
+}
+
+/// One file of every layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackedProjection {
+    /// `"qkv"` or `"o"`.
+    pub projection: &'static str,
+    /// K.
+    pub inputs: usize,
+    /// N: rows of all outputs.
+    pub outputs: usize,
+    /// Bytes of the file.
+    pub bytes_per_layer: u64,
 }
 
 /// A file of the packed model, read back and found to have this digest.
@@ -55,7 +66,7 @@ pub struct PackedFile {
     pub sha256: String,
 }
 
-/// Packs the q, k and v weights of every layer of `source` into the directory `destination`.
+/// Packs the weights of the attention projections of every layer of `source` into the directory `destination`.
 pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Watch) -> Result<PackReport> {
     let found = check(source)?;
     let Some(granularity) = found.granularity else {
@@ -72,36 +83,47 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
     for layer in 0..dims.layers {
         layers.push(Layer::find(source, layer)?);
     }
-    let panels =
-        QkvPanels::new(dims.hidden, dims.q_rows(), dims.kv_rows(), dims.kv_rows()).map_err(PackageError::from)?;
+    let model = package_dims(dims);
+    let mut panels = Vec::new();
+    for kind in ProjectionKind::ALL {
+        panels.push(model.panels(kind).map_err(PackageError::from)?);
+    }
 
     let mut writer = PackedWriter::create(destination, force)?;
-    watch.plan(layers.iter().flat_map(|layer| &layer.projections).map(|p| p.weight.info.bytes()).sum());
+    watch.plan(layers.iter().flat_map(Layer::projections).map(|p| p.weight.info.bytes()).sum());
     for (number, layer) in layers.iter().enumerate() {
         watch.at(&format!("layer {number}"));
-        writer.layer(number, |sink| layer.write(&panels, sink, destination, watch))?;
+        for panels in &panels {
+            writer.layer(number, panels.kind(), |sink| layer.write(panels, sink, destination, watch))?;
+        }
     }
     let written = writer.finish(PackedManifest {
         format_version: npu_package::FORMAT_VERSION,
         producer: Producer { name: "bennu".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        model: package_dims(dims),
+        model,
         scheme: PACKED_SCHEME.to_owned(),
         layers: Vec::new(),
     })?;
     PackedModel::open(destination)?.verify()?;
+    let files = || written.layers.iter().flat_map(|layer| layer.files());
     Ok(PackReport {
         model: dims.name.clone(),
         source: found.scheme,
         granularity,
         layers: dims.layers,
-        inputs: panels.hidden(),
-        outputs: panels.n(),
-        bytes_per_layer: panels.bytes() as u64,
-        bytes: written.layers.iter().map(|layer| layer.qkv_entry.bytes).sum(),
-        files: written
-            .layers
-            .into_iter()
-            .map(|layer| PackedFile { name: layer.qkv, sha256: layer.qkv_entry.sha256 })
+        projections: panels
+            .iter()
+            .map(|panels| PackedProjection {
+                projection: panels.kind().name(),
+                inputs: panels.inputs(),
+                outputs: panels.n(),
+                bytes_per_layer: panels.bytes() as u64,
+            })
+            .collect(),
+        bytes_per_layer: panels.iter().map(|panels| panels.bytes() as u64).sum(),
+        bytes: files().map(|(_, _, entry)| entry.bytes).sum(),
+        files: files()
+            .map(|(_, name, entry)| PackedFile { name: name.to_owned(), sha256: entry.sha256.clone() })
             .collect(),
     })
 }
@@ -113,9 +135,12 @@ pub fn package_dims(dims: &ModelDims) -> npu_package::ModelDims {
     npu_package::ModelDims { name, hidden, intermediate, layers, heads, kv_heads, head_dim, vocab }
 }
 
-/// q, k and v of one layer.
+/// The attention projections of one layer.
 struct Layer<'a> {
-    projections: [Quantised<'a>; 3],
+    q: Quantised<'a>,
+    k: Quantised<'a>,
+    v: Quantised<'a>,
+    o: Quantised<'a>,
 }
 
 /// A quantised projection: I8 weight [N][K] and its BF16 scales, one or N.
@@ -150,21 +175,35 @@ impl<'a> Layer<'a> {
             Ok(Quantised { weight, scale })
         };
         let [q, k, v] = Projection::QKV;
-        Ok(Layer { projections: [find(q)?, find(k)?, find(v)?] })
+        Ok(Layer { q: find(q)?, k: find(k)?, v: find(v)?, o: find(Projection::O)? })
+    }
+
+    fn projections(&self) -> [&Quantised<'a>; 4] {
+        [&self.q, &self.k, &self.v, &self.o]
+    }
+
+    fn output(&self, output: Output) -> &Quantised<'a> {
+        match output {
+            Output::Q => &self.q,
+            Output::K => &self.k,
+            Output::V => &self.v,
+            Output::O => &self.o,
+        }
     }
 
     /// Writes the panels in the order in which the array columns stream them.
-    fn write(&self, panels: &QkvPanels, sink: &mut LayerSink, destination: &Path, watch: &dyn Watch) -> Result<()> {
+    fn write(&self, panels: &Panels, sink: &mut LayerSink, destination: &Path, watch: &dyn Watch) -> Result<()> {
         let mut rows = Vec::with_capacity(3);
         // Mappings live as long as one layer is written, so that the pages of whole shards do not pile up.
         let mut maps = Vec::with_capacity(3);
-        for projection in &self.projections {
+        let projections: Vec<_> = panels.outputs().map(|(output, _)| self.output(output)).collect();
+        for projection in &projections {
             maps.push((projection.weight.shard.map()?, projection.scale.shard.map()?));
         }
-        for (projection, (weights, scales)) in self.projections.iter().zip(&maps) {
+        for (projection, (weights, scales)) in projections.iter().zip(&maps) {
             rows.push((weights.data(projection.weight.info), projection.scales(scales.data(projection.scale.info))?));
         }
-        let k = panels.hidden();
+        let k = panels.inputs();
         let mut weights = vec![0i8; GROUP_ROWS * k];
         let mut group = vec![0u8; panels.group_bytes()];
         for column in 0..ARRAY_COLUMNS {
@@ -172,13 +211,8 @@ impl<'a> Layer<'a> {
                 if watch.cancelled() {
                     return Err(Error::Cancelled { path: destination.to_owned() });
                 }
-                // A group of 64 rows never straddles projections: each has a multiple of 256 rows.
-                let mut first = QkvPanels::group_first_row(column, pass);
-                let mut which = 0;
-                while first >= rows[which].1.len() {
-                    first -= rows[which].1.len();
-                    which += 1;
-                }
+                // A group of 64 rows never straddles outputs: each has a multiple of 256 rows.
+                let (which, first) = panels.output_of(Panels::group_first_row(column, pass));
                 let (codes, scales) = &rows[which];
                 for (weight, &code) in weights.iter_mut().zip(&codes[first * k..]) {
                     *weight = code as i8;

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 
 use memmap2::Mmap;
-use npu_package::layout::QkvPanels;
+use npu_package::layout::{Panels, ProjectionKind};
 use npu_package::{PackageError, PackedModel};
 use sha2::{Digest, Sha256};
 
@@ -16,10 +16,11 @@ use crate::map::map_file;
 #[derive(Debug)]
 pub struct PackedWeights {
     model: PackedModel,
-    panels: QkvPanels,
+    qkv: Panels,
+    o: Panels,
 }
 
-/// The panels of one layer, mapped; the bytes that array column 0, 1, 2 and 3 stream, one after the other.
+/// The panels of one projection of a layer, mapped; the bytes that array column 0, 1, 2 and 3 stream, one after the other.
 #[derive(Debug)]
 pub struct PackedLayerMap {
     bytes: Mmap,
@@ -29,8 +30,9 @@ impl PackedWeights {
     /// Opens a directory written by [`crate::pack()`]. Sizes are checked now, contents when a layer is mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let model = PackedModel::open(path)?;
-        let panels = model.description().model.qkv_panels().map_err(PackageError::from)?;
-        Ok(PackedWeights { model, panels })
+        let panels = |kind| model.description().model.panels(kind).map_err(PackageError::from);
+        let (qkv, o) = (panels(ProjectionKind::Qkv)?, panels(ProjectionKind::O)?);
+        Ok(PackedWeights { model, qkv, o })
     }
 
     /// What the directory says about itself.
@@ -38,23 +40,26 @@ impl PackedWeights {
         &self.model
     }
 
-    /// Where every element of a layer lies.
-    pub fn panels(&self) -> &QkvPanels {
-        &self.panels
+    /// Where every element of a projection lies.
+    pub fn panels(&self, kind: ProjectionKind) -> &Panels {
+        match kind {
+            ProjectionKind::Qkv => &self.qkv,
+            ProjectionKind::O => &self.o,
+        }
     }
 
-    /// Maps the q, k, v panels of a layer and compares them with their SHA-256.
-    pub fn layer(&self, layer: usize) -> Result<PackedLayerMap> {
-        let path = self.model.layer_path(layer)?;
+    /// Maps the panels of one projection of a layer and compares them with their SHA-256.
+    pub fn layer(&self, layer: usize, kind: ProjectionKind) -> Result<PackedLayerMap> {
+        let path = self.model.layer_path(layer, kind)?;
         let fail = |source| Error::read("map", &path, source);
         let file = File::open(&path).map_err(fail)?;
         let bytes = map_file(&file).map_err(fail)?;
         let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let entries = &self.model.description().layers;
-        match entries.iter().find(|entry| entry.layer == layer) {
-            Some(entry) if entry.qkv_entry.sha256 == found => Ok(PackedLayerMap { bytes }),
-            Some(entry) => {
-                let (name, listed) = (entry.qkv.clone(), entry.qkv_entry.sha256.clone());
+        match entries.iter().find(|entry| entry.layer == layer).map(|entry| entry.file(kind)) {
+            Some((_, entry)) if entry.sha256 == found => Ok(PackedLayerMap { bytes }),
+            Some((name, entry)) => {
+                let (name, listed) = (name.to_owned(), entry.sha256.clone());
                 Err(PackageError::Digest { name, found, listed }.into())
             }
             // PANIC: `layer_path` found the same entry.

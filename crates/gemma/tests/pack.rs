@@ -7,12 +7,25 @@ use std::path::Path;
 use gemma::{Checkpoint, Error, PackReport, PackedWeights, Unwatched, Watch};
 use half::bf16;
 use npu_package::PackedModel;
-use npu_package::layout::QkvPanels;
+use npu_package::layout::{Panels, ProjectionKind};
 use safetensors::Dtype;
 use serde_json::json;
 use synthetic::{Synthetic, contents};
 
-const QKV: [&str; 3] = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+/// Modules whose rows a file holds.
+fn modules(kind: ProjectionKind) -> &'static [&'static str] {
+    match kind {
+        ProjectionKind::Qkv => &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+        ProjectionKind::O => &["self_attn.o_proj"],
+    }
+}
+
+fn panels(kind: ProjectionKind) -> Panels {
+    match kind {
+        ProjectionKind::Qkv => Panels::new(256, 512, 256, 256).unwrap(),
+        ProjectionKind::O => Panels::output(512, 256).unwrap(),
+    }
+}
 
 fn pack(source: &Path, out: &Path) -> Result<PackReport, Error> {
     gemma::pack(&Checkpoint::open(source)?, out, false, &Unwatched)
@@ -35,10 +48,10 @@ fn assert_says(message: &str, parts: &[&str]) {
     }
 }
 
-/// Rows of q, k and v one after the other, and the scale of each row.
-fn expected(made: &Synthetic, layer: usize) -> (Vec<i8>, Vec<u16>) {
+/// Rows of the outputs one after the other, and the scale of each row.
+fn expected(made: &Synthetic, layer: usize, kind: ProjectionKind) -> (Vec<i8>, Vec<u16>) {
     let (mut weights, mut scales) = (Vec::new(), Vec::new());
-    for projection in QKV {
+    for projection in modules(kind) {
         let name = made.name(layer, projection);
         let weight = &made.tensors[&name];
         weights.extend(weight.data.iter().map(|&code| code as i8));
@@ -56,27 +69,32 @@ fn expected(made: &Synthetic, layer: usize) -> (Vec<i8>, Vec<u16>) {
 fn assert_packed(made: &Synthetic, out: &Path, layers: usize) {
     let model = PackedModel::open(out).unwrap();
     model.verify().unwrap();
-    let panels = QkvPanels::new(256, 512, 256, 256).unwrap();
-    for layer in 0..layers {
-        let unpacked = panels.unpack(&model.read_layer(layer).unwrap()).unwrap();
-        let (weights, scales) = expected(made, layer);
-        assert!(unpacked.weights == weights && unpacked.scales == scales, "layer {layer}");
+    for (layer, kind) in (0..layers).flat_map(|layer| ProjectionKind::ALL.map(|kind| (layer, kind))) {
+        let unpacked = panels(kind).unpack(&model.read_layer(layer, kind).unwrap()).unwrap();
+        let (weights, scales) = expected(made, layer, kind);
+        assert!(unpacked.weights == weights && unpacked.scales == scales, "layer {layer}, {kind:?}");
     }
 }
 
 #[test]
 fn per_channel_weights_unpack_to_what_was_packed() {
     let made = Synthetic::int8(3);
-    assert!(expected(&made, 0).0.contains(&-128), "the most negative code must be among the weights");
+    assert!(
+        expected(&made, 0, ProjectionKind::Qkv).0.contains(&-128),
+        "the most negative code must be among the weights"
+    );
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("out");
     let report = pack(made.saved().path(), &out).unwrap();
-    assert_eq!([report.layers, report.inputs, report.outputs], [3, 256, 1024]);
+    let shapes: Vec<_> = report.projections.iter().map(|p| (p.projection, [p.inputs, p.outputs])).collect();
+    assert_eq!((report.layers, shapes), (3, vec![("qkv", [256, 1024]), ("o", [512, 256])]));
+    assert_eq!(report.bytes_per_layer, report.projections.iter().map(|p| p.bytes_per_layer).sum::<u64>());
     assert_eq!(report.bytes, 3 * report.bytes_per_layer);
     assert_packed(&made, &out, 3);
     let description = PackedModel::open(&out).unwrap();
     assert_eq!(description.description().model.kv_heads, 2);
-    assert_eq!(description.description().layers[2].qkv_entry.sha256, report.files[2].sha256);
+    let layer = &description.description().layers[2];
+    assert_eq!([&layer.qkv_entry.sha256, &layer.o_entry.sha256], [4, 5].map(|at: usize| &report.files[at].sha256));
 }
 
 #[test]
@@ -86,16 +104,20 @@ fn a_layer_is_mapped_as_it_was_packed_or_refused() {
     let out = parent.path().join("out");
     pack(made.saved().path(), &out).unwrap();
     let weights = PackedWeights::open(&out).unwrap();
-    let unpacked = weights.panels().unpack(&weights.layer(1).unwrap()).unwrap();
-    assert!((unpacked.weights, unpacked.scales) == expected(&made, 1));
-    assert_says(&weights.layer(2).unwrap_err().to_string(), &["no layer 2"]);
+    let (qkv, o) = (ProjectionKind::Qkv, ProjectionKind::O);
+    for kind in [qkv, o] {
+        let unpacked = weights.panels(kind).unpack(&weights.layer(1, kind).unwrap()).unwrap();
+        assert!((unpacked.weights, unpacked.scales) == expected(&made, 1, kind));
+        assert_says(&weights.layer(2, kind).unwrap_err().to_string(), &["no layer 2"]);
+    }
 
-    let file = out.join("layer_001.qkv.bin");
+    let file = out.join("layer_001.o.bin");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[4321] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    assert_says(&weights.layer(1).unwrap_err().to_string(), &["layer_001.qkv.bin", "has SHA-256"]);
-    weights.layer(0).unwrap();
+    assert_says(&weights.layer(1, o).unwrap_err().to_string(), &["layer_001.o.bin", "has SHA-256"]);
+    weights.layer(1, qkv).unwrap();
+    weights.layer(0, o).unwrap();
     assert_says(&PackedWeights::open(parent.path()).unwrap_err().to_string(), &["is not a packed model"]);
 }
 

@@ -186,16 +186,30 @@ pub enum PackageError {
         layers: usize,
     },
     /// A layer was written twice.
-    #[error("layer {layer} was already written")]
+    #[error("the {projection} panels of layer {layer} were already written")]
     DuplicateLayer {
         /// The layer.
         layer: usize,
+        /// Which of its files.
+        projection: &'static str,
+    },
+    /// A layer of a packed model lacks a file.
+    #[error("layer {layer} has no {projection} panels")]
+    LayerIncomplete {
+        /// The layer.
+        layer: usize,
+        /// Which of its files.
+        projection: &'static str,
     },
     /// A layer file has another size than the model's layout.
-    #[error("layer {layer} has {found_bytes} bytes, the layout of the model has {layout_bytes}")]
+    #[error(
+        "the {projection} panels of layer {layer} have {found_bytes} bytes, the layout of the model has {layout_bytes}"
+    )]
     LayerSize {
         /// The layer.
         layer: usize,
+        /// Which of its files.
+        projection: &'static str,
         /// Bytes of its file.
         found_bytes: u64,
         /// Bytes of the panels.

@@ -23,4 +23,4 @@ pub use package::{MANIFEST_FILE, Package, PackageWriter};
 pub use packed::{LayerSink, PACKED_FILE, PackedLayer, PackedManifest, PackedModel, PackedWriter, layer_file_name};
 
 /// Version of `manifest.json` and of `packed.json` that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::FileEntry;
-use crate::layout::{LayoutError, QkvPanels};
+use crate::layout::{LayoutError, Panels, ProjectionKind};
 
 /// The whole manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,11 +59,14 @@ pub struct ModelDims {
 }
 
 impl ModelDims {
-    /// The fused query, key and value projection of one layer, or the rule it breaks.
-    pub fn qkv_panels(&self) -> Result<QkvPanels, LayoutError> {
+    /// The panels of one projection of a layer, or the rule they break.
+    pub fn panels(&self, kind: ProjectionKind) -> Result<Panels, LayoutError> {
         let rows = |heads: usize| heads.checked_mul(self.head_dim).ok_or(LayoutError::TooLarge { buffer: "weights" });
         let [n_q, n_kv] = [rows(self.heads)?, rows(self.kv_heads)?];
-        QkvPanels::new(self.hidden, n_q, n_kv, n_kv)
+        match kind {
+            ProjectionKind::Qkv => Panels::new(self.hidden, n_q, n_kv, n_kv),
+            ProjectionKind::O => Panels::output(n_q, self.hidden),
+        }
     }
 }
 

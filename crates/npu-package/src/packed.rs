@@ -1,11 +1,13 @@
-//! Packed models: quantised weights in the layout of the kernels, one file per layer.
+//! Packed models: quantised weights in the layout of the kernels, one file per layer and projection.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{self, FileEntry, FileSink, NewDirectory};
 use crate::error::{PackageError, PackageKind};
+use crate::layout::ProjectionKind;
 use crate::manifest::{ModelDims, Producer};
 
 /// The file that describes a packed model.
@@ -38,18 +40,40 @@ pub struct PackedLayer {
     pub qkv: String,
     /// Size and digest of that file.
     pub qkv_entry: FileEntry,
+    /// Name of the file with the panels of the output projection.
+    pub o: String,
+    /// Size and digest of that file.
+    pub o_entry: FileEntry,
 }
 
-/// Name of the file with a layer's fused query, key and value panels.
-pub fn layer_file_name(layer: usize) -> String {
-    format!("layer_{layer:03}.qkv.bin")
+impl PackedLayer {
+    /// Name, size and digest of the file of one projection.
+    pub fn file(&self, kind: ProjectionKind) -> (&str, &FileEntry) {
+        match kind {
+            ProjectionKind::Qkv => (&self.qkv, &self.qkv_entry),
+            ProjectionKind::O => (&self.o, &self.o_entry),
+        }
+    }
+
+    /// Name, size and digest of every file.
+    pub fn files(&self) -> impl Iterator<Item = (ProjectionKind, &str, &FileEntry)> {
+        ProjectionKind::ALL.into_iter().map(|kind| {
+            let (name, entry) = self.file(kind);
+            (kind, name, entry)
+        })
+    }
+}
+
+/// Name of the file with a layer's panels of one projection.
+pub fn layer_file_name(layer: usize, kind: ProjectionKind) -> String {
+    format!("layer_{layer:03}.{}.bin", kind.name())
 }
 
 /// Writes a packed model. It appears at its place when [`PackedWriter::finish`] succeeds, and not before.
 #[derive(Debug)]
 pub struct PackedWriter {
     directory: NewDirectory,
-    layers: Vec<PackedLayer>,
+    written: BTreeMap<(usize, ProjectionKind), (String, FileEntry)>,
 }
 
 impl PackedWriter {
@@ -57,33 +81,41 @@ impl PackedWriter {
     /// else that exists there is always refused.
     pub fn create(output: impl AsRef<Path>, force: bool) -> Result<Self, PackageError> {
         let directory = NewDirectory::create(output.as_ref(), force, PackageKind::Weights, PACKED_FILE)?;
-        Ok(Self { directory, layers: Vec::new() })
+        Ok(Self { directory, written: BTreeMap::new() })
     }
 
-    /// Writes the panels of `layer` through the sink that `write` is given, in file order.
+    /// Writes the panels of one projection of `layer` through the sink that `write` is given, in file order.
     pub fn layer<E: From<PackageError>>(
         &mut self,
         layer: usize,
+        kind: ProjectionKind,
         write: impl FnOnce(&mut LayerSink) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.layers.iter().any(|written| written.layer == layer) {
-            return Err(PackageError::DuplicateLayer { layer }.into());
+        if self.written.contains_key(&(layer, kind)) {
+            return Err(PackageError::DuplicateLayer { layer, projection: kind.name() }.into());
         }
-        let qkv = layer_file_name(layer);
-        let mut sink = LayerSink { file: self.directory.create_file(&qkv)? };
+        let name = layer_file_name(layer, kind);
+        let mut sink = LayerSink { file: self.directory.create_file(&name)? };
         write(&mut sink)?;
-        let qkv_entry = sink.file.finish()?;
-        self.layers.push(PackedLayer { layer, qkv, qkv_entry });
+        let entry = sink.file.finish()?;
+        self.written.insert((layer, kind), (name, entry));
         Ok(())
     }
 
     /// Writes `packed.json`, with format version and layers filled in, and moves the directory to its place.
-    /// Every layer written must be one of the model and have the size of its panels. Returns the description
-    /// as written.
+    /// Every layer written must be one of the model, whole, and its files have the size of their panels. Returns the
+    /// description as written.
     pub fn finish(mut self, mut description: PackedManifest) -> Result<PackedManifest, PackageError> {
-        self.layers.sort_by_key(|layer| layer.layer);
         description.format_version = crate::FORMAT_VERSION;
-        description.layers = self.layers;
+        description.layers = Vec::new();
+        while let Some((&(layer, _), _)) = self.written.first_key_value() {
+            let mut take = |kind: ProjectionKind| {
+                let missing = PackageError::LayerIncomplete { layer, projection: kind.name() };
+                self.written.remove(&(layer, kind)).ok_or(missing)
+            };
+            let ((qkv, qkv_entry), (o, o_entry)) = (take(ProjectionKind::Qkv)?, take(ProjectionKind::O)?);
+            description.layers.push(PackedLayer { layer, qkv, qkv_entry, o, o_entry });
+        }
         check_layers(&description)?;
         self.directory.write_file(PACKED_FILE, &description.text())?;
         self.directory.finish()?;
@@ -117,8 +149,8 @@ impl PackedModel {
         let path = path.as_ref().to_owned();
         let description: PackedManifest = directory::read_description(&path, PackageKind::Weights, PACKED_FILE)?;
         check_layers(&description)?;
-        for layer in &description.layers {
-            directory::locate(&path, &layer.qkv, &layer.qkv_entry)?;
+        for (_, name, entry) in description.layers.iter().flat_map(PackedLayer::files) {
+            directory::locate(&path, name, entry)?;
         }
         Ok(Self { path, description })
     }
@@ -133,22 +165,22 @@ impl PackedModel {
         &self.description
     }
 
-    /// The file of a layer, to be mapped or read by the caller; its contents are not checked.
-    pub fn layer_path(&self, layer: usize) -> Result<PathBuf, PackageError> {
-        let entry = self.entry(layer)?;
-        directory::locate(&self.path, &entry.qkv, &entry.qkv_entry)
+    /// The file of a projection of a layer, to be mapped or read by the caller; its contents are not checked.
+    pub fn layer_path(&self, layer: usize, kind: ProjectionKind) -> Result<PathBuf, PackageError> {
+        let (name, entry) = self.entry(layer)?.file(kind);
+        directory::locate(&self.path, name, entry)
     }
 
-    /// The panels of a layer, checked against their digest.
-    pub fn read_layer(&self, layer: usize) -> Result<Vec<u8>, PackageError> {
-        let entry = self.entry(layer)?;
-        directory::read_verified(&self.path, &entry.qkv, &entry.qkv_entry)
+    /// The panels of a projection of a layer, checked against their digest.
+    pub fn read_layer(&self, layer: usize, kind: ProjectionKind) -> Result<Vec<u8>, PackageError> {
+        let (name, entry) = self.entry(layer)?.file(kind);
+        directory::read_verified(&self.path, name, entry)
     }
 
     /// Checks the digest of every layer.
     pub fn verify(&self) -> Result<(), PackageError> {
-        let mut layers = self.description.layers.iter();
-        layers.try_for_each(|layer| directory::verify(&self.path, &layer.qkv, &layer.qkv_entry))
+        let mut files = self.description.layers.iter().flat_map(PackedLayer::files);
+        files.try_for_each(|(_, name, entry)| directory::verify(&self.path, name, entry))
     }
 
     fn entry(&self, layer: usize) -> Result<&PackedLayer, PackageError> {
@@ -166,7 +198,9 @@ impl PackedManifest {
     pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, PackageError> {
         let description: Self = directory::parse_description(path, contents)?;
         check_layers(&description)?;
-        description.layers.iter().try_for_each(|layer| directory::check_name(&layer.qkv))?;
+        for (_, name, _) in description.layers.iter().flat_map(PackedLayer::files) {
+            directory::check_name(name)?;
+        }
         Ok(description)
     }
 
@@ -177,7 +211,10 @@ impl PackedManifest {
 }
 
 fn check_layers(description: &PackedManifest) -> Result<(), PackageError> {
-    let layout_bytes = description.model.qkv_panels()?.bytes() as u64;
+    let mut layout_bytes = BTreeMap::new();
+    for kind in ProjectionKind::ALL {
+        layout_bytes.insert(kind, description.model.panels(kind)?.bytes() as u64);
+    }
     for entry in &description.layers {
         let layer = entry.layer;
         if layer >= description.model.layers {
@@ -187,9 +224,11 @@ fn check_layers(description: &PackedManifest) -> Result<(), PackageError> {
                 layers: description.model.layers,
             });
         }
-        let found_bytes = entry.qkv_entry.bytes;
-        if found_bytes != layout_bytes {
-            return Err(PackageError::LayerSize { layer, found_bytes, layout_bytes });
+        for (kind, _, FileEntry { bytes: found_bytes, .. }) in entry.files() {
+            let (found_bytes, layout_bytes) = (*found_bytes, layout_bytes[&kind]);
+            if found_bytes != layout_bytes {
+                return Err(PackageError::LayerSize { layer, projection: kind.name(), found_bytes, layout_bytes });
+            }
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use npu_container::cdo::Command;
 use npu_container::txn::{self, Header, Op};
 use npu_container::{pdi, xclbin};
-use npu_package::layout::{LayoutError, names};
+use npu_package::layout::{LayoutError, ProjectionKind, names};
 use npu_package::{
     Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE,
     Package, PackageError, PackageWriter, PackedManifest, PackedModel, PackedWriter, Producer, Program, Report,
@@ -137,7 +137,7 @@ fn a_package_is_read_as_it_was_written() {
     let package = Package::open(&path).unwrap();
     package.verify().unwrap();
     let read = package.manifest();
-    assert_eq!((read.format_version, &read.model, &read.kernels[0]), (1, &model(), &kernel()));
+    assert_eq!((read.format_version, &read.model, &read.kernels[0]), (2, &model(), &kernel()));
     assert_eq!(read.digests["core_0_2.bin"].bytes, 4);
     // SOURCE: SHA-256 of the bytes 01 02 03 04 by coreutils sha256sum.
     let sha256 = "9f64a747e1b97f131fabb6b447296c9b6f0201e79fb3c5356e6c77e89b6a806a";
@@ -160,7 +160,7 @@ fn equal_packages_have_equal_bytes() {
 fn the_manifest_names_its_fields_as_documented() {
     let (_directory, path) = package();
     let text = fs::read_to_string(path.join(MANIFEST_FILE)).unwrap();
-    assert!(text.starts_with("{\n  \"format_version\": 1,\n  \"producer\": {\n    \"name\": \"bennu\""));
+    assert!(text.starts_with("{\n  \"format_version\": 2,\n  \"producer\": {\n    \"name\": \"bennu\""));
     assert!(text.ends_with("}\n"));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let kernel = &json["kernels"][0];
@@ -269,7 +269,7 @@ fn another_version_is_named_before_anything_else_is_read() {
     let (_directory, path) = package();
     let file = path.join(MANIFEST_FILE);
     fs::write(&file, r#"{"format_version": 7, "kernels": "somewhere else"}"#).unwrap();
-    assert_error!(Package::open(&path), PackageError::Version { found: 7, supported: 1, path: named } if named == file);
+    assert_error!(Package::open(&path), PackageError::Version { found: 7, supported: 2, path: named } if named == file);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn what_is_not_a_package_is_said_so() {
 #[test]
 fn damaged_manifests_are_refused() {
     for (from, to) in [
-        ("\"format_version\": 1", "\"format_version\": -1"),
+        ("\"format_version\": 2", "\"format_version\": -1"),
         ("\"device\"", "\"devize\""),
         ("\"kernels\": [", "\"extra\": 1, \"kernels\": ["),
         ("\"in\"", "\"sideways\""),
@@ -347,6 +347,8 @@ fn files_that_are_not_what_they_are_listed_as_are_found() {
     assert_error!(verify([&pdi, &txn, &xclbin], words + 1), PackageError::InstructionWords { listed_words, .. } if listed_words == words + 1);
 }
 
+use ProjectionKind::{O, Qkv};
+
 fn description() -> PackedManifest {
     PackedManifest {
         format_version: 0,
@@ -358,12 +360,13 @@ fn description() -> PackedManifest {
 }
 
 fn write_packed(path: &Path, force: bool) -> Result<PackedManifest, PackageError> {
-    let bytes = model().qkv_panels().unwrap().bytes();
     let mut writer = PackedWriter::create(path, force)?;
-    for layer in [2usize, 0, 1] {
-        writer.layer(layer, |sink| {
-            sink.write(&vec![layer as u8; bytes / 2])?;
-            sink.write(&vec![layer as u8; bytes - bytes / 2])
+    for (layer, kind) in [(2usize, O), (0, Qkv), (1, Qkv), (1, O), (2, Qkv), (0, O)] {
+        let bytes = model().panels(kind).unwrap().bytes();
+        let byte = layer as u8 + if kind == O { 0x80 } else { 0 };
+        writer.layer(layer, kind, |sink| {
+            sink.write(&vec![byte; bytes / 2])?;
+            sink.write(&vec![byte; bytes - bytes / 2])
         })?;
     }
     writer.finish(description())
@@ -379,27 +382,40 @@ fn a_packed_model_is_read_as_it_was_written() {
     let model = PackedModel::open(&path).unwrap();
     model.verify().unwrap();
     assert_eq!(names_in(directory.path()), ["packed"]);
-    assert_eq!(names_in(&path), ["layer_000.qkv.bin", "layer_001.qkv.bin", "layer_002.qkv.bin", "packed.json"]);
+    let files = (0..3).flat_map(|layer| [O, Qkv].map(|kind| layer_file_name(layer, kind)));
+    assert_eq!(names_in(&path), files.chain(["packed.json".to_owned()]).collect::<Vec<_>>());
+    assert_eq!(
+        (layer_file_name(0, O), layer_file_name(12, Qkv)),
+        ("layer_000.o.bin".into(), "layer_012.qkv.bin".into())
+    );
     let layers: Vec<usize> = model.description().layers.iter().map(|entry| entry.layer).collect();
     assert_eq!(layers, [0, 1, 2]);
-    assert!(model.read_layer(2).unwrap().iter().all(|byte| *byte == 2));
-    assert_eq!(model.layer_path(1).unwrap(), path.join(layer_file_name(1)));
-    assert_error!(model.read_layer(3), PackageError::NoLayer { layer: 3, present: 3, layers: 3 });
+    assert!(model.read_layer(2, Qkv).unwrap().iter().all(|byte| *byte == 2));
+    assert!(model.read_layer(2, O).unwrap().iter().all(|byte| *byte == 0x82));
+    assert_eq!(model.layer_path(1, O).unwrap(), path.join(layer_file_name(1, O)));
+    assert_error!(model.read_layer(3, Qkv), PackageError::NoLayer { layer: 3, present: 3, layers: 3 });
 }
 
 #[test]
 fn layers_of_another_shape_are_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("packed");
-    let layout_bytes = model().qkv_panels().unwrap().bytes() as u64;
-    let mut writer = PackedWriter::create(&path, false).unwrap();
-    writer.layer(0, |sink| sink.write(&[0; 10])).unwrap();
-    assert_error!(writer.layer(0, |sink| sink.write(&[])), PackageError::DuplicateLayer { layer: 0 });
-    assert_error!(writer.finish(description()), PackageError::LayerSize { layer: 0, found_bytes: 10, layout_bytes: needed } if needed == layout_bytes);
-    assert!(!path.exists());
+    for (wrong, name) in [(Qkv, "qkv"), (O, "o")] {
+        let layout_bytes = |kind| model().panels(kind).unwrap().bytes();
+        let mut writer = PackedWriter::create(&path, false).unwrap();
+        for kind in [Qkv, O] {
+            let bytes = if kind == wrong { 10 } else { layout_bytes(kind) };
+            writer.layer(0, kind, |sink| sink.write(&vec![0; bytes])).unwrap();
+        }
+        assert_error!(writer.layer(0, wrong, |sink| sink.write(&[])), PackageError::DuplicateLayer { layer: 0, projection } if projection == name);
+        assert_error!(writer.finish(description()), PackageError::LayerSize { layer: 0, projection, found_bytes: 10, layout_bytes: needed }
+            if projection == name && needed == layout_bytes(wrong) as u64);
+        assert!(!path.exists());
+    }
 
     let mut writer = PackedWriter::create(&path, false).unwrap();
-    writer.layer(3, |sink| sink.write(&[])).unwrap();
+    writer.layer(3, Qkv, |sink| sink.write(&[])).unwrap();
+    writer.layer(3, O, |sink| sink.write(&[])).unwrap();
     assert_error!(writer.finish(description()), PackageError::NoLayer { layer: 3, .. });
 
     let writer = PackedWriter::create(&path, false).unwrap();
@@ -411,6 +427,21 @@ fn layers_of_another_shape_are_refused() {
     let mut huge = description();
     huge.model.heads = usize::MAX;
     assert_error!(writer.finish(huge), PackageError::Layout(LayoutError::TooLarge { .. }));
+}
+
+#[test]
+fn a_layer_without_one_of_its_files_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("packed");
+    for (written, name) in [(Qkv, "o"), (O, "qkv")] {
+        let mut writer = PackedWriter::create(&path, false).unwrap();
+        writer.layer(1, written, |sink| sink.write(&[])).unwrap();
+        assert_error!(writer.finish(description()), PackageError::LayerIncomplete { layer: 1, projection } if projection == name);
+        assert!(!path.exists());
+    }
+    write_packed(&path, false).unwrap();
+    edit(&path.join(PACKED_FILE), "\"o\": ", "\"p\": ");
+    assert_error!(PackedModel::open(&path), PackageError::Json { .. });
 }
 
 #[test]
@@ -427,10 +458,10 @@ fn a_failing_producer_keeps_its_own_error() {
     }
     let directory = TempDir::new().unwrap();
     let mut writer = PackedWriter::create(directory.path().join("packed"), false).unwrap();
-    assert_error!(writer.layer(0, |_| Err(Mine::Own(5))), Mine::Own(5));
+    assert_error!(writer.layer(0, Qkv, |_| Err(Mine::Own(5))), Mine::Own(5));
     // The file of a failed layer is gone, so that the layer can be written again.
-    writer.layer(0, |sink| sink.write(&[1]).map_err(Mine::from)).unwrap();
-    assert_error!(writer.layer(0, |sink| sink.write(&[1]).map_err(Mine::from)), Mine::Package);
+    writer.layer(0, Qkv, |sink| sink.write(&[1]).map_err(Mine::from)).unwrap();
+    assert_error!(writer.layer(0, Qkv, |sink| sink.write(&[1]).map_err(Mine::from)), Mine::Package);
 }
 
 #[test]
@@ -438,18 +469,18 @@ fn damaged_layers_are_named() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("packed");
     write_packed(&path, false).unwrap();
-    let file = path.join(layer_file_name(1));
+    let file = path.join(layer_file_name(1, O));
     let mut contents = fs::read(&file).unwrap();
     contents[100] ^= 1;
     fs::write(&file, &contents).unwrap();
     let model = PackedModel::open(&path).unwrap();
-    assert_error!(model.verify(), PackageError::Digest { name, .. } if name == layer_file_name(1));
-    assert_error!(model.read_layer(1), PackageError::Digest { name, .. } if name == layer_file_name(1));
-    model.read_layer(0).unwrap();
+    assert_error!(model.verify(), PackageError::Digest { name, .. } if name == layer_file_name(1, O));
+    assert_error!(model.read_layer(1, O), PackageError::Digest { name, .. } if name == layer_file_name(1, O));
+    model.read_layer(0, O).unwrap();
     fs::write(&file, &contents[1..]).unwrap();
-    assert_error!(PackedModel::open(&path), PackageError::FileSize { name, .. } if name == layer_file_name(1));
+    assert_error!(PackedModel::open(&path), PackageError::FileSize { name, .. } if name == layer_file_name(1, O));
     fs::remove_file(&file).unwrap();
-    assert_error!(PackedModel::open(&path), PackageError::MissingFile { name, .. } if name == layer_file_name(1));
-    edit(&path.join(PACKED_FILE), "\"format_version\": 1", "\"format_version\": 2");
-    assert_error!(PackedModel::open(&path), PackageError::Version { found: 2, supported: 1, .. });
+    assert_error!(PackedModel::open(&path), PackageError::MissingFile { name, .. } if name == layer_file_name(1, O));
+    edit(&path.join(PACKED_FILE), "\"format_version\": 2", "\"format_version\": 1");
+    assert_error!(PackedModel::open(&path), PackageError::Version { found: 1, supported: 2, .. });
 }

@@ -1,4 +1,4 @@
-//! `w8a16_qkv_projection`: y[s][n] = s_tok[s] · s_ch[n] · Σₖ q(x[s][k]) · w[n][k] / 256
+//! `w8a16_qkv_projection` and `w8a16_o_projection`: y[s][n] = s_tok[s] · s_ch[n] · Σₖ q(x[s][k]) · w[n][k] / 256
 //!
 //! BF16 activations, quantised per token to 16-bit codes on the NPU; INT8 weights with BF16 scales per output channel; BF16 outputs. Spec, bit for bit:
 //! `oracle::w8a16`. Operand layouts: `docs/package.md`; the weights are those of [`crate::w8a8`].
@@ -18,18 +18,20 @@
 //! | scale | `token_scales` | 4 for 4 tokens | store slot |
 //! | scale | `scale` | 144 for 4 tiles of 4x8 | two tiles after each other in the accumulators of each of two sets (122); store slot 92 |
 
-use npu_package::layout::{Activations, QkvPanels, QkvShape};
+use npu_package::layout::{Activations, Panels, ProjectionShape};
 
-use crate::w8a8::QkvProjection;
+use crate::w8a8::Projection;
 use crate::{KernelError, WeightScales};
 
-/// Name of the kernel in packages.
+/// Name of the query, key and value projection in packages.
 pub const NAME: &str = "w8a16_qkv_projection";
+/// Name of the output projection in packages.
+pub const O_NAME: &str = "w8a16_o_projection";
 
-/// An instance for `seq` tokens.
+/// An instance for `seq` tokens; the panels say of which projection.
 ///
 /// # Errors
 /// A shape that breaks a rule, or scales that the kernel does not apply, named.
-pub fn qkv_projection(seq: usize, panels: QkvPanels, scales: WeightScales) -> Result<QkvProjection, KernelError> {
-    QkvProjection::of(QkvShape::with_activations(seq, panels, Activations::Int16)?, scales)
+pub fn projection(seq: usize, panels: Panels, scales: WeightScales) -> Result<Projection, KernelError> {
+    Projection::of(ProjectionShape::with_activations(seq, panels, Activations::Int16)?, scales)
 }

@@ -1,7 +1,7 @@
-//! `w8a8_qkv_projection`: y[s][n] = s_tok[s] · s_ch[n] · Σₖ q(x[s][k]) · w[n][k]
+//! `w8a8_qkv_projection` and `w8a8_o_projection`: y[s][n] = s_tok[s] · s_ch[n] · Σₖ q(x[s][k]) · w[n][k]
 //!
 //! BF16 activations, quantised per token on the NPU; INT8 weights with BF16 scales per output channel; BF16 outputs. Spec, bit for bit:
-//! `oracle::w8a8`. Operand layouts: `docs/package.md`. Shape rules: K, NQ, NK, NV multiples of 256; S ≥ 1.
+//! `oracle::w8a8`. Operand layouts: `docs/package.md`. Shape rules: K and the width of every output multiples of 256; S ≥ 1.
 //!
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
@@ -10,7 +10,6 @@
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
 //! | scale | `token_scales` | 8 for 8 tokens | store slot |
 //! | scale | `scale` | 88 for 4 tiles of 4x8 | vector slot (68); accumulators hold two tiles under way |
-
 //!
 //! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs.
 
@@ -27,53 +26,58 @@ use std::thread;
 use aie2_array::TileKind;
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
-use npu_package::layout::{Activations, QkvPanels, QkvShape};
+use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage, WeightScales, w8a16};
 
 pub use array::GRID;
 
-/// Name of the kernel in packages.
+/// Name of the query, key and value projection in packages.
 pub const NAME: &str = "w8a8_qkv_projection";
+/// Name of the output projection in packages.
+pub const O_NAME: &str = "w8a8_o_projection";
 
 /// One instance: a model's projection at one sequence length.
 #[derive(Clone, Copy, Debug)]
-pub struct QkvProjection {
-    shape: QkvShape,
+pub struct Projection {
+    shape: ProjectionShape,
 }
 
-impl QkvProjection {
-    /// `seq` tokens of `hidden` inputs to NQ, NK and NV outputs; a scale for every output channel.
+/// A query, key and value projection.
+pub type QkvProjection = Projection;
+
+impl Projection {
+    /// A query, key and value projection: `seq` tokens of `hidden` inputs to NQ, NK and NV outputs; a scale for every output channel.
     ///
     /// # Errors
     /// A shape that breaks a rule, named.
     pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, KernelError> {
-        Self::of(QkvShape::new(seq, hidden, n_q, n_k, n_v)?, WeightScales::PerChannel)
+        Self::of(ProjectionShape::new(seq, hidden, n_q, n_k, n_v)?, WeightScales::PerChannel)
     }
 
-    /// An instance of a shape; its activations choose between W8A8 and W8A16.
+    /// An instance of a shape, whose activations choose between W8A8 and W8A16.
     ///
     /// # Errors
     /// A record too long for the array, or a granularity of scales that the epilogue does not apply.
-    pub fn of(shape: QkvShape, scales: WeightScales) -> Result<Self, KernelError> {
+    pub fn of(shape: ProjectionShape, scales: WeightScales) -> Result<Self, KernelError> {
         match scales {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => {}
             WeightScales::PerGroup(_) => {
-                return Err(KernelError::ScalesNotImplemented { kernel: name(shape.activations()), scales });
+                return Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales });
             }
         }
         let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
-        let (hidden, record_bytes) = (shape.panels().hidden(), shape.record_bytes());
+        let (inputs, record_bytes) = (shape.panels().inputs(), shape.record_bytes());
         if record_bytes > limit {
-            return Err(KernelError::RecordTooLong { hidden, record_bytes, limit });
+            return Err(KernelError::RecordTooLong { inputs, record_bytes, limit });
         }
         Ok(Self { shape })
     }
 
     /// Name of the kernel.
     pub fn name(&self) -> &'static str {
-        name(self.shape.activations())
+        name(&self.shape)
     }
 
     fn l1(&self) -> l1::L1 {
@@ -82,13 +86,13 @@ impl QkvProjection {
     }
 
     /// Rows, blocks and buffer sizes.
-    pub fn shape(&self) -> &QkvShape {
+    pub fn shape(&self) -> &ProjectionShape {
         &self.shape
     }
 
     fn core(&self, locks: program::Locks) -> program::CoreProgram {
         program::CoreProgram {
-            k: self.shape.panels().hidden() as u32,
+            k: self.shape.panels().inputs() as u32,
             record_bytes: self.shape.record_bytes() as u32,
             l1: self.l1(),
             passes: self.shape.panels().passes() as u32,
@@ -130,7 +134,7 @@ impl QkvProjection {
     }
 
     fn array(&self) -> Result<array::Array, KernelError> {
-        Ok(array::Array::new(self.l1(), 2 * self.shape.panels().hidden() as u32)?)
+        Ok(array::Array::new(self.l1(), 2 * self.shape.panels().inputs() as u32)?)
     }
 
     fn program(&self) -> Result<program::CoreProgram, KernelError> {
@@ -162,32 +166,33 @@ impl QkvProjection {
 
     fn operands(&self) -> Vec<Operand> {
         let (s, panels) = (&self.shape, self.shape.panels());
-        let names = npu_package::layout::names::ROW_MAJOR;
+        use npu_package::layout::names::{PANELS, Q_K_V_ROW_MAJOR, ROW_MAJOR};
+        let (x, y) = panels.kind().operands();
+        let y_layout = match panels.kind() {
+            ProjectionKind::Qkv => Q_K_V_ROW_MAJOR,
+            ProjectionKind::O => ROW_MAJOR,
+        };
         vec![
-            Operand::input("x", s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.hidden()], names),
+            Operand::input(x, s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.inputs()], ROW_MAJOR),
             Operand::input(
                 "weights",
                 s.weights_bytes(),
                 Dtype::U8,
                 vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES],
-                npu_package::layout::names::QKV_PANELS,
+                PANELS,
             ),
-            Operand::output(
-                "qkv",
-                s.qkv_bytes(),
-                Dtype::Bf16,
-                vec![s.seq(), panels.n()],
-                npu_package::layout::names::Q_K_V_ROW_MAJOR,
-            ),
+            Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], y_layout),
             Operand::scratch("scratch", s.scratch_bytes()),
         ]
     }
 }
 
-fn name(activations: Activations) -> &'static str {
-    match activations {
-        Activations::Int8 => NAME,
-        Activations::Int16 => w8a16::NAME,
+fn name(shape: &ProjectionShape) -> &'static str {
+    match (shape.panels().kind(), shape.activations()) {
+        (ProjectionKind::Qkv, Activations::Int8) => NAME,
+        (ProjectionKind::Qkv, Activations::Int16) => w8a16::NAME,
+        (ProjectionKind::O, Activations::Int8) => O_NAME,
+        (ProjectionKind::O, Activations::Int16) => w8a16::O_NAME,
     }
 }
 
@@ -204,12 +209,4 @@ fn usage(configuration: &aie2_array::Configuration) -> Usage {
         locks: configuration.resources.values().map(|r| r.locks).sum(),
         routes: configuration.resources.values().map(|r| r.masters).sum(),
     }
-}
-
-/// Weights of one layer in the panel layout; the same rules as the kernel's.
-///
-/// # Errors
-/// A shape that breaks a rule, named.
-pub fn panels(hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<QkvPanels, KernelError> {
-    Ok(QkvPanels::new(hidden, n_q, n_k, n_v)?)
 }

@@ -12,7 +12,7 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{Output, QkvPanels, QkvShape, ROW_GROUP};
+use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP};
 
 use super::array::{GRID, JOIN_BYTES};
 
@@ -23,7 +23,7 @@ pub mod arg {
     /// Packed weights.
     pub const WEIGHTS: u32 = 1;
     /// Outputs.
-    pub const QKV: u32 = 2;
+    pub const Y: u32 = 2;
     /// Quantised activations, and where padded rows drain.
     pub const SCRATCH: u32 = 3;
 }
@@ -49,7 +49,7 @@ fn words(bytes: usize) -> u32 {
 ///
 /// # Errors
 /// A shape that the DMAs cannot express; the message names the field and its limit.
-pub fn stream(shape: &QkvShape) -> Result<Stream, Error> {
+pub fn stream(shape: &ProjectionShape) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
     for block in 0..shape.blocks() {
         let builder = Block { shape, block };
@@ -69,13 +69,13 @@ pub fn stream(shape: &QkvShape) -> Result<Stream, Error> {
 }
 
 struct Block<'a> {
-    shape: &'a QkvShape,
+    shape: &'a ProjectionShape,
     block: usize,
 }
 
 impl Block<'_> {
-    fn hidden(&self) -> usize {
-        self.shape.panels().hidden()
+    fn inputs(&self) -> usize {
+        self.shape.panels().inputs()
     }
 
     /// Rows of x, then weights, on B; records on C.
@@ -102,7 +102,7 @@ impl Block<'_> {
     /// The column's tokens in order: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
     fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
-        let row_bytes = BF16 * self.hidden();
+        let row_bytes = BF16 * self.inputs();
         let first_row = self.block * self.shape.block_rows();
         let at = |row: usize| ((first_row + row) * row_bytes) as u64;
         let group_row = |u: usize| u * GROUP * usize::from(GRID) + usize::from(col) * GROUP;
@@ -132,7 +132,7 @@ impl Block<'_> {
     fn activations(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, record) = (self.shape.m() as u32, words(self.shape.record_bytes()));
         let region = self.shape.region_offset(usize::from(col)) as u64;
-        let (k, column) = (self.hidden(), words(self.shape.limbs() * A_COLUMN_K));
+        let (k, column) = (self.inputs(), words(self.shape.limbs() * A_COLUMN_K));
         let behind = region + (self.shape.limbs() * k) as u64;
         let scales = ShimBd::new(arg::SCRATCH, behind, Pattern::new(&[(1, column), (record, m)]));
         let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_COLUMN_K) as u32)]);
@@ -157,33 +157,19 @@ impl Block<'_> {
     }
 
     fn pass_output(&self, col: u8, pass: usize) -> Result<Vec<ShimBd>, Error> {
-        let column = QkvPanels::group_first_row(usize::from(col), pass);
-        let (offset, width, first) = self.section(column);
+        let (offset, width, column) = self.shape.column(Panels::group_first_row(usize::from(col), pass));
         let (valid, rows) = (self.shape.valid_rows(self.block), self.shape.block_rows());
         let row = self.block * rows;
         let line = words(BF16 * TILE_COLUMNS);
         let pattern = Pattern::new(&[(1, line), (words(BF16 * width), valid as u32)]);
-        let start = (offset + BF16 * (row * width + column - first)) as u64;
-        let mut chain = vec![ShimBd::new(arg::QKV, start, pattern)];
+        let start = (offset + BF16 * (row * width + column)) as u64;
+        let mut chain = vec![ShimBd::new(arg::Y, start, pattern)];
         if valid < rows {
             let pad = self.shape.pad_offset() + usize::from(col) * self.shape.pad_bytes_per_column();
             let bytes = (rows - valid) * BF16 * TILE_COLUMNS;
             chain.push(ShimBd::linear(arg::SCRATCH, pad as u64, bytes as u64)?);
         }
         Ok(chain)
-    }
-
-    /// Byte offset, width and first column of the output that holds `column`.
-    fn section(&self, column: usize) -> (usize, usize, usize) {
-        let mut first = 0;
-        for output in [Output::Q, Output::K, Output::V] {
-            let (offset, width) = self.shape.output(output);
-            if column < first + width {
-                return (offset, width, first);
-            }
-            first += width;
-        }
-        unreachable!("a pass lies inside one of the outputs: their widths are multiples of 256")
     }
 }
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use aie2_kernels::w8a8::{self, QkvProjection};
-use aie2_kernels::{Compiled, KernelError, WeightScales, w8a16};
+use aie2_kernels::w8a8::Projection;
+use aie2_kernels::{Compiled, KernelError, WeightScales};
 use clap::ValueEnum;
 use gemma::Watch;
 use npu_container::xclbin;
-use npu_package::layout::{QkvPanels, QkvShape};
+use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 use npu_package::{
     Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Producer,
     Program,
@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME|DIR", default_value = PRESET)]
     model: String,
 
-    /// Sequence lengths in tokens, a kernel each
+    /// Sequence lengths in tokens, a kernel of every projection for each
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [1, 64, 512])]
     seq: Vec<usize>,
 
@@ -72,10 +72,10 @@ impl Numerics {
         }
     }
 
-    fn projection(self, seq: usize, panels: QkvPanels) -> Result<QkvProjection, KernelError> {
+    fn activations(self) -> Activations {
         match self {
-            Numerics::W8a16 => w8a16::qkv_projection(seq, panels, WeightScales::PerChannel),
-            Numerics::W8a8 => QkvProjection::of(QkvShape::with_panels(seq, panels)?, WeightScales::PerChannel),
+            Numerics::W8a16 => Activations::Int16,
+            Numerics::W8a8 => Activations::Int8,
         }
     }
 }
@@ -100,20 +100,23 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let start = Instant::now();
     let progress = Progress::with_interrupt()?;
     let dims = dims(&args.model)?;
-    let (n_q, n_kv) = (dims.q_rows(), dims.kv_rows());
+    let model = gemma::package_dims(&dims);
     let mut writer = PackageWriter::create(&args.out, args.force).map_err(package)?;
     progress.spin("compiling");
     let mut kernels = Vec::new();
     let mut lengths = args.seq.clone();
     lengths.sort_unstable();
     lengths.dedup();
-    let panels = w8a8::panels(dims.hidden, n_q, n_kv, n_kv).map_err(kernel)?;
-    let projections = lengths
-        .iter()
-        .map(|&seq| args.numerics.projection(seq, panels))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(kernel)?;
-    for (projection, compiled) in projections.iter().zip(QkvProjection::compile_all(&projections).map_err(kernel)?) {
+    let mut projections = Vec::new();
+    for kind in ProjectionKind::ALL {
+        let panels = model.panels(kind).map_err(Failure::refused)?;
+        for &seq in &lengths {
+            let shape = ProjectionShape::with_activations(seq, panels, args.numerics.activations());
+            let projection = Projection::of(shape.map_err(Failure::refused)?, WeightScales::PerChannel);
+            projections.push(projection.map_err(kernel)?);
+        }
+    }
+    for (projection, compiled) in projections.iter().zip(Projection::compile_all(&projections).map_err(kernel)?) {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }
@@ -123,7 +126,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         format_version: npu_package::FORMAT_VERSION,
         producer: Producer { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() },
         device: DEVICE.into(),
-        model: gemma::package_dims(&dims),
+        model,
         kernels,
         digests: Default::default(),
     };
@@ -149,7 +152,7 @@ struct Interrupted;
 fn write_kernel(
     writer: &mut PackageWriter,
     compiled: &Compiled,
-    projection: &QkvProjection,
+    projection: &Projection,
     numerics: Numerics,
 ) -> Result<Kernel, Failure> {
     let shape = projection.shape();
@@ -189,7 +192,7 @@ fn write_kernel(
         });
     }
     let panels = shape.panels();
-    let macs = (shape.limbs() * shape.padded_rows() * panels.n() * panels.hidden()) as u64;
+    let macs = (shape.limbs() * shape.padded_rows() * panels.n() * panels.inputs()) as u64;
     let usage = compiled.usage;
     let loops = compiled.cores.values().next().map_or(&[][..], |core| &core.loops);
     Ok(Kernel {
@@ -231,7 +234,7 @@ fn uuid(pdi: &[u8]) -> [u8; 16] {
 }
 
 /// The larger of multiplying and of streaming the weights, both without any overhead.
-fn bound(shape: &QkvShape, macs: u64, tiles: u64) -> Bound {
+fn bound(shape: &ProjectionShape, macs: u64, tiles: u64) -> Bound {
     // SOURCE: AM020 ch. 2: a stream carries one 32-bit word per cycle.
     const STREAM_BYTES_PER_CYCLE: u64 = 4;
     let compute = macs / (MACS_PER_CYCLE * tiles);

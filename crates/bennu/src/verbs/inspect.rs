@@ -148,7 +148,7 @@ fn memory(found: &Inspection) -> String {
         "DDR, whole model".into(),
         binary_bytes(memory.ddr.all_layers_weights_bytes),
         String::new(),
-        "packed q, k, v weights of all layers".into(),
+        "packed weights of all layers".into(),
     ]);
     lines.row([
         String::new(),
@@ -157,7 +157,7 @@ fn memory(found: &Inspection) -> String {
         "keys and values of these tokens, bf16".into(),
     ]);
     format!(
-        "\nNPU memory of the q, k, v projection for {} tokens: {} block{} of 4 x {} rows\n{}",
+        "\nNPU memory of the q, k, v and o projections for {} tokens: {} block{} of 4 x {} rows\n{}",
         memory.seq,
         memory.blocks,
         if memory.blocks == 1 { "" } else { "s" },

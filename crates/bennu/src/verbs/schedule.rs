@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aie2_codegen::{Line, LoopReport, Program};
-use aie2_kernels::w8a8::QkvProjection;
-use aie2_kernels::{KERNELS, KernelError, WeightScales, w8a8, w8a16};
+use aie2_kernels::w8a8::Projection;
+use aie2_kernels::{KERNELS, WeightScales, w8a8, w8a16};
+use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -76,18 +77,19 @@ struct Schedule {
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
-    let projection: fn(usize, [usize; 3]) -> Result<QkvProjection, KernelError> = match args.kernel.as_str() {
-        w8a16::NAME => |seq, [hidden, n_q, n_kv]| {
-            w8a16::qkv_projection(seq, w8a8::panels(hidden, n_q, n_kv, n_kv)?, WeightScales::PerChannel)
-        },
-        w8a8::NAME => |seq, [hidden, n_q, n_kv]| QkvProjection::new(seq, hidden, n_q, n_kv, n_kv),
+    let (kind, activations) = match args.kernel.as_str() {
+        w8a16::NAME => (ProjectionKind::Qkv, Activations::Int16),
+        w8a16::O_NAME => (ProjectionKind::O, Activations::Int16),
+        w8a8::NAME => (ProjectionKind::Qkv, Activations::Int8),
+        w8a8::O_NAME => (ProjectionKind::O, Activations::Int8),
         _ => {
             let error = ScheduleError::Kernel { asked: args.kernel.clone() };
             return Err(Failure::refused(error).with_remedy("name one of these, or none"));
         }
     };
-    let dims = dims(&args.model)?;
-    let compiled = projection(args.seq, [dims.hidden, dims.q_rows(), dims.kv_rows()])
+    let panels = gemma::package_dims(&dims(&args.model)?).panels(kind).map_err(Failure::refused)?;
+    let shape = ProjectionShape::with_activations(args.seq, panels, activations).map_err(Failure::refused)?;
+    let compiled = Projection::of(shape, WeightScales::PerChannel)
         .and_then(|projection| projection.compile())
         .map_err(Failure::refused)?;
     // PANIC: a compiled kernel has at least one core.

@@ -8,10 +8,12 @@ mod rope;
 mod shape;
 
 pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun, KvSegment, Plane};
-pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
+pub use panels::{
+    GROUP_ROWS, Output, PASS_ROWS, Panels, ProjectionKind, QkvPanels, Rows, UNIT_BYTES, UNIT_K, Unpacked,
+};
 pub use rope::{RopeLimbs, RopeTable};
 pub use shape::{
-    ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN,
+    ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, PAD_BYTES_PER_ROW, ProjectionShape, QkvShape, RECORD_ALIGN,
     RECORD_TAIL_BYTES, ROW_GROUP,
 };
 
@@ -19,15 +21,15 @@ pub use shape::{
 pub mod names {
     /// Row-major.
     pub const ROW_MAJOR: &str = "row_major";
-    /// Panels of [`super::QkvPanels`].
-    pub const QKV_PANELS: &str = "qkv_panels";
+    /// [`super::Panels`].
+    pub const PANELS: &str = "panels";
     /// Three row-major matrices q, k, v one after the other.
     pub const Q_K_V_ROW_MAJOR: &str = "q_k_v_row_major";
     /// Contents private to the kernel.
     pub const OPAQUE: &str = "opaque";
 }
 
-/// A dimension of the fused projection.
+/// A dimension of a projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
     /// Reduction length K: the width of the residual stream.
@@ -38,6 +40,10 @@ pub enum Dimension {
     Key,
     /// Rows of the value projection.
     Value,
+    /// Reduction length K of the output projection: all heads side by side.
+    Context,
+    /// Rows of the output projection.
+    Output,
 }
 
 impl std::fmt::Display for Dimension {
@@ -47,6 +53,8 @@ impl std::fmt::Display for Dimension {
             Dimension::Query => "query rows (NQ)",
             Dimension::Key => "key rows (NK)",
             Dimension::Value => "value rows (NV)",
+            Dimension::Context => "context width (K)",
+            Dimension::Output => "output rows (N)",
         })
     }
 }
@@ -55,7 +63,7 @@ impl std::fmt::Display for Dimension {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// A dimension breaks the rule of the pass or tile width.
-    #[error("{dimension} is {value}; qkv_projection needs a positive multiple of {multiple}")]
+    #[error("{dimension} is {value}; a projection needs a positive multiple of {multiple}")]
     NotAMultiple {
         /// The dimension.
         dimension: Dimension,

@@ -1,7 +1,11 @@
-//! Weight panels of the fused query, key and value projection.
+//! Weight panels of the projections.
 //!
 //! ```text
-//! y[S][N] = (s_tok[S] * s_ch[N]) * sum_k q8(x)[S][k] * w[N][k]        N = NQ + NK + NV
+//! y[S][N] = (s_tok[S] * s_ch[N]) * sum_k q8(x)[S][k] * w[N][k]        N = sum of the widths of the outputs
+//!
+//! projection   x                   outputs         K                    N
+//! q, k, v      residual stream     q, k, v         hidden               NQ + NK + NV
+//! o            attention output    o               heads * head_dim     hidden
 //!
 //! buffer   [c: 4][p: N/256][unit: K/64 + 1][4096 bytes]
 //! unit q < K/64:  [cp: 4][kt: 8][s: 2][k_in: 8][n_in: 8] int8     element w[n][k] with
@@ -37,19 +41,76 @@ const SCALE_LANES: usize = 32;
 const SCALE_ROW_BYTES: usize = SCALE_LANES * 2;
 const SCALE_ROWS: usize = GROUP_ROWS / TILE;
 
-/// The dimensions that fix the layout. Valid by construction.
+/// A matrix that a projection computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QkvPanels {
-    hidden: usize,
-    n_q: usize,
-    n_k: usize,
-    n_v: usize,
+pub enum Output {
+    /// Query.
+    Q,
+    /// Key.
+    K,
+    /// Value.
+    V,
+    /// Attention output, back in the residual stream.
+    O,
 }
 
-/// Weights of one projection: int8 `[n][hidden]` row-major and one bf16 scale (as its bits) per row.
+/// Projections whose weights are packed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProjectionKind {
+    /// Query, key and value.
+    Qkv,
+    /// Attention output.
+    O,
+}
+
+impl ProjectionKind {
+    /// Each of them, in the order in which a layer calls them.
+    pub const ALL: [Self; 2] = [Self::Qkv, Self::O];
+
+    /// What it computes, in order.
+    pub const fn outputs(self) -> &'static [Output] {
+        match self {
+            Self::Qkv => &[Output::Q, Output::K, Output::V],
+            Self::O => &[Output::O],
+        }
+    }
+
+    /// Names of the operands it reads and writes.
+    pub const fn operands(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Qkv => ("x", "qkv"),
+            Self::O => ("ctx", "o"),
+        }
+    }
+
+    /// As file names and kernel names have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qkv => "qkv",
+            Self::O => "o",
+        }
+    }
+}
+
+/// Outputs of a projection at most.
+const OUTPUTS_MAX: usize = 3;
+
+/// The dimensions that fix the layout. Valid by construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panels {
+    kind: ProjectionKind,
+    inputs: usize,
+    /// Rows of each output of `kind`; zero behind them.
+    widths: [usize; OUTPUTS_MAX],
+}
+
+/// The panels of a query, key and value projection.
+pub type QkvPanels = Panels;
+
+/// Weights of one output: int8 `[n][K]` row-major and one bf16 scale (as its bits) per row.
 #[derive(Debug, Clone, Copy)]
-pub struct QkvRows<'a> {
-    /// `[n][hidden]`.
+pub struct Rows<'a> {
+    /// `[n][K]`.
     pub weights: &'a [i8],
     /// `[n]`, bf16 bits.
     pub scales: &'a [u16],
@@ -57,49 +118,76 @@ pub struct QkvRows<'a> {
 
 /// The contents of a packed buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnpackedQkv {
-    /// `[N][K]` row-major, rows of q, then k, then v.
+pub struct Unpacked {
+    /// `[N][K]` row-major, rows of each output after those of the one before.
     pub weights: Vec<i8>,
     /// `[N]`, bf16 bits.
     pub scales: Vec<u16>,
 }
 
-impl QkvPanels {
-    /// The layout of a projection, or the rule its dimensions break.
+impl Panels {
+    /// The layout of a query, key and value projection, or the rule its dimensions break.
     pub fn new(hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, LayoutError> {
         let dimensions =
             [(Dimension::Hidden, hidden), (Dimension::Query, n_q), (Dimension::Key, n_k), (Dimension::Value, n_v)];
-        for (dimension, value) in dimensions {
+        Self::of(ProjectionKind::Qkv, &dimensions)
+    }
+
+    /// The layout of an output projection from `context` inputs (heads times their width), or the rule its dimensions break.
+    pub fn output(context: usize, hidden: usize) -> Result<Self, LayoutError> {
+        Self::of(ProjectionKind::O, &[(Dimension::Context, context), (Dimension::Output, hidden)])
+    }
+
+    /// `dimensions`: K, then the width of each output.
+    fn of(kind: ProjectionKind, dimensions: &[(Dimension, usize)]) -> Result<Self, LayoutError> {
+        for &(dimension, value) in dimensions {
             if value == 0 || !value.is_multiple_of(DIMENSION_MULTIPLE) {
                 return Err(LayoutError::NotAMultiple { dimension, value, multiple: DIMENSION_MULTIPLE });
             }
         }
+        let (inputs, mut widths) = (dimensions[0].1, [0; OUTPUTS_MAX]);
+        for (width, (_, value)) in widths.iter_mut().zip(&dimensions[1..]) {
+            *width = *value;
+        }
         // N * (K + 64) bounds every offset below.
         let too_large = LayoutError::TooLarge { buffer: "weights" };
-        let rows = n_q.checked_add(n_k).and_then(|rows| rows.checked_add(n_v)).ok_or(too_large.clone())?;
-        hidden.checked_add(UNIT_K).and_then(|row_bytes| row_bytes.checked_mul(rows)).ok_or(too_large)?;
-        Ok(Self { hidden, n_q, n_k, n_v })
+        let rows = widths.iter().try_fold(0usize, |sum, width| sum.checked_add(*width)).ok_or(too_large.clone())?;
+        inputs.checked_add(UNIT_K).and_then(|row_bytes| row_bytes.checked_mul(rows)).ok_or(too_large)?;
+        Ok(Self { kind, inputs, widths })
     }
 
+    /// Which projection.
+    pub const fn kind(&self) -> ProjectionKind {
+        self.kind
+    }
     /// K.
-    pub const fn hidden(&self) -> usize {
-        self.hidden
+    pub const fn inputs(&self) -> usize {
+        self.inputs
     }
-    /// NQ.
-    pub const fn n_q(&self) -> usize {
-        self.n_q
+    /// Rows of each output, in order.
+    pub fn outputs(&self) -> impl Iterator<Item = (Output, usize)> + use<> {
+        self.kind.outputs().iter().copied().zip(self.widths)
     }
-    /// NK.
-    pub const fn n_k(&self) -> usize {
-        self.n_k
+    /// Rows of one output; none of an output that the projection does not have.
+    pub fn width(&self, output: Output) -> usize {
+        self.outputs().find(|(of, _)| *of == output).map_or(0, |(_, width)| width)
     }
-    /// NV.
-    pub const fn n_v(&self) -> usize {
-        self.n_v
-    }
-    /// N = NQ + NK + NV.
+    /// N: rows of all outputs.
     pub const fn n(&self) -> usize {
-        self.n_q + self.n_k + self.n_v
+        self.widths[0] + self.widths[1] + self.widths[2]
+    }
+    /// The output that holds row `n` of all, as its place among the outputs, and the row in it.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn output_of(&self, n: usize) -> (usize, usize) {
+        assert!(n < self.n(), "no row {n}");
+        let (mut index, mut row) = (0, n);
+        while row >= self.widths[index] {
+            row -= self.widths[index];
+            index += 1;
+        }
+        (index, row)
     }
     /// Passes: N / 256.
     pub const fn passes(&self) -> usize {
@@ -107,7 +195,7 @@ impl QkvPanels {
     }
     /// Weight units of a group: K / 64.
     pub const fn weight_units(&self) -> usize {
-        self.hidden / UNIT_K
+        self.inputs / UNIT_K
     }
     /// Units of a group, its scale unit included.
     pub const fn units(&self) -> usize {
@@ -127,7 +215,7 @@ impl QkvPanels {
     }
 
     /// Byte offset of the group of `column` in `pass`. It holds output rows
-    /// [`QkvPanels::group_first_row`]` ..+ 64`.
+    /// [`Panels::group_first_row`]` ..+ 64`.
     ///
     /// # Panics
     /// If there is no such column or pass.
@@ -146,7 +234,7 @@ impl QkvPanels {
     /// # Panics
     /// If there is no such element.
     pub fn weight_offset(&self, n: usize, k: usize) -> usize {
-        assert!(n < self.n() && k < self.hidden, "no element w[{n}][{k}]");
+        assert!(n < self.n() && k < self.inputs, "no element w[{n}][{k}]");
         let [group, row] = self.locate(n);
         group + UNIT_BYTES * (k / UNIT_K) + offset_in_unit(row, k % UNIT_K)
     }
@@ -168,17 +256,17 @@ impl QkvPanels {
     }
 
     /// Packs a group of 64 output rows: `weights` `[64][K]`, `scales` `[64]`, `out` of
-    /// [`QkvPanels::group_bytes`].
+    /// [`Panels::group_bytes`].
     pub fn pack_group(&self, weights: &[i8], scales: &[u16], out: &mut [u8]) -> Result<(), LayoutError> {
-        check("weights", weights.len(), GROUP_ROWS * self.hidden)?;
+        check("weights", weights.len(), GROUP_ROWS * self.inputs)?;
         check("scales", scales.len(), GROUP_ROWS)?;
         check("output", out.len(), self.group_bytes())?;
         let (units, scale_unit) = out.split_at_mut(UNIT_BYTES * self.weight_units());
         for (q, unit) in units.as_chunks_mut::<UNIT_BYTES>().0.iter_mut().enumerate() {
             for (index, tile) in unit.as_chunks_mut::<TILE_BYTES>().0.iter_mut().enumerate() {
                 let (cp, kt, s) = (index / (TILES_K * TILES_S), index / TILES_S % TILES_K, index % TILES_S);
-                let first = (TILES_S * TILE * cp + TILE * s) * self.hidden + UNIT_K * q + TILE * kt;
-                *tile = transposed_tile(&weights[first..], self.hidden);
+                let first = (TILES_S * TILE * cp + TILE * s) * self.inputs + UNIT_K * q + TILE * kt;
+                *tile = transposed_tile(&weights[first..], self.inputs);
             }
         }
         let (rows, padding) = scale_unit.split_at_mut(SCALE_ROWS * SCALE_ROW_BYTES);
@@ -191,31 +279,26 @@ impl QkvPanels {
         Ok(())
     }
 
-    /// Packs a whole layer into `out` of [`QkvPanels::bytes`].
-    pub fn pack(&self, q: QkvRows<'_>, k: QkvRows<'_>, v: QkvRows<'_>, out: &mut [u8]) -> Result<(), LayoutError> {
-        let lengths = [
-            ("q weights", q.weights.len(), self.n_q * self.hidden),
-            ("k weights", k.weights.len(), self.n_k * self.hidden),
-            ("v weights", v.weights.len(), self.n_v * self.hidden),
-            ("q scales", q.scales.len(), self.n_q),
-            ("k scales", k.scales.len(), self.n_k),
-            ("v scales", v.scales.len(), self.n_v),
-            ("output", out.len(), self.bytes()),
-        ];
-        for (what, found, needed) in lengths {
-            check(what, found, needed)?;
+    /// Packs a whole layer, the rows of each output in order, into `out` of [`Panels::bytes`].
+    pub fn pack(&self, outputs: &[Rows<'_>], out: &mut [u8]) -> Result<(), LayoutError> {
+        check("list of outputs", outputs.len(), self.kind.outputs().len())?;
+        for (rows, (output, width)) in outputs.iter().zip(self.outputs()) {
+            let (weights, scales) = match output {
+                Output::Q => ("q weights", "q scales"),
+                Output::K => ("k weights", "k scales"),
+                Output::V => ("v weights", "v scales"),
+                Output::O => ("o weights", "o scales"),
+            };
+            check(weights, rows.weights.len(), width * self.inputs)?;
+            check(scales, rows.scales.len(), width)?;
         }
+        check("output", out.len(), self.bytes())?;
         for column in 0..ARRAY_COLUMNS {
             for pass in 0..self.passes() {
-                // Passes do not straddle projections: each of NQ, NK, NV is a multiple of the pass width.
-                let n = Self::group_first_row(column, pass);
-                let (rows, first) = match n {
-                    n if n < self.n_q => (q, n),
-                    n if n < self.n_q + self.n_k => (k, n - self.n_q),
-                    n => (v, n - self.n_q - self.n_k),
-                };
-                let weights = &rows.weights[first * self.hidden..][..GROUP_ROWS * self.hidden];
-                let scales = &rows.scales[first..][..GROUP_ROWS];
+                // Passes do not straddle outputs: each width is a multiple of the pass width.
+                let (output, first) = self.output_of(Self::group_first_row(column, pass));
+                let weights = &outputs[output].weights[first * self.inputs..][..GROUP_ROWS * self.inputs];
+                let scales = &outputs[output].scales[first..][..GROUP_ROWS];
                 let place = self.group_offset(column, pass);
                 self.pack_group(weights, scales, &mut out[place..][..self.group_bytes()])?;
             }
@@ -224,11 +307,11 @@ impl QkvPanels {
     }
 
     /// Reads a packed layer back, and checks that scale copies agree and padding is zero.
-    pub fn unpack(&self, packed: &[u8]) -> Result<UnpackedQkv, LayoutError> {
+    pub fn unpack(&self, packed: &[u8]) -> Result<Unpacked, LayoutError> {
         check("packed buffer", packed.len(), self.bytes())?;
-        let mut weights = vec![0i8; self.n() * self.hidden];
+        let mut weights = vec![0i8; self.n() * self.inputs];
         let mut scales = vec![0u16; self.n()];
-        for (n, row) in weights.chunks_exact_mut(self.hidden).enumerate() {
+        for (n, row) in weights.chunks_exact_mut(self.inputs).enumerate() {
             for (k, weight) in row.iter_mut().enumerate() {
                 *weight = packed[self.weight_offset(n, k)] as i8;
             }
@@ -243,7 +326,7 @@ impl QkvPanels {
                 }
             }
         }
-        Ok(UnpackedQkv { weights, scales })
+        Ok(Unpacked { weights, scales })
     }
 
     fn read_scale(&self, packed: &[u8], n: usize) -> Result<u16, LayoutError> {

@@ -1,4 +1,4 @@
-//! The call of the fused query, key and value projection: blocks of rows and sizes of the host buffers.
+//! The call of a projection: blocks of rows and sizes of the host buffers.
 //!
 //! The S rows of `x` are processed in blocks. Every compute row of the array takes `m` rows of a block, so a block
 //! has 4 m rows; the last one may have fewer valid rows, and its last valid row is repeated.
@@ -12,7 +12,7 @@
 //! ```
 
 use super::LayoutError;
-use super::panels::QkvPanels;
+use super::panels::{Output, Panels};
 
 /// Columns of the array.
 pub const ARRAY_COLUMNS: usize = 4;
@@ -52,51 +52,43 @@ impl Activations {
 
 /// A projection and its sequence length. Valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QkvShape {
-    panels: QkvPanels,
+pub struct ProjectionShape {
+    panels: Panels,
     activations: Activations,
     seq: usize,
     blocks: usize,
     m: usize,
 }
 
-/// One of the three outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// Query.
-    Q,
-    /// Key.
-    K,
-    /// Value.
-    V,
-}
+/// The call of a query, key and value projection.
+pub type QkvShape = ProjectionShape;
 
-impl QkvShape {
-    /// The shape of a call with int8 activations, or the rule it breaks.
+impl ProjectionShape {
+    /// The shape of a query, key and value projection with int8 activations, or the rule it breaks.
     pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, LayoutError> {
-        Self::with_panels(seq, QkvPanels::new(hidden, n_q, n_k, n_v)?)
+        Self::with_panels(seq, Panels::new(hidden, n_q, n_k, n_v)?)
     }
 
     /// The shape of a call with int8 activations and these weights.
-    pub fn with_panels(seq: usize, panels: QkvPanels) -> Result<Self, LayoutError> {
+    pub fn with_panels(seq: usize, panels: Panels) -> Result<Self, LayoutError> {
         Self::with_activations(seq, panels, Activations::Int8)
     }
 
     /// The shape of a call with these weights.
-    pub fn with_activations(seq: usize, panels: QkvPanels, activations: Activations) -> Result<Self, LayoutError> {
+    pub fn with_activations(seq: usize, panels: Panels, activations: Activations) -> Result<Self, LayoutError> {
         if seq == 0 {
             return Err(LayoutError::EmptySequence);
         }
-        let row_bytes = BF16_BYTES * panels.hidden().max(panels.n());
+        let row_bytes = BF16_BYTES * panels.inputs().max(panels.n());
         let padded_seq = seq.checked_next_multiple_of(BLOCK_ROWS_MAX);
-        padded_seq.and_then(|rows| rows.checked_mul(row_bytes)).ok_or(LayoutError::TooLarge { buffer: "x or qkv" })?;
+        padded_seq.and_then(|rows| rows.checked_mul(row_bytes)).ok_or(LayoutError::TooLarge { buffer: "x or y" })?;
         let blocks = seq.div_ceil(BLOCK_ROWS_MAX / activations.limbs());
         let m = ROW_GROUP * seq.div_ceil(CORE_ROWS * ROW_GROUP * blocks);
         Ok(Self { panels, activations, seq, blocks, m })
     }
 
     /// Layout of the weights.
-    pub const fn panels(&self) -> &QkvPanels {
+    pub const fn panels(&self) -> &Panels {
         &self.panels
     }
     /// Width of the activations' codes.
@@ -154,30 +146,36 @@ impl QkvShape {
 
     /// Bytes of `x`: bf16 `[S][K]` row-major.
     pub const fn x_bytes(&self) -> usize {
-        BF16_BYTES * self.seq * self.panels.hidden()
+        BF16_BYTES * self.seq * self.panels.inputs()
     }
     /// Bytes of `weights`: panels.
     pub const fn weights_bytes(&self) -> usize {
         self.panels.bytes()
     }
-    /// Bytes of `qkv`: bf16 q `[S][NQ]`, k `[S][NK]`, v `[S][NV]`, each row-major.
-    pub const fn qkv_bytes(&self) -> usize {
+    /// Bytes of the outputs: bf16 `[S][width]` each, row-major, one after the other.
+    pub const fn y_bytes(&self) -> usize {
         BF16_BYTES * self.seq * self.panels.n()
     }
 
-    /// Byte offset and row width in elements of one output in `qkv`.
-    pub const fn output(&self, output: Output) -> (usize, usize) {
-        let (before, width) = match output {
-            Output::Q => (0, self.panels.n_q()),
-            Output::K => (self.panels.n_q(), self.panels.n_k()),
-            Output::V => (self.panels.n_q() + self.panels.n_k(), self.panels.n_v()),
-        };
-        (BF16_BYTES * self.seq * before, width)
+    /// Byte offset and row width in elements of one output; a width of 0 if the projection does not have it.
+    pub fn output(&self, output: Output) -> (usize, usize) {
+        let before = self.panels.outputs().take_while(|(of, _)| *of != output).map(|(_, width)| width).sum::<usize>();
+        (BF16_BYTES * self.seq * before, self.panels.width(output))
+    }
+
+    /// Where the column of all outputs `n` lies: byte offset and row width in elements of its output, and the column in it.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn column(&self, n: usize) -> (usize, usize, usize) {
+        let (index, column) = self.panels.output_of(n);
+        let (offset, width) = self.output(self.panels.kind().outputs()[index]);
+        (offset, width, column)
     }
 
     /// Kp: stride in bytes of a record of one quantised token.
     pub const fn record_bytes(&self) -> usize {
-        (self.limbs() * (self.panels.hidden() + RECORD_TAIL_BYTES)).next_multiple_of(RECORD_ALIGN)
+        (self.limbs() * (self.panels.inputs() + RECORD_TAIL_BYTES)).next_multiple_of(RECORD_ALIGN)
     }
     /// Bytes of the records of one compute row: m Kp.
     pub const fn region_bytes(&self) -> usize {
