@@ -166,12 +166,8 @@ impl Projection {
 
     fn operands(&self) -> Vec<Operand> {
         let (s, panels) = (&self.shape, self.shape.panels());
-        use npu_package::layout::names::{PANELS, Q_K_V_ROW_MAJOR, ROW_MAJOR};
+        use npu_package::layout::names::{PANELS, ROW_MAJOR};
         let (x, y) = panels.kind().operands();
-        let y_layout = match panels.kind() {
-            ProjectionKind::Qkv => Q_K_V_ROW_MAJOR,
-            ProjectionKind::O => ROW_MAJOR,
-        };
         vec![
             Operand::input(x, s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.inputs()], ROW_MAJOR),
             Operand::input(
@@ -181,7 +177,7 @@ impl Projection {
                 vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES],
                 PANELS,
             ),
-            Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], y_layout),
+            Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], ROW_MAJOR),
             Operand::scratch("scratch", s.scratch_bytes()),
         ]
     }

@@ -157,12 +157,12 @@ impl Block<'_> {
     }
 
     fn pass_output(&self, col: u8, pass: usize) -> Result<Vec<ShimBd>, Error> {
-        let (offset, width, column) = self.shape.column(Panels::group_first_row(usize::from(col), pass));
+        let (width, column) = (self.shape.panels().n(), Panels::group_first_row(usize::from(col), pass));
         let (valid, rows) = (self.shape.valid_rows(self.block), self.shape.block_rows());
         let row = self.block * rows;
         let line = words(BF16 * TILE_COLUMNS);
         let pattern = Pattern::new(&[(1, line), (words(BF16 * width), valid as u32)]);
-        let start = (offset + BF16 * (row * width + column)) as u64;
+        let start = (BF16 * (row * width + column)) as u64;
         let mut chain = vec![ShimBd::new(arg::Y, start, pattern)];
         if valid < rows {
             let pad = self.shape.pad_offset() + usize::from(col) * self.shape.pad_bytes_per_column();

@@ -23,8 +23,6 @@ pub mod names {
     pub const ROW_MAJOR: &str = "row_major";
     /// [`super::Panels`].
     pub const PANELS: &str = "panels";
-    /// Three row-major matrices q, k, v one after the other.
-    pub const Q_K_V_ROW_MAJOR: &str = "q_k_v_row_major";
     /// Contents private to the kernel.
     pub const OPAQUE: &str = "opaque";
 }

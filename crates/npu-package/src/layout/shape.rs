@@ -152,25 +152,15 @@ impl ProjectionShape {
     pub const fn weights_bytes(&self) -> usize {
         self.panels.bytes()
     }
-    /// Bytes of the outputs: bf16 `[S][width]` each, row-major, one after the other.
+    /// Bytes of the outputs: bf16 `[S][N]` row-major, the outputs of a token side by side.
     pub const fn y_bytes(&self) -> usize {
         BF16_BYTES * self.seq * self.panels.n()
     }
 
-    /// Byte offset and row width in elements of one output; a width of 0 if the projection does not have it.
+    /// First column and width of one output in a row; a width of 0 if the projection does not have it.
     pub fn output(&self, output: Output) -> (usize, usize) {
         let before = self.panels.outputs().take_while(|(of, _)| *of != output).map(|(_, width)| width).sum::<usize>();
-        (BF16_BYTES * self.seq * before, self.panels.width(output))
-    }
-
-    /// Where the column of all outputs `n` lies: byte offset and row width in elements of its output, and the column in it.
-    ///
-    /// # Panics
-    /// If there is no such column.
-    pub fn column(&self, n: usize) -> (usize, usize, usize) {
-        let (index, column) = self.panels.output_of(n);
-        let (offset, width) = self.output(self.panels.kind().outputs()[index]);
-        (offset, width, column)
+        (before, self.panels.width(output))
     }
 
     /// Kp: stride in bytes of a record of one quantised token.
