@@ -113,10 +113,8 @@ fn load(compiled: &Compiled, case: &Case, ddr: Option<f64>) -> Loaded {
 
 fn ran(compiled: &Compiled, case: &Case) -> (Loaded, RunReport) {
     let mut loaded = load(compiled, case, None);
-    let report = loaded
-        .run()
-        .unwrap_or_else(|fault| panic!("{}, S = {}: {fault:#}", compiled.kernel, case.shape.seq()))
-        .report;
+    let report =
+        loaded.run().unwrap_or_else(|fault| panic!("{}, S = {}: {fault:#}", compiled.kernel, case.shape.seq())).report;
     (loaded, report)
 }
 
@@ -232,7 +230,8 @@ fn a_single_wrong_weight_is_noticed() {
 #[test]
 fn shapes_and_scales_without_a_kernel_are_refused_by_name() {
     let size = Size { k: 256, n: 768 };
-    let refusal = |seq, size: Size, scales| DecodeProjection::new(seq, panels(size), Int16, scales).expect_err("illegal");
+    let refusal =
+        |seq, size: Size, scales| DecodeProjection::new(seq, panels(size), Int16, scales).expect_err("illegal");
     let channel = WeightScales::PerChannel;
     for seq in [5, 64] {
         let error = refusal(seq, size, channel);
@@ -243,10 +242,7 @@ fn shapes_and_scales_without_a_kernel_are_refused_by_name() {
     }
     assert!(matches!(refusal(0, size, channel), KernelError::Shape(LayoutError::EmptySequence)));
     let long = refusal(1, Size { k: 5632, n: 768 }, channel);
-    assert!(
-        matches!(long, KernelError::Shape(LayoutError::DecodeHidden { hidden: 5632, limit: 5376 })),
-        "{long}"
-    );
+    assert!(matches!(long, KernelError::Shape(LayoutError::DecodeHidden { hidden: 5632, limit: 5376 })), "{long}");
     let groups = WeightScales::PerGroup(GroupSize::Of32);
     let error = refusal(1, size, groups);
     assert!(
@@ -264,4 +260,21 @@ fn the_same_shape_compiles_to_the_same_bytes_and_tokens_change_the_stream_alone(
     assert_eq!((&first.pdi, &first.txn), (&second.pdi, &second.txn));
     assert_eq!(first.pdi, other.pdi);
     assert_ne!(first.txn, other.txn);
+}
+
+/// Share of the 32 bytes per cycle that eight shim channels could read at most.
+fn share(size: Size, cycles: u64) -> f64 {
+    panels(size).bytes() as f64 / 32.0 / cycles as f64
+}
+
+#[test]
+fn weights_of_27b_arrive_at_nine_tenths_of_what_the_shims_can_read() {
+    for (name, size) in [("QKV", QKV), ("O", O)] {
+        for activations in EACH {
+            let [one, four] = [1, DECODE_TOKENS].map(|seq| run(size, activations, seq, |_| {}));
+            println!("{name} {activations:?}: {one} and {four} cycles, {:.2} %", 100.0 * share(size, four));
+            assert!(share(size, one.max(four)) >= 0.9, "{name} {activations:?}: {one} and {four} cycles");
+            assert!(one.abs_diff(four) * 100 <= four, "{name} {activations:?}: tokens cost: {one} and {four} cycles");
+        }
+    }
 }

@@ -28,9 +28,7 @@ mod scale;
 mod stream;
 
 use npu_container::{pdi, txn};
-use npu_package::layout::{
-    Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, QkvPanels, UNIT_BYTES, names,
-};
+use npu_package::layout::{Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, QkvPanels, UNIT_BYTES, names};
 
 use crate::w8a8::{GRID, usage};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};

@@ -24,7 +24,7 @@ const SUM_TILE_BYTES: u32 = 128;
 
 /// Declared initiation interval of a column pair.
 const fn ii(limbs: u32) -> u32 {
-    if limbs == 1 { 36 } else { 44 }
+    if limbs == 1 { 36 } else { 52 }
 }
 
 /// Bytes of the codes of a unit's inputs.

@@ -222,9 +222,7 @@ fn start(a: &mut Asm) -> Regs {
     };
     let (zero, p) = (a.x(), a.p());
     a.i("vbcst.32 {}, {}", &[zero, regs.int_add]);
-    for (name, memory, buffer) in
-        [("clear_sums", space::SUMS, l1::ACCUMULATORS), ("clear_out", space::OUT, l1::OUT)]
-    {
+    for (name, memory, buffer) in [("clear_sums", space::SUMS, l1::ACCUMULATORS), ("clear_out", space::OUT, l1::OUT)] {
         a.imm(p, i64::from(buffer.at()));
         a.pipelined(name, 1, buffer.bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
     }

@@ -242,6 +242,19 @@ impl Constants {
         a.imm(float_add, i64::from(fixed::BF16_DENSE));
         let sets = [Set::new(a, 0), Set::new(a, 1)];
         let int_add = regs.int_add;
-        Self { low_magic, high_magic, both_magic, half, zero, sixteen, eight, none, int_add, elementwise, float_add, sets }
+        Self {
+            low_magic,
+            high_magic,
+            both_magic,
+            half,
+            zero,
+            sixteen,
+            eight,
+            none,
+            int_add,
+            elementwise,
+            float_add,
+            sets,
+        }
     }
 }

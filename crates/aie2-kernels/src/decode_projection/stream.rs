@@ -138,7 +138,8 @@ impl Builder<'_> {
         let whole = self.panels().passes() / per_turn;
         if whole > 0 {
             for col in 0..GRID {
-                let chain: Vec<_> = (0..GRID).map(|row| self.results(col, row, 0, DECODE_TURN_RESULTS, whole)).collect();
+                let chain: Vec<_> =
+                    (0..GRID).map(|row| self.results(col, row, 0, DECODE_TURN_RESULTS, whole)).collect();
                 rt.task_chain(col, S2mm(0), &chain, whole as u32, true)?;
             }
         }
