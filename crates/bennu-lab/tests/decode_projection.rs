@@ -118,7 +118,7 @@ fn ran(compiled: &Compiled, case: &Case) -> (Loaded, RunReport) {
     (loaded, report)
 }
 
-/// Runs a case; its cycles.
+/// Runs a case; its cycles. Weights are read once.
 fn run(size: Size, activations: Activations, seq: usize, change: impl FnOnce(&mut Case)) -> u64 {
     let (shape, compiled) = compiled(size, activations, seq);
     let mut case = Case::random(shape, 7 * size.n as u64 + seq as u64);
@@ -128,6 +128,8 @@ fn run(size: Size, activations: Activations, seq: usize, change: impl FnOnce(&mu
     let (name, Size { k, n }) = (compiled.kernel, size);
     let (count, first) = (differences.len(), differences.first());
     assert_eq!(count, 0, "{name}, {k} -> {n}, S = {seq}: {count} outputs differ, the first at {first:?}");
+    let read = |argument: usize| report.arguments[argument].read_bytes as usize;
+    assert_eq!(read(1), shape.weights_bytes(), "{name}, {k} -> {n}, S = {seq}");
     report.cycles
 }
 
@@ -143,7 +145,9 @@ fn every_number_of_tokens() {
 #[test]
 fn any_number_of_passes_and_units() {
     // passes modulo 16 decide how a core's turns end, K / 256 modulo 2 how x does
-    for (k, n) in [(512, 768), (768, 1280), (256, 4096), (512, 4352), (256, 5376), (1280, 3840)] {
+    for (k, n) in
+        [(512, 768), (768, 1280), (256, 4096), (512, 4352), (256, 5376), (256, 5888), (256, 2816), (1280, 3840)]
+    {
         for activations in EACH {
             run(Size { k, n }, activations, 3, |_| {});
         }
@@ -162,6 +166,19 @@ fn a_second_dispatch_finds_the_array_as_the_first_did() {
             loaded.write("x", &case.x_bytes()).expect("x fits");
             loaded.run().expect("the dispatch runs");
             assert_eq!(case.differences(&loaded), Vec::<usize>::new(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn slow_ddr_changes_no_output() {
+    for activations in EACH {
+        let (shape, compiled) = compiled(Size { k: 768, n: 1280 }, activations, 4);
+        let case = Case::random(shape, 3);
+        for bytes_per_s in [15e9, 1e9] {
+            let mut loaded = load(&compiled, &case, Some(bytes_per_s));
+            loaded.run().expect("the dispatch runs");
+            assert_eq!(case.differences(&loaded), Vec::<usize>::new(), "{bytes_per_s} bytes per second");
         }
     }
 }

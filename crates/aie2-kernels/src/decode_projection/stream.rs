@@ -31,6 +31,10 @@ pub mod arg {
     pub const SCRATCH: u32 = 3;
 }
 
+/// Channel of path A.
+const A: Mm2s = Mm2s(0);
+/// Channel of path B.
+const B: Mm2s = Mm2s(1);
 const WORD: usize = 4;
 const BF16: usize = 2;
 /// Inputs of the pieces in which a core takes x.
@@ -51,21 +55,32 @@ fn words(bytes: usize) -> u32 {
 pub fn stream(shape: &DecodeShape) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
     let builder = Builder { shape };
-    for col in 0..GRID {
-        builder.x(&mut rt, col)?;
+    let x = builder.x()?;
+    for (i, (chain, runs)) in x.iter().enumerate() {
+        for col in 0..GRID {
+            rt.task_chain(col, B, chain, *runs, i + 1 == x.len())?;
+        }
     }
-    for row in 0..GRID {
-        builder.weights(&mut rt, row, Mm2s(0), CYCLE)?;
+    for part in [Part::Rounds, Part::Rest] {
+        for channel in [A, B] {
+            for lane in 0..GRID {
+                builder.weights(&mut rt, lane, channel, part)?;
+            }
+        }
     }
     for col in 0..GRID {
-        builder.weights(&mut rt, col, Mm2s(1), HALVES)?;
-    }
-    for col in 0..GRID {
-        rt.wait(col, Mm2s(1))?;
+        rt.wait(col, B)?;
     }
     builder.outputs(&mut rt)?;
     rt.wait_all()?;
     rt.finish()
+}
+
+/// Which of a channel's weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Rounds,
+    Rest,
 }
 
 struct Builder<'a> {
@@ -77,30 +92,25 @@ impl Builder<'_> {
         self.shape.panels()
     }
 
-    /// Four tokens in a row, in whole units.
-    fn x(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
+    /// Four tokens in a row, in whole units: chains of BDs and how often they run.
+    fn x(&self) -> Result<Vec<(Vec<ShimBd>, u32)>, Error> {
         let (seq, row_bytes) = (self.shape.seq(), BF16 * self.panels().hidden());
-        let rows = |first: usize, n: usize| ShimBd::linear(arg::X, (first * row_bytes) as u64, (n * row_bytes) as u64);
-        let (rounds, rest) = (DECODE_TOKENS / seq, DECODE_TOKENS % seq);
-        let mut tokens = vec![rows(0, seq)?];
-        if rest > 0 {
-            tokens.push(rows(0, rest)?);
+        let first = |bytes: usize| ShimBd::linear(arg::X, 0, bytes as u64);
+        let mut tokens = vec![first(seq * row_bytes)?];
+        if !DECODE_TOKENS.is_multiple_of(seq) {
+            tokens.push(first(DECODE_TOKENS % seq * row_bytes)?);
         }
-        let half_unit = (DECODE_TOKENS * row_bytes % UNIT_BYTES) / (BF16 * PIECE_K);
-        let mut tasks = vec![(tokens, rounds)];
-        if half_unit > 0 {
-            tasks.push((vec![ShimBd::linear(arg::X, 0, (BF16 * PIECE_K) as u64)?], half_unit));
+        let mut tasks = vec![(tokens, (DECODE_TOKENS / seq) as u32)];
+        let pieces = (DECODE_TOKENS * row_bytes % UNIT_BYTES) / (BF16 * PIECE_K);
+        if pieces > 0 {
+            tasks.push((vec![first(BF16 * PIECE_K)?], pieces as u32));
         }
-        let last = tasks.len() - 1;
-        for (i, (chain, runs)) in tasks.iter().enumerate() {
-            rt.task_chain(col, Mm2s(1), chain, *runs as u32, i == last)?;
-        }
-        Ok(())
+        Ok(tasks)
     }
 
-    /// Every pass's half that `lane` carries on a channel; the BDs repeat after `period` passes.
-    fn weights(&self, rt: &mut Runtime, lane: u8, channel: Mm2s, period: usize) -> Result<(), Error> {
-        let passes = self.panels().passes();
+    /// The halves that `lane` carries on a channel: in whole periods of its pattern, or those of the passes that are left.
+    fn weights(&self, rt: &mut Runtime, lane: u8, channel: Mm2s, part: Part) -> Result<(), Error> {
+        let (passes, period) = (self.panels().passes(), if channel == A { CYCLE } else { HALVES });
         let (rounds, rest) = (passes / period, passes % period);
         let step = words(period * self.panels().group_bytes());
         let bd = |pass: usize, count: usize| {
@@ -109,20 +119,24 @@ impl Builder<'_> {
             let pattern = if count > 1 { pattern.iterate(step, count as u8) } else { pattern };
             ShimBd::new(arg::WEIGHTS, offset as u64, pattern)
         };
-        if rounds > 0 {
-            let chain: Vec<_> = (0..period).map(|pass| bd(pass, rounds)).collect();
-            rt.task_chain(lane, channel, &chain, rounds as u32, false)?;
-        }
-        if rest > 0 {
-            let chain: Vec<_> = (passes - rest..passes).map(|pass| bd(pass, 1)).collect();
-            rt.task_chain(lane, channel, &chain, 1, false)?;
-        }
-        Ok(())
+        let (chain, runs): (Vec<_>, _) = match part {
+            Part::Rounds if rounds > 0 => ((0..period).map(|pass| bd(pass, rounds)).collect(), rounds),
+            Part::Rest if rest > 0 => ((passes - rest..passes).map(|pass| bd(pass, 1)).collect(), 1),
+            Part::Rounds | Part::Rest => return Ok(()),
+        };
+        rt.task_chain(lane, channel, &chain, runs as u32, part == Part::Rounds && self.frees_bds(channel))
+    }
+
+    /// Whether the last turn of results, which takes up to 8 of the shim's 16 BDs, may need those of this channel's whole periods: beside a rest of
+    /// three passes they are 4 + 3 on A and 2 + 1 on B.
+    fn frees_bds(&self, channel: Mm2s) -> bool {
+        let passes = self.panels().passes();
+        channel == A && passes > CYCLE && passes % CYCLE == CYCLE - 1
     }
 
     /// Byte offset and bytes of the half of a group.
     fn half(&self, lane: u8, channel: Mm2s, pass: usize) -> (usize, usize) {
-        let on_a = channel == Mm2s(0);
+        let on_a = channel == A;
         let column = if on_a { (usize::from(lane) + CYCLE - pass % CYCLE) % CYCLE } else { usize::from(lane) };
         let (group, first) = (self.panels().group_offset(column, pass), self.panels().weight_units() / 2);
         if on_a == pass.is_multiple_of(HALVES) {
@@ -149,6 +163,9 @@ impl Builder<'_> {
                 let chain = self.last_turn(col, whole * per_turn, rest)?;
                 if whole > 0 {
                     rt.wait(col, S2mm(0))?;
+                }
+                if rt.free_bds(col) < chain.len() && self.frees_bds(A) {
+                    rt.wait(col, A)?;
                 }
                 rt.task_chain(col, S2mm(0), &chain, 1, true)?;
             }
