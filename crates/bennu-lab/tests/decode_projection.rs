@@ -2,9 +2,11 @@
 
 use aie2_kernels::decode_projection::{DecodeProjection, W8A8_NAME, W8A16_NAME};
 use aie2_kernels::{Compiled, CoreBinary, GroupSize, KernelError, WeightScales};
-use aie2_sim::RunReport;
+use aie2_sim::timing::Part;
+use aie2_sim::{Config, RunReport, Timing};
 use bennu_lab::case;
 use bennu_lab::machine::{Binary, Intended, Loaded};
+use bennu_lab::spread;
 use npu_package::layout::Activations::{self, Int8, Int16};
 use npu_package::layout::{DECODE_TOKENS, DecodeShape, LayoutError, QkvPanels};
 use oracle::data::{self, Rng, Weights};
@@ -271,12 +273,33 @@ fn shapes_and_scales_without_a_kernel_are_refused_by_name() {
 }
 
 #[test]
-fn the_same_shape_compiles_to_the_same_bytes_and_tokens_change_the_stream_alone() {
-    let of = |seq| compiled(Size { k: 512, n: 768 }, Int16, seq).1;
-    let (first, second, other) = (of(4), of(4), of(1));
+fn tokens_change_the_stream_alone_and_all_projections_share_a_program() {
+    let of = |size, seq| compiled(size, Int16, seq).1;
+    let (first, second, other) = (of(QKV, 4), of(QKV, 4), of(QKV, 1));
     assert_eq!((&first.pdi, &first.txn), (&second.pdi, &second.txn));
     assert_eq!(first.pdi, other.pdi);
     assert_ne!(first.txn, other.txn);
+    let output = of(O, 4);
+    assert_ne!(first.pdi, output.pdi);
+    assert_eq!(first.cores[&(0, 2)].bytes, output.cores[&(3, 5)].bytes);
+}
+
+#[test]
+fn no_timing_changes_an_output() {
+    let (shape, compiled) = compiled(Size { k: 256, n: 1280 }, Int16, 3);
+    let (case, binary) = (Case::random(shape, 7), binary(&compiled));
+    let packed = case.packed();
+    let simulate = |timing: &Timing| {
+        let config = Config { timing: timing.clone(), threads: 1, ..Config::default() };
+        let mut loaded = Loaded::with(&binary, config)?;
+        loaded.write("x", &case.x_bytes())?;
+        loaded.write("weights", &packed)?;
+        let cycles = loaded.run()?.report.cycles;
+        Ok((cycles, loaded.read("y")?))
+    };
+    let consulted = |part| !matches!(part, Part::DdrCap | Part::Noop | Part::Clock);
+    let spread = spread::measure(&simulate, consulted, false).expect("the kernel runs with the table's values");
+    assert!(spread.same_outputs, "{}", spread.table());
 }
 
 /// Share of the 32 bytes per cycle that eight shim channels could read at most.

@@ -10,7 +10,7 @@
 use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile};
 
 use super::l1::{self, OUT_UNIT_BYTES, RING_UNITS, UNIT_BYTES, tile};
-use super::program::Locks;
+use super::program::{Locks, Parameters};
 use crate::w8a8::GRID;
 use crate::w8a8::quantise::reciprocal_table;
 
@@ -28,7 +28,7 @@ const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
 /// MM2S channel that joins them.
 const RESULTS_OUT: u8 = 2;
 
-/// The core row that computes the outputs of `col` in `pass`, given the core's turn: passes before its first one.
+/// Passes before the first one in which the core computes.
 pub const fn turn(col: u8, row: u8) -> u8 {
     (row + GRID - col) % GRID
 }
@@ -40,16 +40,16 @@ pub struct Array {
 }
 
 impl Array {
-    /// Places everything for codes of `limbs` limbs and rows of `hidden` inputs.
+    /// Places everything for codes of `limbs` limbs; `parameters` are those of the projection.
     ///
     /// # Errors
     /// A resource runs out; the message names it.
-    pub fn new(limbs: u32, hidden: u32) -> Result<Self, Error> {
+    pub fn new(limbs: u32, parameters: Parameters) -> Result<Self, Error> {
         let mut design = Design::new(GRID)?;
         let mut locks = None;
         for col in 0..GRID {
             for row in 0..GRID {
-                let own = core(&mut design, (col, row), limbs, hidden)?;
+                let own = core(&mut design, (col, row), limbs, parameters)?;
                 // All cores are alike, so one set of lock numbers serves every program.
                 debug_assert!(locks.is_none_or(|first| first == own));
                 locks = Some(own);
@@ -82,7 +82,7 @@ impl Array {
     }
 }
 
-fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, hidden: u32) -> Result<Locks, Error> {
+fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Parameters) -> Result<Locks, Error> {
     let tile = tile(col, row);
     let units = RING_UNITS as usize;
     let a = design.ring(tile, "A", units, UNIT_BYTES, l1::A.place())?;
@@ -100,13 +100,13 @@ fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, hidden: u32) -> R
         ("reciprocals", l1::RECIPROCALS),
         ("token words", l1::TOKEN_WORDS),
         ("absmax", l1::ABSMAX),
-        ("turn", l1::TURN),
-        ("codes", l1::codes(hidden)),
+        ("parameters", l1::PARAMETERS),
+        ("codes", l1::codes(parameters.k)),
     ] {
         design.reserve(tile, name, buffer.bytes, buffer.place())?;
     }
     design.init_data(tile, l1::RECIPROCALS.offset(), &reciprocal_table(limbs))?;
-    design.init_data(tile, l1::TURN.offset(), &u32::from(turn(col, row)).to_le_bytes())?;
+    design.init_data(tile, l1::PARAMETERS.offset(), &parameters.bytes(turn(col, row)))?;
     Ok(Locks {
         a_full: a_full.id,
         a_empty: a_empty.id,

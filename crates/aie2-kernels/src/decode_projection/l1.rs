@@ -8,7 +8,7 @@
 //!         0x5000  reciprocals   1024        [128]{127/a, 1/(127/a) in two limbs}
 //!         0x5400  token words   3 × 64      inverse, high, low: [4 tokens][8 times bf16]
 //!         0x54C0  absmax        32
-//!         0x54E0  turn          32          passes before the core's first one
+//!         0x54E0  parameters    4 × 4       turn, K, passes, results: of the core and the projection, not of the program
 //!         0x5800  codes         8 K         x as [K/8][4 tokens][8 k] bf16, then codes [K/8][limb][4 tokens][8 k] in its place
 //! ```
 //! The codes end at 0x10000 for K = 5376, whose x or two-limb codes fill 42 KiB.
@@ -69,11 +69,15 @@ pub const TOKEN_WORDS: Buffer = Buffer::new(0x5400, 3 * TOKEN_WORD_BYTES);
 pub const TOKEN_WORD_BYTES: u32 = TOKENS * 16;
 /// Where a token's largest magnitude passes from the vector to the scalar side.
 pub const ABSMAX: Buffer = Buffer::new(0x54C0, 32);
-/// Passes before the core's first one: a parameter of the core, not of the program.
-pub const TURN: Buffer = Buffer::new(0x54E0, 32);
+/// What [`super::program::Parameters`] of the core are.
+pub const PARAMETERS: Buffer = Buffer::new(0x54E0, 32);
+/// Address of [`codes`].
+pub const CODES: u32 = CORE_BASE + CODES_OFFSET;
+const CODES_OFFSET: u32 = 0x5800;
+
 /// x, then its codes.
 pub const fn codes(hidden: u32) -> Buffer {
-    Buffer::new(0x5800, 8 * hidden)
+    Buffer::new(CODES_OFFSET, 8 * hidden)
 }
 
 /// Alias classes and banks of the memory above.

@@ -16,7 +16,7 @@
 //! |---|---|---|---|
 //! | quantise | `capture` | 6 for 32 values | six loads from the bank of B |
 //! | quantise | `quantise` | 13 for 4 tokens × 32 values | vector slot (12) |
-//! | multiply | `multiply` | 44 for 32 `vmac` 4x8x8 (W8A16), 36 for 16 (W8A8) | one set of accumulators; weights through one port (32) |
+//! | multiply | `multiply` | 52 for 32 `vmac` 4x8x8 (W8A16), 36 for 16 (W8A8) | one set of accumulators; weights through one port (32) |
 //! | scale | `scale` | 74 for 2 tiles of 4x8 (W8A16), 46 (W8A8) | accumulators of a tile under way |
 
 mod array;
@@ -75,22 +75,19 @@ impl DecodeProjection {
         &self.shape
     }
 
-    /// Compiles program, configuration and runtime stream. Instances that differ in `seq` differ in the stream alone.
+    /// Compiles program, configuration and runtime stream. The program depends on the activations alone, the configuration not on `seq`.
     ///
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
         let (panels, limbs) = (self.shape.panels(), self.shape.activations().limbs() as u32);
-        let hidden = panels.hidden() as u32;
-        let array = array::Array::new(limbs, hidden)?;
-        let program = program::CoreProgram {
-            k: hidden,
-            limbs,
+        let parameters = program::Parameters {
+            k: panels.hidden() as u32,
             passes: panels.passes() as u32,
             results: (self.shape.turns() * DECODE_TURN_RESULTS) as u32,
-            locks: array.locks(),
-        }
-        .compile()?;
+        };
+        let array = array::Array::new(limbs, parameters)?;
+        let program = program::CoreProgram { limbs, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
         let binary = CoreBinary::from(&program);

@@ -7,7 +7,7 @@
 //! ```
 //! Nothing is set up per dispatch: the rings' pointers are registers that stay.
 
-use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
+use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program, Trip};
 
 use super::l1::{self, OUT_UNIT_BYTES, UNIT_BYTES, space};
 use super::quantise::Quantise;
@@ -51,17 +51,29 @@ pub struct Regs {
     pub multiply: Operand,
 }
 
-/// What the program depends on.
+/// What a projection is to the program, beside the core's turn: words of L1, so that one program serves them all.
 #[derive(Clone, Copy, Debug)]
-pub struct CoreProgram {
+pub struct Parameters {
     /// Row length K.
     pub k: u32,
-    /// int8 limbs of a code.
-    pub limbs: u32,
     /// Passes of 256 outputs.
     pub passes: u32,
     /// Results that every core gives, an even number.
     pub results: u32,
+}
+
+impl Parameters {
+    /// The words of a core whose first pass comes after `turn` others.
+    pub fn bytes(self, turn: u8) -> Vec<u8> {
+        [turn.into(), self.k, self.passes, self.results].into_iter().flat_map(u32::to_le_bytes).collect()
+    }
+}
+
+/// What the program depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreProgram {
+    /// int8 limbs of a code.
+    pub limbs: u32,
     /// Locks of the rings.
     pub locks: Locks,
 }
@@ -76,28 +88,38 @@ impl CoreProgram {
         let regs = start(&mut a);
         let dispatch = a.label("dispatch");
         a.bind(dispatch);
-        Quantise { k: self.k, limbs: self.limbs, locks: self.locks }.emit(&mut a, &regs);
-        self.passes(&mut a, &regs);
+        self.emit(&mut a, &regs, l1::PARAMETERS.at());
         a.jump(dispatch);
         a.finish()
     }
 
-    fn passes(&self, a: &mut Asm, regs: &Regs) {
-        let (turn, left, odd, codes_a, codes_b) = (a.r(), a.r(), a.r(), a.r(), a.r());
-        let (codes, half) = (l1::codes(self.k).at(), self.k * 4 * self.limbs / 2);
-        let (unit_codes, t, p) = (a.r(), a.r(), a.p());
+    /// Emits one projection with the parameters at a core address.
+    pub fn emit(&self, a: &mut Asm, regs: &Regs, parameters: u32) {
+        let [turn, k, passes, left] = [(); 4].map(|()| a.r());
+        let p = a.p();
+        a.imm(p, i64::from(parameters));
+        for word in [turn, k, passes, left] {
+            a.mi(space::TABLE, "lda {}, [{}], #4", &[word, p]);
+        }
+        Quantise { k, limbs: self.limbs, locks: self.locks }.emit(a, regs);
+        self.passes(a, regs, Sizes { turn, k, passes, left });
+    }
+
+    fn passes(&self, a: &mut Asm, regs: &Regs, Sizes { turn, k, passes, left }: Sizes) {
+        let (steps, odd, codes_a, codes_b) = (a.r(), a.r(), a.r(), a.r());
+        let (unit_codes, t) = (a.r(), a.r());
         a.imm(unit_codes, i64::from(multiply::code_bytes(self.limbs)));
-        a.imm(p, i64::from(l1::TURN.at()));
-        a.mi(space::TABLE, "lda {}, [{}], #0", &[turn, p]);
-        a.imm(left, i64::from(self.results));
+        shifted(a, steps, k, -7);
         a.imm(odd, 0);
-        a.imm(codes_a, i64::from(codes + half));
-        a.imm(codes_b, i64::from(codes));
-        a.loop_n("pass", self.passes, |a| {
+        // the codes of K / 2 inputs
+        shifted(a, codes_a, k, self.limbs.ilog2() as i64 + 1);
+        a.imm(codes_b, i64::from(l1::CODES));
+        a.add(codes_a, codes_a, codes_b);
+        a.loop_n("pass", Trip::Reg { reg: passes, min: 1 }, |a| {
             let (next_a, next_b) = (a.r(), a.r());
             a.mov(next_a, codes_a);
             a.mov(next_b, codes_b);
-            a.loop_n("step", self.k / 128, |a| {
+            a.loop_n("step", Trip::Reg { reg: steps, min: 2 }, |a| {
                 self.acquire(a, regs, self.locks.a_full, space::WEIGHTS.space);
                 self.acquire(a, regs, self.locks.b_full, space::WEIGHTS.space);
                 a.if_z(turn, |a| {
@@ -196,6 +218,22 @@ impl CoreProgram {
     fn acquire(&self, a: &mut Asm, regs: &Regs, lock: u8, guarded: u16) {
         a.acq(Guards::Spaces(vec![guarded]), lock, regs.acquire);
     }
+}
+
+/// Registers that hold the parameters.
+struct Sizes {
+    turn: Operand,
+    k: Operand,
+    passes: Operand,
+    /// Results still to be given.
+    left: Operand,
+}
+
+/// `d = x · 2^bits`.
+pub fn shifted(a: &mut Asm, d: Operand, x: Operand, bits: i64) {
+    let shift = a.r();
+    a.imm(shift, bits);
+    a.i("lshl {}, {}, {}", &[d, x, shift]);
 }
 
 /// Once: rounding and saturation, constants, defined contents for what is read before it is first written.

@@ -7,10 +7,10 @@
 //! ```
 //! A lane of `vmac.f` sums two products; its second one is 0 · 0 here, for another token's element in it could be infinite.
 
-use aie2_codegen::{Asm, Guards, Operand};
+use aie2_codegen::{Asm, Guards, Operand, Trip};
 
 use super::l1::{self, TOKEN_WORD_BYTES, TOKENS, UNIT_BYTES, space};
-use super::program::{Locks, Regs};
+use super::program::{Locks, Regs, shifted};
 use crate::w8a8::program::fixed;
 
 /// Inputs of a token that a capture loop copies: x comes in pieces of so many.
@@ -39,8 +39,8 @@ const ROW_BYTES: u32 = TOKENS * TOKEN_BYTES;
 /// Sizes of phase 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantise {
-    /// Row length K.
-    pub k: u32,
+    /// Register of the row length K.
+    pub k: Operand,
     /// int8 limbs of a code.
     pub limbs: u32,
     /// Locks of the rings.
@@ -68,14 +68,16 @@ impl Quantise {
         a.i("vbcst.16 {}, {}", &[mask, t]);
         a.imm(step, i64::from(TOKEN_BYTES));
         a.imm(left, 0);
-        a.imm(place, i64::from(l1::codes(self.k).at()));
+        a.imm(place, i64::from(l1::CODES));
         a.imm(words, i64::from(l1::TOKEN_WORDS.at()));
         a.mov(from, regs.b_at);
+        let pieces = a.r();
+        shifted(a, pieces, self.k, -i64::from(PIECE_K.ilog2()));
         a.loop_n("tokens", TOKENS, |a| {
             a.imm(t, 0);
             a.i("vbcst.16 {}, {}", &[largest, t]);
             a.mov(to, place);
-            a.loop_n("pieces", self.k / PIECE_K, |a| {
+            a.loop_n("pieces", Trip::Reg { reg: pieces, min: 1 }, |a| {
                 a.if_z(left, |a| {
                     a.acq(Guards::Spaces(vec![space::WEIGHTS.space]), self.locks.b_full, regs.acquire);
                     a.mov(from, regs.b_at);
@@ -107,9 +109,8 @@ impl Quantise {
             a.i("padda [{}], {}", &[words, TOKEN_BYTES.into()]);
             a.add(place, place, TOKEN_BYTES.into());
         });
-        if !(TOKENS * self.k / PIECE_K).is_multiple_of(UNIT_PIECES) {
-            self.release_b(a, regs);
-        }
+        // of a unit that x does not fill
+        a.if_nz(left, |a| self.release_b(a, regs));
     }
 
     fn release_b(&self, a: &mut Asm, regs: &Regs) {
@@ -145,9 +146,11 @@ impl Quantise {
         for x in rows.iter().flatten() {
             a.i("vmov {}, {}", &[*x, zero]);
         }
-        a.imm(source, i64::from(l1::codes(self.k).at()));
-        a.imm(out, i64::from(l1::codes(self.k).at()));
-        a.pipelined("quantise", II, self.k / (8 * ROWS), |a| {
+        a.imm(source, i64::from(l1::CODES));
+        a.imm(out, i64::from(l1::CODES));
+        let trips = a.r();
+        shifted(a, trips, self.k, -i64::from((8 * ROWS).ilog2()));
+        a.pipelined("quantise", II, Trip::Reg { reg: trips, min: PIECE_K / (8 * ROWS) }, |a| {
             for row in &rows {
                 let q = a.cm();
                 for (half, (x, i)) in (0u8..).zip(row.iter().zip(inverse)) {
