@@ -88,3 +88,35 @@ impl DecodeShape {
         Self::spill_offset(ARRAY_COLUMNS, 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_27b() {
+        let panels = QkvPanels::new(5376, 4096, 2048, 2048).expect("27B");
+        let shape = DecodeShape::new(3, panels, Activations::Int16).expect("a legal shape");
+        assert_eq!((shape.x_bytes(), shape.y_bytes()), (3 * 5376 * 2, 4 * 8192 * 2));
+        assert_eq!((shape.weights_bytes(), shape.turns()), (44_564_480, 2));
+        assert_eq!(DecodeShape::scratch_bytes(), 32_768);
+    }
+
+    #[test]
+    fn what_is_no_output_has_a_place_of_its_own() {
+        let places = (0..ARRAY_COLUMNS).flat_map(|c| (0..CORE_ROWS).map(move |r| DecodeShape::spill_offset(c, r)));
+        let turn = DECODE_TURN_RESULTS * DecodeShape::result_bytes();
+        assert!(places.enumerate().all(|(i, at)| at == i * turn));
+    }
+
+    #[test]
+    fn rules_are_named() {
+        let of = |seq, hidden| {
+            DecodeShape::new(seq, QkvPanels::new(hidden, 256, 256, 256).expect("legal"), Activations::Int8)
+        };
+        assert_eq!(of(0, 256), Err(LayoutError::EmptySequence));
+        assert_eq!(of(5, 256), Err(LayoutError::DecodeTokens { tokens: 5, limit: 4 }));
+        assert_eq!(of(4, 5632), Err(LayoutError::DecodeHidden { hidden: 5632, limit: 5376 }));
+        assert!(of(4, 5376).is_ok());
+    }
+}
