@@ -17,8 +17,8 @@ mod array;
 mod epilogue;
 mod gemm;
 mod l1;
-mod program;
-mod quantise;
+pub(crate) mod program;
+pub(crate) mod quantise;
 mod stream;
 
 use std::thread;
@@ -192,7 +192,7 @@ fn name(shape: &ProjectionShape) -> &'static str {
     }
 }
 
-fn usage(configuration: &aie2_array::Configuration) -> Usage {
+pub(crate) fn usage(configuration: &aie2_array::Configuration) -> Usage {
     let of = |kind: TileKind| {
         configuration.resources.iter().filter(move |(tile, _)| tile.kind() == kind).map(|(_, used)| used)
     };

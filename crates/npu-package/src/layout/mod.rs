@@ -2,11 +2,13 @@
 //!
 //! All functions are pure; buffers are little-endian.
 
+mod decode;
 mod kv;
 mod panels;
 mod rope;
 mod shape;
 
+pub use decode::{DECODE_HIDDEN_MAX, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape};
 pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun, KvSegment, Plane};
 pub use panels::{
     GROUP_ROWS, Output, PASS_ROWS, Panels, ProjectionKind, QkvPanels, Rows, UNIT_BYTES, UNIT_K, Unpacked,
@@ -73,6 +75,22 @@ pub enum LayoutError {
     /// No token.
     #[error("the sequence is empty; at least one token is needed")]
     EmptySequence,
+    /// More tokens than a decoding projection computes at once.
+    #[error("{tokens} tokens; a decoding projection takes 1 to {limit} at once")]
+    DecodeTokens {
+        /// Their number.
+        tokens: usize,
+        /// Most there can be.
+        limit: usize,
+    },
+    /// Rows of x whose codes do not fit a compute tile.
+    #[error("hidden size (K) is {hidden}; a decoding projection takes at most {limit}")]
+    DecodeHidden {
+        /// K.
+        hidden: usize,
+        /// The largest.
+        limit: usize,
+    },
     /// A buffer would not fit the address space.
     #[error("the buffer {buffer} does not fit the address space")]
     TooLarge {

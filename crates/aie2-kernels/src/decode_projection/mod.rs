@@ -1,0 +1,124 @@
+//! A projection for one to four tokens: y[s][n] = s_tok[s] · s_ch[n] · Σₖ q(x[s][k]) · w[n][k], bound by the weights' way in.
+//!
+//! Numerics, bit for bit: `oracle::w8a8` or `oracle::w8a16`. Weights: the panels of [`crate::w8a8`]. Shape rules: S of 1 ..= 4; K, N multiples of 256;
+//! K ≤ 5376. Operands: [`npu_package::layout::DecodeShape`], `docs/package.md`.
+//!
+//! All eight shim channels that read DDR carry weights. A group of 64 outputs, which one core computes, comes in two halves: one along the core's row
+//! (A), one along its column (B). In pass p the group of column c belongs to core row (c + p) mod 4, so that the four groups of a pass load each of the
+//! eight streams once, and their outputs leave through the column they belong to:
+//!
+//! ```text
+//! core (c, r)   passes p = r - c (mod 4):  K / 128 units on A and as many on B, codes of all tokens in L1
+//!               other passes:              acquires and releases what goes by
+//! ```
+//!
+//! | phase | loop | II | bound |
+//! |---|---|---|---|
+//! | quantise | `capture` | 6 for 32 values | six loads from the bank of B |
+//! | quantise | `quantise` | 13 for 4 tokens × 32 values | vector slot (12) |
+//! | multiply | `multiply` | 52 for 32 `vmac` 4x8x8 (W8A16), 36 for 16 (W8A8) | one set of accumulators; weights through one port (32) |
+//! | scale | `scale` | 74 for 2 tiles of 4x8 (W8A16), 46 (W8A8) | accumulators of a tile under way |
+
+mod array;
+mod l1;
+mod multiply;
+mod program;
+mod quantise;
+mod scale;
+mod stream;
+
+use npu_container::{pdi, txn};
+use npu_package::layout::{Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, QkvPanels, UNIT_BYTES, names};
+
+use crate::w8a8::{GRID, usage};
+use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
+
+/// Name of the kernel with int8 activations.
+pub const W8A8_NAME: &str = "w8a8_decode_projection";
+/// Name of the kernel with 16-bit activations.
+pub const W8A16_NAME: &str = "w8a16_decode_projection";
+
+/// One instance: a projection of `seq` tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeProjection {
+    shape: DecodeShape,
+}
+
+impl DecodeProjection {
+    /// `seq` tokens through the weights of `panels`.
+    ///
+    /// # Errors
+    /// A shape that breaks a rule, more than four tokens, or a granularity of scales that the epilogue does not apply.
+    pub fn new(
+        seq: usize,
+        panels: QkvPanels,
+        activations: Activations,
+        scales: WeightScales,
+    ) -> Result<Self, KernelError> {
+        let shape = DecodeShape::new(seq, panels, activations)?;
+        match scales {
+            // one scale for all is a column of equal ones
+            WeightScales::PerTensor | WeightScales::PerChannel => Ok(Self { shape }),
+            WeightScales::PerGroup(_) => {
+                Err(KernelError::ScalesNotImplemented { kernel: name(shape.activations()), scales })
+            }
+        }
+    }
+
+    /// Name of the kernel.
+    pub fn name(&self) -> &'static str {
+        name(self.shape.activations())
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> &DecodeShape {
+        &self.shape
+    }
+
+    /// Compiles program, configuration and runtime stream. The program depends on the activations alone, the configuration not on `seq`.
+    ///
+    /// # Errors
+    /// A missed II, an exhausted resource or a failed check, with its place.
+    pub fn compile(&self) -> Result<Compiled, KernelError> {
+        let (panels, limbs) = (self.shape.panels(), self.shape.activations().limbs() as u32);
+        let parameters = program::Parameters {
+            k: panels.hidden() as u32,
+            passes: panels.passes() as u32,
+            results: (self.shape.turns() * DECODE_TURN_RESULTS) as u32,
+        };
+        let array = array::Array::new(limbs, parameters)?;
+        let program = program::CoreProgram { limbs, locks: array.locks() }.compile()?;
+        let configuration = array.finish(&program.bytes)?;
+        let stream = stream::stream(&self.shape)?;
+        let binary = CoreBinary::from(&program);
+        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
+        Ok(Compiled {
+            kernel: self.name(),
+            columns: GRID,
+            pdi: pdi::write(&configuration.commands),
+            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
+            cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+            operands: self.operands(),
+            usage: usage(&configuration),
+        })
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let (s, panels) = (&self.shape, self.shape.panels());
+        let weights = vec![usize::from(GRID), panels.passes(), panels.units(), UNIT_BYTES];
+        let (x, y) = (vec![s.seq(), panels.hidden()], vec![DECODE_TOKENS, panels.n()]);
+        vec![
+            Operand::input("x", s.x_bytes(), Dtype::Bf16, x, names::ROW_MAJOR),
+            Operand::input("weights", s.weights_bytes(), Dtype::U8, weights, names::QKV_PANELS),
+            Operand::output("y", s.y_bytes(), Dtype::Bf16, y, names::ROW_MAJOR),
+            Operand::scratch("scratch", DecodeShape::scratch_bytes()),
+        ]
+    }
+}
+
+fn name(activations: Activations) -> &'static str {
+    match activations {
+        Activations::Int8 => W8A8_NAME,
+        Activations::Int16 => W8A16_NAME,
+    }
+}

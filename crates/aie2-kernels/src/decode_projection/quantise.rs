@@ -1,0 +1,237 @@
+//! Phase 1: q = rne(x · i), i = bf16(127 / max |x|), per token; every core does all tokens for itself. The arithmetic is that of
+//! `oracle::w8a8`, of `oracle::w8a16` for two limbs.
+//!
+//! ```text
+//! capture    x on B, token by token: [K/8][4 tokens][8 k] bf16 in place of the codes, and the largest magnitude of each token
+//! quantise   per 8 k: 4 tokens × 8 k bf16, 64 bytes, to a tile of each limb, 32 bytes, the left operand of `vmac` 4x8x8
+//! ```
+//! A lane of `vmac.f` sums two products; its second one is 0 · 0 here, for another token's element in it could be infinite.
+
+use aie2_codegen::{Asm, Guards, Operand, Trip};
+
+use super::l1::{self, TOKEN_WORD_BYTES, TOKENS, UNIT_BYTES, space};
+use super::program::{Locks, Regs, shifted};
+use crate::w8a8::program::fixed;
+
+/// Inputs of a token that a capture loop copies: x comes in pieces of so many.
+const PIECE_K: u32 = 256;
+/// Pieces of x in a unit of B.
+const UNIT_PIECES: u32 = UNIT_BYTES / (2 * PIECE_K);
+/// Inputs per step of the capture loop.
+const CAPTURE_K: u32 = 32;
+/// Declared initiation interval of the capture loop: six loads from the bank of B.
+const CAPTURE_II: u32 = 6;
+/// Tiles of k per step of the quantise loop.
+const ROWS: u32 = 4;
+/// Declared initiation interval of the quantise loop.
+const II: u32 = 13;
+/// 1.5 · 2^23: adding it rounds to an integer, ties to even.
+const MAGIC: i64 = 0x4B40_0000;
+/// bfloat16 quiet NaN.
+const BF16_NAN: i64 = 0x7FC0;
+/// Exponent field below which a token is zero, so that every limb of its scale is a normal number.
+const ZERO_EXPONENT_FIELD: i64 = 32;
+/// Bytes of a token's 8 inputs.
+const TOKEN_BYTES: u32 = 16;
+/// Bytes of the 8 inputs of all tokens.
+const ROW_BYTES: u32 = TOKENS * TOKEN_BYTES;
+
+/// Sizes of phase 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantise {
+    /// Register of the row length K.
+    pub k: Operand,
+    /// int8 limbs of a code.
+    pub limbs: u32,
+    /// Locks of the rings.
+    pub locks: Locks,
+}
+
+impl Quantise {
+    /// Emits the phase: consumes the units of x, leaves codes and token words.
+    pub fn emit(&self, a: &mut Asm, regs: &Regs) {
+        self.capture(a, regs);
+        if self.limbs > 1 {
+            round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
+        }
+        self.quantise(a, regs);
+        if self.limbs > 1 {
+            round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
+        }
+    }
+
+    fn capture(&self, a: &mut Asm, regs: &Regs) {
+        let (left, place, words) = (a.r(), a.r(), a.p());
+        let (from, whole, to, step) = (a.p(), a.p(), a.p(), a.m());
+        let (largest, mask, t) = (a.x(), a.x(), a.r());
+        a.imm(t, 0x7FFF);
+        a.i("vbcst.16 {}, {}", &[mask, t]);
+        a.imm(step, i64::from(TOKEN_BYTES));
+        a.imm(left, 0);
+        a.imm(place, i64::from(l1::CODES));
+        a.imm(words, i64::from(l1::TOKEN_WORDS.at()));
+        a.mov(from, regs.b_at);
+        let pieces = a.r();
+        shifted(a, pieces, self.k, -i64::from(PIECE_K.ilog2()));
+        a.loop_n("tokens", TOKENS, |a| {
+            a.imm(t, 0);
+            a.i("vbcst.16 {}, {}", &[largest, t]);
+            a.mov(to, place);
+            a.loop_n("pieces", Trip::Reg { reg: pieces, min: 1 }, |a| {
+                a.if_z(left, |a| {
+                    a.acq(Guards::Spaces(vec![space::WEIGHTS.space]), self.locks.b_full, regs.acquire);
+                    a.mov(from, regs.b_at);
+                    a.imm(left, i64::from(UNIT_PIECES));
+                });
+                a.mov(whole, from);
+                a.pipelined("capture", CAPTURE_II, PIECE_K / CAPTURE_K, |a| {
+                    let (x, magnitude) = (a.x(), a.x());
+                    a.vlda(space::WEIGHTS, x.lo(), whole, 32);
+                    a.vlda(space::WEIGHTS, x.hi(), whole, 32);
+                    a.i("vband {}, {}, {}", &[magnitude, x, mask]);
+                    a.i("vmax_lt.s16 {}, {}, {}, {}", &[largest, "r16".into(), largest, magnitude]);
+                    for _ in 0..CAPTURE_K / 8 {
+                        let w = a.w();
+                        a.mi(space::WEIGHTS, "vldb.128 {}, [{}], {}", &[w, from, step]);
+                        a.mi(space::X, "vst.128 {}, [{}], {}", &[w, to, ROW_BYTES.into()]);
+                    }
+                });
+                a.add(left, left, Operand::Imm(-1));
+                a.if_z(left, |a| self.release_b(a, regs));
+            });
+            let scale = scale(a, largest);
+            for (i, value) in [scale.inverse, scale.high, scale.low].into_iter().enumerate() {
+                let v = a.x();
+                a.i("vbcst.16 {}, {}", &[v, value]);
+                let at = TOKEN_WORD_BYTES * i as u32;
+                a.mi(space::TOKEN_WORDS, "vst.128 {}, [{}, {}]", &[v.lo(), words, at.into()]);
+            }
+            a.i("padda [{}], {}", &[words, TOKEN_BYTES.into()]);
+            a.add(place, place, TOKEN_BYTES.into());
+        });
+        // of a unit that x does not fill
+        a.if_nz(left, |a| self.release_b(a, regs));
+    }
+
+    fn release_b(&self, a: &mut Asm, regs: &Regs) {
+        a.rel(Guards::Spaces(vec![space::WEIGHTS.space]), self.locks.b_empty, regs.release);
+        a.i("xor {}, {}, {}", &[regs.b_at, regs.b_at, regs.unit]);
+    }
+
+    fn quantise(&self, a: &mut Asm, regs: &Regs) {
+        let (shift, upper, cf, t) = (a.s(), (self.limbs > 1).then(|| a.s()), a.r(), a.r());
+        a.imm(t, 0);
+        a.mov(shift, t);
+        let (zero, magic) = (a.x(), a.cm());
+        a.i("vbcst.32 {}, {}", &[zero, t]);
+        if let Some(upper) = upper {
+            a.imm(t, 8);
+            a.mov(upper, t);
+        }
+        a.imm(t, MAGIC);
+        let bits = a.x();
+        a.i("vbcst.32 {}, {}", &[bits, t]);
+        a.i("vmov {}, {}", &[magic.bm(0), bits]);
+        a.i("vmov {}, {}", &[magic.bm(1), bits]);
+        a.imm(cf, i64::from(fixed::BF16_ELEMENTWISE));
+        // tokens 0 and 1, tokens 2 and 3
+        let inverse = [a.x(), a.x()];
+        let rows: Vec<[Operand; 2]> = (0..ROWS).map(|_| [a.x(), a.x()]).collect();
+        let (source, out) = (a.p(), a.p());
+        a.imm(source, i64::from(l1::TOKEN_WORDS.at()));
+        for pair in inverse {
+            a.i("vmov {}, {}", &[pair.hi(), zero.lo()]);
+            a.vlda(space::TOKEN_WORDS, pair.lo(), source, 32);
+        }
+        for x in rows.iter().flatten() {
+            a.i("vmov {}, {}", &[*x, zero]);
+        }
+        a.imm(source, i64::from(l1::CODES));
+        a.imm(out, i64::from(l1::CODES));
+        let trips = a.r();
+        shifted(a, trips, self.k, -i64::from((8 * ROWS).ilog2()));
+        a.pipelined("quantise", II, Trip::Reg { reg: trips, min: PIECE_K / (8 * ROWS) }, |a| {
+            for row in &rows {
+                let q = a.cm();
+                for (half, (x, i)) in (0u8..).zip(row.iter().zip(inverse)) {
+                    a.vlda(space::X, x.lo(), source, 32);
+                    // rne(x · i) = low bits of 1.5 · 2^23 + x · i
+                    a.i("vmac.f {}, {}, {}, {}, {}", &[q.bm(half), magic.bm(half), *x, i, cf]);
+                }
+                a.i("vsub {}, {}, {}, {}", &[q, q, magic, regs.int_add]);
+                if let Some(upper) = upper {
+                    a.mi(space::CODES, "vst.srs.s8.s32 {}, {}, [{}], #32", &[q, upper, out]);
+                }
+                a.mi(space::CODES, "vst.srs.s8.s32 {}, {}, [{}], #32", &[q, shift, out]);
+            }
+        });
+    }
+}
+
+fn round_and_saturate(a: &mut Asm, rounding: u32, saturation: u32) {
+    let t = a.r();
+    for (register, value) in [("crRnd", rounding), ("crSat", saturation)] {
+        a.imm(t, i64::from(value));
+        a.mov(register.into(), t);
+    }
+}
+
+struct Scale {
+    inverse: Operand,
+    high: Operand,
+    low: Operand,
+}
+
+/// Limbs of the token's scale from the lanes' largest magnitudes.
+fn scale(a: &mut Asm, largest: Operand) -> Scale {
+    let (rest, shift) = (a.x(), a.r());
+    for bytes in [32, 16, 8, 4, 2] {
+        a.imm(shift, bytes);
+        a.i("vshift {}, {}, {}, {}", &[rest, largest, largest, shift]);
+        a.i("vmax_lt.s16 {}, {}, {}, {}", &[largest, "r16".into(), largest, rest]);
+    }
+    let (p, word, field, fraction, t) = (a.p(), a.r(), a.r(), a.r(), a.r());
+    a.imm(p, i64::from(l1::ABSMAX.at()));
+    a.vst(space::TABLE, largest.lo(), p, 0);
+    a.mi(space::TABLE, "lda.u16 {}, [{}], #0", &[word, p]);
+    a.imm(t, -7);
+    a.i("lshl {}, {}, {}", &[field, word, t]);
+    a.imm(t, 127);
+    a.i("and {}, {}, {}", &[fraction, word, t]);
+    let at = a.m();
+    a.imm(t, 3);
+    a.i("lshl {}, {}, {}", &[fraction, fraction, t]);
+    a.mov(at, fraction);
+    a.imm(p, i64::from(l1::RECIPROCALS.at()));
+    a.i("padda [{}], {}", &[p, at]);
+    let scale = Scale { inverse: a.r(), high: a.r(), low: a.r() };
+    a.mi(space::TABLE, "lda {}, [{}], #4", &[scale.inverse, p]);
+    a.mi(space::TABLE, "lda {}, [{}], #0", &[scale.high, p]);
+    // exponent fields: the inverse falls as the magnitude rises, its limbs rise
+    let exponent = a.r();
+    a.imm(t, 127);
+    a.i("sub {}, {}, {}", &[exponent, t, field]);
+    a.imm(t, 7);
+    a.i("lshl {}, {}, {}", &[exponent, exponent, t]);
+    a.i("add {}, {}, {}", &[scale.inverse, scale.inverse, exponent]);
+    a.imm(t, -16);
+    a.i("lshl {}, {}, {}", &[scale.low, scale.high, t]);
+    a.i("sub {}, {}, {}", &[scale.high, scale.high, exponent]);
+    a.i("sub {}, {}, {}", &[scale.low, scale.low, exponent]);
+    // dust counts as zero; an infinity or NaN makes the token NaN
+    let (zero, nan) = (a.r(), a.r());
+    a.imm(zero, 0);
+    a.imm(nan, BF16_NAN);
+    a.imm(t, ZERO_EXPONENT_FIELD);
+    a.i("ltu r27, {}, {}", &[field, t]);
+    for r in [scale.inverse, scale.high, scale.low] {
+        a.i("sel.nez {}, {}, {}, r27", &[r, zero, r]);
+    }
+    a.imm(t, 255);
+    a.i("eq r27, {}, {}", &[field, t]);
+    a.i("sel.nez {}, {}, {}, r27", &[scale.inverse, zero, scale.inverse]);
+    for r in [scale.high, scale.low] {
+        a.i("sel.nez {}, {}, {}, r27", &[r, nan, r]);
+    }
+    scale
+}
