@@ -58,14 +58,22 @@ pub fn shape(manifest: &Manifest, kernel: &Kernel) -> Result<ProjectionShape> {
 
 /// Which projection a kernel is.
 pub fn kind(kernel: &Kernel) -> Result<ProjectionKind> {
-    let name = |kind: &ProjectionKind| format!("{}_{}_projection", kernel.numerics, kind.name());
-    match ProjectionKind::ALL.into_iter().find(|kind| name(kind) == kernel.kernel) {
+    let names = |kind: ProjectionKind| {
+        let (numerics, kind) = (&kernel.numerics, kind.name());
+        [format!("{numerics}_{kind}_projection"), format!("{numerics}_decode_{kind}_projection")]
+    };
+    match ProjectionKind::ALL.into_iter().find(|&kind| names(kind).contains(&kernel.kernel)) {
         Some(kind) => Ok(kind),
         None => {
-            let known: Vec<String> = ProjectionKind::ALL.iter().map(name).collect();
+            let known = ProjectionKind::ALL.map(names).concat();
             bail!("no specification of kernel {:?}; bennu-lab knows {}", kernel.kernel, known.join(", "))
         }
     }
+}
+
+/// Whether a kernel is a projection of at most four tokens, whose parts are not those of the others.
+pub fn decodes(kernel: &Kernel) -> bool {
+    kernel.kernel.contains("_decode_")
 }
 
 impl Case {
@@ -99,10 +107,11 @@ impl Case {
         loaded.write("weights", &self.packed)
     }
 
-    /// Bits of the kernel's output.
+    /// Bits of the kernel's output, `[s][n]`. A decoding kernel writes more rows, which repeat these.
     pub fn read_from(&self, loaded: &Loaded) -> Result<Vec<u16>> {
         let bytes = loaded.read(self.shape.panels().kind().operands().1)?;
-        Ok(bytes.as_chunks().0.iter().map(|&bits| u16::from_le_bytes(bits)).collect())
+        let bits = bytes.as_chunks().0.iter().map(|&bits| u16::from_le_bytes(bits));
+        Ok(bits.take(self.shape.seq() * self.shape.panels().n()).collect())
     }
 
     /// The specification's answer.

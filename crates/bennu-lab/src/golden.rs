@@ -70,6 +70,7 @@ pub fn verify(package: &Package, model: &PackedModel, file: &Path) -> Result<Vec
             let shape = case::shape(package.manifest(), kernel)?;
             let projected = (shape.panels().kind(), shape.activations());
             if projected != (ProjectionKind::Qkv, Activations::Int8)
+                || case::decodes(kernel)
                 || integers.codes.len() != shape.seq() * shape.panels().inputs()
             {
                 continue;

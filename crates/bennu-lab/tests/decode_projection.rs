@@ -1,6 +1,6 @@
 //! Projections of one to four tokens on the simulated array, from the bytes of PDI and TXN, bit for bit against `oracle`.
 
-use aie2_kernels::decode_projection::{DecodeProjection, W8A8_NAME, W8A16_NAME};
+use aie2_kernels::decode_projection::{DecodeProjection, W8A8_NAMES, W8A16_NAMES};
 use aie2_kernels::{Compiled, CoreBinary, GroupSize, KernelError, WeightScales};
 use aie2_sim::timing::Part;
 use aie2_sim::{Config, RunReport, Timing};
@@ -8,7 +8,7 @@ use bennu_lab::case;
 use bennu_lab::machine::{Binary, Intended, Loaded};
 use bennu_lab::spread;
 use npu_package::layout::Activations::{self, Int8, Int16};
-use npu_package::layout::{DECODE_TOKENS, DecodeShape, LayoutError, QkvPanels};
+use npu_package::layout::{DECODE_TOKENS, DecodeShape, LayoutError, Panels};
 use oracle::data::{self, Rng, Weights};
 use oracle::fp::bf16_rne;
 use oracle::{gemm, w8a8, w8a16};
@@ -33,13 +33,15 @@ struct Case {
     scales: Vec<u16>,
 }
 
-fn panels(size: Size) -> QkvPanels {
-    QkvPanels::new(size.k, size.n - 512, 256, 256).expect("legal dimensions")
+fn panels(size: Size) -> Panels {
+    let panels =
+        if size.k == O.k { Panels::output(size.k, size.n) } else { Panels::new(size.k, size.n - 512, 256, 256) };
+    panels.expect("legal dimensions")
 }
 
 impl Case {
     fn random(shape: DecodeShape, seed: u64) -> Self {
-        let (k, n) = (shape.panels().hidden(), shape.panels().n());
+        let (k, n) = (shape.panels().inputs(), shape.panels().n());
         let Weights { codes, scales, .. } = Weights::normal(seed, n, k);
         Self { shape, x: data::activations(seed, shape.seq() * k), codes, scales }
     }
@@ -54,7 +56,7 @@ impl Case {
 
     /// The specification's answer, row-major, rows from S on repeated.
     fn expected(&self) -> Vec<u16> {
-        let (s, n, k) = (self.shape.seq(), self.shape.panels().n(), self.shape.panels().hidden());
+        let (s, n, k) = (self.shape.seq(), self.shape.panels().n(), self.shape.panels().inputs());
         let sums = |codes: &[i8]| gemm::i8_nt(codes, &self.codes, s, n, k);
         let (acc, tokens): (Vec<i32>, Vec<_>) = match self.shape.activations() {
             Int8 => {
@@ -74,7 +76,7 @@ impl Case {
 
     /// Indices at which outputs differ from the specification, NaN being equal to NaN.
     fn differences(&self, loaded: &Loaded) -> Vec<usize> {
-        let y = loaded.read("y").expect("every output was written");
+        let y = loaded.read(self.shape.panels().kind().operands().1).expect("every output was written");
         let y: Vec<u16> = y.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
         let expected = self.expected();
         assert_eq!(y.len(), expected.len());
@@ -108,7 +110,7 @@ fn binary(compiled: &Compiled) -> Binary {
 
 fn load(compiled: &Compiled, case: &Case, ddr: Option<f64>) -> Loaded {
     let mut loaded = Loaded::new(&binary(compiled), ddr).expect("the PDI loads");
-    loaded.write("x", &case.x_bytes()).expect("x fits");
+    loaded.write(case.shape.panels().kind().operands().0, &case.x_bytes()).expect("x fits");
     loaded.write("weights", &case.packed()).expect("weights fit");
     loaded
 }
@@ -165,7 +167,7 @@ fn a_second_dispatch_finds_the_array_as_the_first_did() {
         let mut loaded = load(&compiled, &case, None);
         for seed in 40..43 {
             case.x = data::activations(seed, case.x.len());
-            loaded.write("x", &case.x_bytes()).expect("x fits");
+            loaded.write(case.shape.panels().kind().operands().0, &case.x_bytes()).expect("x fits");
             loaded.run().expect("the dispatch runs");
             assert_eq!(case.differences(&loaded), Vec::<usize>::new(), "seed {seed}");
         }
@@ -265,10 +267,10 @@ fn shapes_and_scales_without_a_kernel_are_refused_by_name() {
     let groups = WeightScales::PerGroup(GroupSize::Of32);
     let error = refusal(1, size, groups);
     assert!(
-        matches!(error, KernelError::ScalesNotImplemented { kernel: W8A16_NAME, scales } if scales == groups),
+        matches!(error, KernelError::ScalesNotImplemented { kernel, scales } if kernel == W8A16_NAMES[0] && scales == groups),
         "{error}"
     );
-    assert_eq!(projection(size, Int8, 1).name(), W8A8_NAME);
+    assert_eq!(projection(size, Int8, 1).name(), W8A8_NAMES[0]);
     assert!(DecodeProjection::new(1, panels(size), Int8, WeightScales::PerTensor).is_ok());
 }
 
@@ -292,10 +294,10 @@ fn no_timing_changes_an_output() {
     let simulate = |timing: &Timing| {
         let config = Config { timing: timing.clone(), threads: 1, ..Config::default() };
         let mut loaded = Loaded::with(&binary, config)?;
-        loaded.write("x", &case.x_bytes())?;
+        loaded.write(case.shape.panels().kind().operands().0, &case.x_bytes())?;
         loaded.write("weights", &packed)?;
         let cycles = loaded.run()?.report.cycles;
-        Ok((cycles, loaded.read("y")?))
+        Ok((cycles, loaded.read("qkv")?))
     };
     let consulted = |part| !matches!(part, Part::DdrCap | Part::Noop | Part::Clock);
     let spread = spread::measure(&simulate, consulted, false).expect("the kernel runs with the table's values");

@@ -28,15 +28,17 @@ mod scale;
 mod stream;
 
 use npu_container::{pdi, txn};
-use npu_package::layout::{Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, QkvPanels, UNIT_BYTES, names};
+use npu_package::layout::{
+    Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, Panels, ProjectionKind, UNIT_BYTES, names,
+};
 
 use crate::w8a8::{GRID, usage};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
 
-/// Name of the kernel with int8 activations.
-pub const W8A8_NAME: &str = "w8a8_decode_projection";
-/// Name of the kernel with 16-bit activations.
-pub const W8A16_NAME: &str = "w8a16_decode_projection";
+/// Names of the kernels with int8 activations.
+pub const W8A8_NAMES: [&str; 2] = ["w8a8_decode_qkv_projection", "w8a8_decode_o_projection"];
+/// Names of the kernels with 16-bit activations.
+pub const W8A16_NAMES: [&str; 2] = ["w8a16_decode_qkv_projection", "w8a16_decode_o_projection"];
 
 /// One instance: a projection of `seq` tokens.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +53,7 @@ impl DecodeProjection {
     /// A shape that breaks a rule, more than four tokens, or a granularity of scales that the epilogue does not apply.
     pub fn new(
         seq: usize,
-        panels: QkvPanels,
+        panels: Panels,
         activations: Activations,
         scales: WeightScales,
     ) -> Result<Self, KernelError> {
@@ -59,15 +61,13 @@ impl DecodeProjection {
         match scales {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => Ok(Self { shape }),
-            WeightScales::PerGroup(_) => {
-                Err(KernelError::ScalesNotImplemented { kernel: name(shape.activations()), scales })
-            }
+            WeightScales::PerGroup(_) => Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales }),
         }
     }
 
     /// Name of the kernel.
     pub fn name(&self) -> &'static str {
-        name(self.shape.activations())
+        name(&self.shape)
     }
 
     /// Sizes.
@@ -82,7 +82,7 @@ impl DecodeProjection {
     pub fn compile(&self) -> Result<Compiled, KernelError> {
         let (panels, limbs) = (self.shape.panels(), self.shape.activations().limbs() as u32);
         let parameters = program::Parameters {
-            k: panels.hidden() as u32,
+            k: panels.inputs() as u32,
             passes: panels.passes() as u32,
             results: (self.shape.turns() * DECODE_TURN_RESULTS) as u32,
         };
@@ -105,20 +105,25 @@ impl DecodeProjection {
 
     fn operands(&self) -> Vec<Operand> {
         let (s, panels) = (&self.shape, self.shape.panels());
+        let (x_name, y_name) = panels.kind().operands();
         let weights = vec![usize::from(GRID), panels.passes(), panels.units(), UNIT_BYTES];
-        let (x, y) = (vec![s.seq(), panels.hidden()], vec![DECODE_TOKENS, panels.n()]);
+        let (x, y) = (vec![s.seq(), panels.inputs()], vec![DECODE_TOKENS, panels.n()]);
         vec![
-            Operand::input("x", s.x_bytes(), Dtype::Bf16, x, names::ROW_MAJOR),
-            Operand::input("weights", s.weights_bytes(), Dtype::U8, weights, names::QKV_PANELS),
-            Operand::output("y", s.y_bytes(), Dtype::Bf16, y, names::ROW_MAJOR),
+            Operand::input(x_name, s.x_bytes(), Dtype::Bf16, x, names::ROW_MAJOR),
+            Operand::input("weights", s.weights_bytes(), Dtype::U8, weights, names::PANELS),
+            Operand::output(y_name, s.y_bytes(), Dtype::Bf16, y, names::ROW_MAJOR),
             Operand::scratch("scratch", DecodeShape::scratch_bytes()),
         ]
     }
 }
 
-fn name(activations: Activations) -> &'static str {
-    match activations {
-        Activations::Int8 => W8A8_NAME,
-        Activations::Int16 => W8A16_NAME,
+fn name(shape: &DecodeShape) -> &'static str {
+    let [qkv, o] = match shape.activations() {
+        Activations::Int8 => W8A8_NAMES,
+        Activations::Int16 => W8A16_NAMES,
+    };
+    match shape.panels().kind() {
+        ProjectionKind::Qkv => qkv,
+        ProjectionKind::O => o,
     }
 }

@@ -13,7 +13,7 @@
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{
-    CORE_ROWS, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, GROUP_ROWS, PASS_ROWS, QkvPanels, UNIT_BYTES,
+    CORE_ROWS, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, GROUP_ROWS, PASS_ROWS, Panels, UNIT_BYTES,
 };
 
 use super::array::turn;
@@ -88,13 +88,13 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn panels(&self) -> &QkvPanels {
+    fn panels(&self) -> &Panels {
         self.shape.panels()
     }
 
     /// Four tokens in a row, in whole units: chains of BDs and how often they run.
     fn x(&self) -> Result<Vec<(Vec<ShimBd>, u32)>, Error> {
-        let (seq, row_bytes) = (self.shape.seq(), BF16 * self.panels().hidden());
+        let (seq, row_bytes) = (self.shape.seq(), BF16 * self.panels().inputs());
         let first = |bytes: usize| ShimBd::linear(arg::X, 0, bytes as u64);
         let mut tokens = vec![first(seq * row_bytes)?];
         if !DECODE_TOKENS.is_multiple_of(seq) {
@@ -175,7 +175,7 @@ impl Builder<'_> {
 
     /// `n` results of a core from its first pass at or after `pass` on, and so for `turns` turns.
     fn results(&self, col: u8, row: u8, pass: usize, n: usize, turns: usize) -> ShimBd {
-        let first = QkvPanels::group_first_row(usize::from(col), pass + usize::from(turn(col, row)));
+        let first = Panels::group_first_row(usize::from(col), pass + usize::from(turn(col, row)));
         let next = words(BF16 * CORE_ROWS * PASS_ROWS);
         let pattern = Pattern::new(&[
             (1, words(BF16 * GROUP_ROWS)),

@@ -3,15 +3,15 @@
 use aie2_kernels::w8a8::QkvProjection;
 use aie2_kernels::{Compiled, CoreBinary, WeightScales};
 use bennu_lab::machine::{Binary, Intended};
-use npu_package::layout::{Activations, QkvPanels, QkvShape};
+use npu_package::layout::{Activations, Panels, ProjectionShape};
 
 pub const HIDDEN: usize = 256;
 pub const N_Q: usize = 512;
 pub const N_KV: usize = 256;
 
 pub fn projection(activations: Activations, seq: usize) -> (QkvProjection, Compiled) {
-    let panels = QkvPanels::new(HIDDEN, N_Q, N_KV, N_KV).expect("the tiny model's dimensions are legal");
-    let shape = QkvShape::with_activations(seq, panels, activations).expect("so is its shape");
+    let panels = Panels::new(HIDDEN, N_Q, N_KV, N_KV).expect("the tiny model's dimensions are legal");
+    let shape = ProjectionShape::with_activations(seq, panels, activations).expect("so is its shape");
     let projection = QkvProjection::of(shape, WeightScales::PerChannel).expect("its records fit");
     let compiled = projection.compile().expect("the kernel compiles");
     (projection, compiled)

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use aie2_kernels::decode_projection::DecodeProjection;
 use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, KernelError, WeightScales};
 use clap::ValueEnum;
 use gemma::Watch;
 use npu_container::xclbin;
-use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, DECODE_TOKENS, ProjectionKind, ProjectionShape};
 use npu_package::{
     Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Producer,
     Program,
@@ -26,6 +27,15 @@ use crate::report::Report;
 const DEVICE: &str = "npu1";
 /// Instance name in xclbins: XRT knows the kernel as `name:instance`.
 const INSTANCE: &str = "bennu";
+/// Compute tiles of the array.
+// SOURCE: AM020 ch. 1 and amdxdna's device table: npu1 has 4 columns of 4.
+const TILES: u64 = 16;
+/// Bytes of a stream per cycle.
+// SOURCE: AM020 ch. 2: a stream carries one 32-bit word per cycle.
+const STREAM_BYTES_PER_CYCLE: u64 = 4;
+/// Channels by which shims read DDR: two in each of four columns.
+// SOURCE: AM020 ch. 2, table of DMA channels.
+const READ_CHANNELS: u64 = 8;
 /// int8 multiply-accumulates of a compute tile per cycle.
 // SOURCE: AM020 ch. 4: 256 8-bit multiplications per cycle.
 const MACS_PER_CYCLE: u64 = 256;
@@ -120,7 +130,18 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }
-        kernels.push(write_kernel(&mut writer, &compiled, projection, args.numerics)?);
+        let shape = projection.shape();
+        let call = Call { seq: shape.seq(), numerics: args.numerics.name(), bound: bound(shape) };
+        kernels.push(write_kernel(&mut writer, &compiled, call)?);
+    }
+    for kind in ProjectionKind::ALL {
+        let panels = model.panels(kind).map_err(Failure::refused)?;
+        for &seq in lengths.iter().filter(|&&seq| seq <= DECODE_TOKENS) {
+            let projection = DecodeProjection::new(seq, panels, args.numerics.activations(), WeightScales::PerChannel);
+            let compiled = projection.and_then(|projection| projection.compile()).map_err(kernel)?;
+            let call = Call { seq, numerics: args.numerics.name(), bound: streamed(panels.bytes() as u64) };
+            kernels.push(write_kernel(&mut writer, &compiled, call)?);
+        }
     }
     let manifest = Manifest {
         format_version: npu_package::FORMAT_VERSION,
@@ -149,14 +170,15 @@ fn package(error: PackageError) -> Failure {
 #[error("interrupted; nothing was written")]
 struct Interrupted;
 
-fn write_kernel(
-    writer: &mut PackageWriter,
-    compiled: &Compiled,
-    projection: &Projection,
-    numerics: Numerics,
-) -> Result<Kernel, Failure> {
-    let shape = projection.shape();
-    let stem = format!("{}_s{}", compiled.kernel, shape.seq());
+/// What a manifest says of a kernel beside what its compiler does.
+struct Call {
+    seq: usize,
+    numerics: &'static str,
+    bound: Bound,
+}
+
+fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> Result<Kernel, Failure> {
+    let stem = format!("{}_s{}", compiled.kernel, call.seq);
     let files = Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
     let container = xclbin::Builder::new(
         compiled.kernel,
@@ -191,14 +213,12 @@ fn write_kernel(
             partial_locks: core.partial_locks.clone(),
         });
     }
-    let panels = shape.panels();
-    let macs = (shape.limbs() * shape.padded_rows() * panels.n() * panels.inputs()) as u64;
     let usage = compiled.usage;
     let loops = compiled.cores.values().next().map_or(&[][..], |core| &core.loops);
     Ok(Kernel {
         kernel: compiled.kernel.into(),
-        seq: shape.seq(),
-        numerics: numerics.name().into(),
+        seq: call.seq,
+        numerics: call.numerics.into(),
         tiles: usage.tiles,
         columns: usize::from(compiled.columns),
         args: compiled.operands.iter().enumerate().map(argument).collect(),
@@ -222,7 +242,7 @@ fn write_kernel(
                     vmac_per_ii: l.vmac_per_ii,
                 })
                 .collect(),
-            bound: bound(shape, macs, usage.tiles as u64),
+            bound: call.bound,
         },
     })
 }
@@ -234,16 +254,21 @@ fn uuid(pdi: &[u8]) -> [u8; 16] {
 }
 
 /// The larger of multiplying and of streaming the weights, both without any overhead.
-fn bound(shape: &ProjectionShape, macs: u64, tiles: u64) -> Bound {
-    // SOURCE: AM020 ch. 2: a stream carries one 32-bit word per cycle.
-    const STREAM_BYTES_PER_CYCLE: u64 = 4;
-    let compute = macs / (MACS_PER_CYCLE * tiles);
+fn bound(shape: &ProjectionShape) -> Bound {
+    let panels = shape.panels();
+    let macs = (shape.limbs() * shape.padded_rows() * panels.n() * panels.inputs()) as u64;
+    let compute = macs / (MACS_PER_CYCLE * TILES);
     let weights = (shape.panels().column_bytes() * shape.blocks()) as u64 / STREAM_BYTES_PER_CYCLE;
     if compute >= weights {
         Bound { resource: "vec".into(), cycles: compute }
     } else {
         Bound { resource: "weight stream".into(), cycles: weights }
     }
+}
+
+/// What all the shims' read channels need for so many bytes.
+fn streamed(bytes: u64) -> Bound {
+    Bound { resource: "weight stream".into(), cycles: bytes / (STREAM_BYTES_PER_CYCLE * READ_CHANNELS) }
 }
 
 fn argument((index, operand): (usize, &aie2_kernels::Operand)) -> Argument {

@@ -1,13 +1,13 @@
 //! The call of a projection for one to four tokens: sizes of the host buffers.
 //!
 //! ```text
-//! x        bf16 [S][K]     row-major, S of 1 ..= 4
-//! weights  qkv_panels      as in every other projection
-//! y        bf16 [4][N]     row-major; row s holds token s mod S, so rows from S on repeat others
+//! x, ctx   bf16 [S][K]     row-major, S of 1 ..= 4
+//! weights  panels          as in every other projection
+//! qkv, o   bf16 [4][N]     row-major; row s holds token s mod S, so rows from S on repeat others
 //! scratch  opaque          where what no output is drains
 //! ```
 
-use super::panels::QkvPanels;
+use super::panels::Panels;
 use super::shape::{ARRAY_COLUMNS, Activations, CORE_ROWS};
 use super::{GROUP_ROWS, LayoutError};
 
@@ -23,7 +23,7 @@ const BF16_BYTES: usize = 2;
 /// A projection of at most [`DECODE_TOKENS`] tokens. Valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeShape {
-    panels: QkvPanels,
+    panels: Panels,
     activations: Activations,
     seq: usize,
 }
@@ -33,14 +33,14 @@ impl DecodeShape {
     ///
     /// # Errors
     /// No token or too many, or rows that are too long.
-    pub fn new(seq: usize, panels: QkvPanels, activations: Activations) -> Result<Self, LayoutError> {
+    pub fn new(seq: usize, panels: Panels, activations: Activations) -> Result<Self, LayoutError> {
         if seq == 0 {
             return Err(LayoutError::EmptySequence);
         }
         if seq > DECODE_TOKENS {
             return Err(LayoutError::DecodeTokens { tokens: seq, limit: DECODE_TOKENS });
         }
-        let hidden = panels.hidden();
+        let hidden = panels.inputs();
         if hidden > DECODE_HIDDEN_MAX {
             return Err(LayoutError::DecodeHidden { hidden, limit: DECODE_HIDDEN_MAX });
         }
@@ -48,7 +48,7 @@ impl DecodeShape {
     }
 
     /// Layout of the weights.
-    pub const fn panels(&self) -> &QkvPanels {
+    pub const fn panels(&self) -> &Panels {
         &self.panels
     }
     /// Width of the activations' codes.
@@ -69,13 +69,13 @@ impl DecodeShape {
     }
     /// Bytes of `x`.
     pub const fn x_bytes(&self) -> usize {
-        BF16_BYTES * self.seq * self.panels.hidden()
+        BF16_BYTES * self.seq * self.panels.inputs()
     }
     /// Bytes of `weights`.
     pub const fn weights_bytes(&self) -> usize {
         self.panels.bytes()
     }
-    /// Bytes of `y`.
+    /// Bytes of the outputs.
     pub const fn y_bytes(&self) -> usize {
         BF16_BYTES * DECODE_TOKENS * self.panels.n()
     }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn sizes_of_27b() {
-        let panels = QkvPanels::new(5376, 4096, 2048, 2048).expect("27B");
+        let panels = Panels::new(5376, 4096, 2048, 2048).expect("27B");
         let shape = DecodeShape::new(3, panels, Activations::Int16).expect("a legal shape");
         assert_eq!((shape.x_bytes(), shape.y_bytes()), (3 * 5376 * 2, 4 * 8192 * 2));
         assert_eq!((shape.weights_bytes(), shape.turns()), (44_564_480, 2));
@@ -111,9 +111,8 @@ mod tests {
 
     #[test]
     fn rules_are_named() {
-        let of = |seq, hidden| {
-            DecodeShape::new(seq, QkvPanels::new(hidden, 256, 256, 256).expect("legal"), Activations::Int8)
-        };
+        let of =
+            |seq, hidden| DecodeShape::new(seq, Panels::new(hidden, 256, 256, 256).expect("legal"), Activations::Int8);
         assert_eq!(of(0, 256), Err(LayoutError::EmptySequence));
         assert_eq!(of(5, 256), Err(LayoutError::DecodeTokens { tokens: 5, limit: 4 }));
         assert_eq!(of(4, 5632), Err(LayoutError::DecodeHidden { hidden: 5632, limit: 5376 }));

@@ -104,9 +104,6 @@ pub struct Panels {
     widths: [usize; OUTPUTS_MAX],
 }
 
-/// The panels of a query, key and value projection.
-pub type QkvPanels = Panels;
-
 /// Weights of one output: int8 `[n][K]` row-major and one bf16 scale (as its bits) per row.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {

@@ -60,9 +60,6 @@ pub struct ProjectionShape {
     m: usize,
 }
 
-/// The call of a query, key and value projection.
-pub type QkvShape = ProjectionShape;
-
 impl ProjectionShape {
     /// The shape of a query, key and value projection with int8 activations, or the rule it breaks.
     pub fn new(seq: usize, hidden: usize, n_q: usize, n_k: usize, n_v: usize) -> Result<Self, LayoutError> {
