@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub mod attention;
+pub mod norm_rope;
 pub mod w8a16;
 pub mod w8a8;
 

@@ -9,7 +9,7 @@
 //! ```
 //! The mean is never formed: x r √d is x over its root mean square. Domain: s up to 2^60; an infinity or NaN spoils its own head only.
 
-use crate::fp::{add_lane, bf16_rne, mac_lane};
+use crate::fp::{add_lane, bf16_rne, mac_lane, widen};
 use crate::recip::{limb, rsqrt};
 
 /// Width of a head.
@@ -18,9 +18,6 @@ pub const HEAD_DIM: usize = 128;
 const LANES: usize = 16;
 /// d ε.
 pub const EPSILON: f32 = (HEAD_DIM as f64 * 1e-6) as f32;
-/// 1 in bfloat16.
-const ONE: u16 = 0x3F80;
-
 /// Σ x² + d ε.
 pub fn square_sum(x: &[u16]) -> f32 {
     let mut lanes: Vec<f32> = (0..LANES)
@@ -38,12 +35,10 @@ pub fn square_sum(x: &[u16]) -> f32 {
     add_lane(lanes[0], EPSILON, false)
 }
 
-/// Two limbs of each of a pair; what the first leaves also sees the other's first limb, times zero.
-fn limbs(low: f32, high: f32) -> [[u16; 2]; 2] {
-    let first = [bf16_rne(low), bf16_rne(high)];
-    let rest_low = mac_lane(Some(low), &[(first[0], ONE), (first[1], 0)], true);
-    let rest_high = mac_lane(Some(high), &[(first[0], 0), (first[1], ONE)], true);
-    [first, [bf16_rne(rest_low), bf16_rne(rest_high)]]
+/// Two limbs.
+fn limbs(v: f32) -> [u16; 2] {
+    let first = bf16_rne(v);
+    [first, bf16_rne(add_lane(v, widen(first), true))]
 }
 
 /// A head, normed, scaled and turned. `weights` is a record of `npu_package::layout::HeadNorm`, `[block][half][limb][16]`, `table` one of
@@ -61,22 +56,22 @@ pub fn norm_rope(x: &[u16], weights: &[u16], table: &[u16]) -> Vec<u16> {
         let (block, lane) = (j / LANES, j % LANES);
         let weight = |half: usize, limb: usize| weights[((2 * block + half) * 2 + limb) * LANES + lane];
         let product = |half: usize, x: u16| mac_lane(None, &[(x, weight(half, 0)), (x, weight(half, 1))], false);
-        let [p1, p2] = limbs(product(0, x[j]), product(1, x[j + half]));
+        let (low, high) = (limbs(product(0, x[j])), limbs(product(1, x[j + half])));
         let turn = |vector: usize| {
             let entry = |limb: usize| {
                 let at = 2 * HEAD_DIM * limb + 2 * LANES * (2 * block + vector) + lane;
                 [table[at], table[at + LANES]]
             };
             let (t1, t2) = (entry(0), entry(1));
-            let pairs = |p: [u16; 2], t: [u16; 2]| [(p[0], t[0]), (p[1], t[1])];
-            let z = mac_lane(None, &pairs(p1, t1), false);
-            let z = mac_lane(Some(z), &pairs(p1, t2), false);
-            mac_lane(Some(z), &pairs(p2, t1), false)
+            let pairs = |limb: usize, t: [u16; 2]| [(low[limb], t[0]), (high[limb], t[1])];
+            let z = mac_lane(None, &pairs(0, t1), false);
+            let z = mac_lane(Some(z), &pairs(0, t2), false);
+            mac_lane(Some(z), &pairs(1, t1), false)
         };
-        let [z1, z2] = limbs(turn(0), turn(1));
-        for (i, at) in [j, j + half].into_iter().enumerate() {
-            let z = mac_lane(None, &[(z1[i], r1), (z2[i], r1)], false);
-            y[at] = bf16_rne(mac_lane(Some(z), &[(z1[i], r2), (z2[i], r2)], false));
+        for (vector, at) in [j, j + half].into_iter().enumerate() {
+            let [z1, z2] = limbs(turn(vector));
+            let z = mac_lane(None, &[(z1, r1), (z2, r1)], false);
+            y[at] = bf16_rne(mac_lane(Some(z), &[(z1, r2), (z2, r2)], false));
         }
     }
     y
@@ -86,7 +81,6 @@ pub fn norm_rope(x: &[u16], weights: &[u16], table: &[u16]) -> Vec<u16> {
 mod tests {
     use super::*;
     use crate::data::Rng;
-    use crate::fp::widen;
     use crate::norm::rms_norm;
     use crate::rope::{Pairing, Rope};
     use crate::w8a8::relative_frobenius;
@@ -149,7 +143,7 @@ mod tests {
         let rope = Rope { theta: 1e4, factor: 1.0 };
         let (weights, table) = operands(&[0.0; HEAD_DIM], 1.0, rope, 7);
         assert!(norm_rope(&[0; HEAD_DIM], &weights, &table).iter().all(|y| y & 0x7FFF == 0));
-        let mut x = [ONE; HEAD_DIM];
+        let mut x = [0x3F80; HEAD_DIM];
         x[5] = 0x7F80;
         assert!(norm_rope(&x, &weights, &table).iter().any(|y| y & 0x7FFF > 0x7F80));
     }

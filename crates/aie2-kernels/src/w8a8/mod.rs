@@ -32,6 +32,7 @@ use npu_package::layout::{Activations, QkvPanels, QkvShape};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage, WeightScales, w8a16};
 
 pub use array::GRID;
+pub use program::Locks;
 
 /// Name of the kernel in packages.
 pub const NAME: &str = "w8a8_qkv_projection";

@@ -9,7 +9,7 @@ mod shape;
 
 pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun, KvSegment, Plane};
 pub use panels::{GROUP_ROWS, PASS_ROWS, QkvPanels, QkvRows, UNIT_BYTES, UNIT_K, UnpackedQkv};
-pub use rope::{RopeLimbs, RopeTable};
+pub use rope::{HeadNorm, RopeLimbs, RopeTable};
 pub use shape::{
     ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, Output, PAD_BYTES_PER_ROW, QkvShape, RECORD_ALIGN,
     RECORD_TAIL_BYTES, ROW_GROUP,

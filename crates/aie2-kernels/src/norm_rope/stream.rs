@@ -1,0 +1,1 @@
+pub struct Buffers; pub struct CacheRun; pub struct Call; pub struct Place;
