@@ -73,6 +73,9 @@ pub enum KernelError {
         /// Bytes there are.
         limit: usize,
     },
+    /// A call that `norm_rope` does not serve.
+    #[error(transparent)]
+    NormRope(#[from] norm_rope::Refusal),
     /// Weights whose scales the kernel cannot apply.
     #[error("{kernel} does not apply {scales}; it takes one per output channel or per tensor")]
     ScalesNotImplemented {

@@ -24,23 +24,41 @@ mod stream;
 use aie2_codegen::{Asm, Program};
 use npu_container::{pdi, txn};
 
-use crate::w8a8::GRID;
+use crate::w8a8::{GRID, Locks};
 use crate::{Compiled, CoreBinary, KernelError};
 
 pub use array::L1_ALONE;
 pub use geometry::{GEOMETRY_BYTES, geometry};
 pub use program::{L1, Phase, Pointers};
-pub use stream::{Buffers, CacheRun, Call, Place};
+pub use stream::{Buffers, CacheRun, Call, Place, Refusal};
 
 /// Name of the kernel.
 pub const NAME: &str = "norm_rope";
 
-/// The program of every core when the kernel has the array to itself.
+/// A compiled call: configuration, stream, program of every core. Its operands are the caller's.
 ///
 /// # Errors
-/// A missed II or a failed check.
-pub fn program() -> Result<Program, KernelError> {
-    let (_, locks) = array::design(L1_ALONE)?;
+/// A missed II, an exhausted resource or a failed check, with its place.
+pub fn compile(call: &Call) -> Result<Compiled, KernelError> {
+    let (design, locks) = array::design(L1_ALONE)?;
+    let program = program(locks)?;
+    let configuration = array::finish(design, &program.bytes)?;
+    let stream = call.stream(&L1_ALONE)?;
+    let binary = CoreBinary::from(&program);
+    let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
+    Ok(Compiled {
+        kernel: NAME,
+        columns: GRID,
+        pdi: pdi::write(&configuration.commands),
+        txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
+        cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+        operands: Vec::new(),
+        usage: crate::w8a8::usage(&configuration),
+    })
+}
+
+/// The program of every core when the kernel has the array to itself.
+fn program(locks: Locks) -> Result<Program, KernelError> {
     let mut a = Asm::new();
     let l1 = L1_ALONE;
     let pointers = Pointers { a: a.r(), b: a.r(), out: a.r() };
@@ -57,7 +75,8 @@ mod tests {
 
     #[test]
     fn the_program_is_small() {
-        let program = program().unwrap_or_else(|error| panic!("{error}"));
+        let (_, locks) = array::design(L1_ALONE).unwrap();
+        let program = program(locks).unwrap_or_else(|error| panic!("{error}"));
         println!("{} bytes", program.bytes.len());
         for l in &program.loops {
             println!("{} declared {:?} reached {} res {} rec {} stages {}", l.name, l.ii_declared, l.ii_reached, l.res_mii, l.rec_mii, l.stages);

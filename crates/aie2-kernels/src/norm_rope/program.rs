@@ -378,16 +378,8 @@ impl Phase {
 
     fn turn(&self, a: &mut Asm, s: &Scalars, t: &Turn, g: &Walk) {
         let float = s.elementwise;
-        let inverse = [t.high, t.low].map(|p| {
-            let (r, x) = (a.r(), a.x());
-            a.mi(self.limbs(), "lda.u16 {}, [{}], #2", &[r, p]);
-            a.i("vbcst.16 {}, {}", &[x, r]);
-            x
-        });
-        // the turned blocks side by side: [block 0 | block 1] of the lower and of the upper halves
-        let y = [a.x(), a.x()];
-        for block in 0..2i64 {
-            // p = x g
+        // p = x g in two limbs, those of the lower and of the upper half side by side
+        let factors = [0, 1].map(|block: i64| {
             let (p1, p2) = (a.x(), a.x());
             let products = [0, 1].map(|half: i64| {
                 let (x, weights, p) = (a.x(), a.x(), a.bm());
@@ -400,13 +392,17 @@ impl Phase {
                 p
             });
             split(a, s, products, [p1.lo(), p1.hi()], [p2.lo(), p2.hi()]);
-            // z = p turned
-            let turned = [0, 1].map(|vector: i64| {
+            [p1, p2]
+        });
+        // z = p turned
+        let turned = [0, 1].map(|block: usize| {
+            let [p1, p2] = factors[block];
+            [0, 1].map(|vector: usize| {
                 let z = a.bm();
-                let [t1, t2] = [0, 1].map(|limb: i64| {
+                let [t1, t2] = [0, 1].map(|limb: usize| {
                     let v = a.x();
-                    for (half, v) in (0..).zip([v.lo(), v.hi()]) {
-                        let at = 512 * limb + 128 * block + 64 * vector + 32 * half;
+                    for (half, v) in [v.lo(), v.hi()].into_iter().enumerate() {
+                        let at = (512 * limb + 128 * block + 64 * vector + 32 * half) as i64;
                         a.mi(A, "vlda {}, [{}, {}]", &[v, t.pt, at.into()]);
                     }
                     v
@@ -415,10 +411,20 @@ impl Phase {
                 a.i("vmac.f {}, {}, {}, {}, {}", &[z, z, p1, t2, float]);
                 a.i("vmac.f {}, {}, {}, {}, {}", &[z, z, p2, t1, float]);
                 z
-            });
-            // y = z r, both limbs of z in one register
+            })
+        });
+        // y = z r, both limbs of z in one register
+        let inverse = [t.high, t.low].map(|p| {
+            let (r, x) = (a.r(), a.x());
+            a.mi(self.limbs(), "lda.u16 {}, [{}], #2", &[r, p]);
+            a.i("vbcst.16 {}, {}", &[x, r]);
+            x
+        });
+        // the turned blocks side by side: [block 0 | block 1] of the lower and of the upper halves
+        let y = [a.x(), a.x()];
+        for block in 0..2 {
             let limbs = [a.x(), a.x()];
-            split(a, s, turned, [limbs[0].lo(), limbs[1].lo()], [limbs[0].hi(), limbs[1].hi()]);
+            split(a, s, turned[block], limbs.map(Operand::lo), limbs.map(Operand::hi));
             for half in 0..2 {
                 let acc = a.bm();
                 a.i("vmul.f {}, {}, {}, {}", &[acc, limbs[half], inverse[0], float]);

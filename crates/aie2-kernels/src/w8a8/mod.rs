@@ -87,7 +87,7 @@ impl QkvProjection {
         &self.shape
     }
 
-    fn core(&self, locks: program::Locks) -> program::CoreProgram {
+    fn core(&self, locks: Locks) -> program::CoreProgram {
         program::CoreProgram {
             k: self.shape.panels().hidden() as u32,
             record_bytes: self.shape.record_bytes() as u32,
@@ -192,7 +192,7 @@ fn name(activations: Activations) -> &'static str {
     }
 }
 
-fn usage(configuration: &aie2_array::Configuration) -> Usage {
+pub(crate) fn usage(configuration: &aie2_array::Configuration) -> Usage {
     let of = |kind: TileKind| {
         configuration.resources.iter().filter(move |(tile, _)| tile.kind() == kind).map(|(_, used)| used)
     };
