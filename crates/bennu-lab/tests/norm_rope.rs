@@ -205,3 +205,16 @@ fn one_to_four_tokens_at_any_slot() {
         Case::linear(LOCAL, 4096 + slot, slot, tokens).run();
     }
 }
+
+#[test]
+fn seven_tokens_and_groups_with_ragged_ends() {
+    for (tokens, slot) in [(7, 1), (7, 0), (8, 0), (8, 8), (9, 7), (15, 5), (24, 4)] {
+        Case::linear(GLOBAL, 131_000 - slot, slot, tokens).run();
+    }
+}
+
+#[test]
+#[ignore]
+fn full() {
+    Case::linear(LOCAL, 0, 0, 512).run();
+}

@@ -1,13 +1,12 @@
 //! One core's program: one piece of 2 KiB a round, in and out.
 //!
 //! ```text
-//! acquire a unit of A: weights and seven tables          copy the weights
-//! for each segment:
+//! a unit of A: copy the weights
+//! for each segment, a unit of A with eight tables:
 //!   for each round:
 //!     two units of B: copy the core's piece, add up squares       `capture`
 //!     r = rsqrt(Σ x² + d ε) of eight heads, in two limbs          `pairs`, `rsqrt`
 //!     y of eight heads into two units of the out ring             `turn`        or, for values, `values`
-//!   release the unit of A; acquire the next one
 //! ```
 //! What differs between cores, and between rounds of rows and rounds of records, are numbers in [`super::geometry`].
 
@@ -34,7 +33,7 @@ pub const B_UNIT_BYTES: u32 = 4096;
 pub const OUT_UNIT_BYTES: u32 = 1024;
 /// Bytes of working memory.
 pub const WORK_BYTES: u32 = 4096;
-/// Words the runtime stream writes before a call: rounds of rows behind the weights, groups of 8 tokens, rounds of rows behind those.
+/// Words the runtime stream writes before a call: rounds of rows, groups of 8 tokens, rounds of rows behind those.
 pub const CALL_WORDS: u32 = 3;
 
 /// Bytes of a head, and of its weights in two limbs.
@@ -44,8 +43,8 @@ const WEIGHT_BYTES: i64 = 512;
 const HEADS: u32 = 8;
 /// Rounds of a group of eight tokens: one for each key-value head of the column.
 const GROUP_ROUNDS: i64 = 4;
-/// Bytes of the weights' place in the first unit of A.
-pub const HEADER_BYTES: u32 = 1024;
+/// Bytes of the weights of queries and keys, at the start of the first unit of A.
+pub const WEIGHTS_BYTES: u32 = 1024;
 /// Bytes of sixteen float32.
 const LANES_BYTES: i64 = 64;
 const ONE: i64 = 0x3F80;
@@ -181,26 +180,15 @@ impl Phase {
             a.mi(call, "lda {}, [{}], #4", &[r, p]);
         }
         self.copy_weights(a);
-        let (tables, geometry) = (a.r(), a.r());
-        self.tables(a, tables);
-        let header = constant(a, i64::from(HEADER_BYTES));
-        a.add(tables, tables, header);
-        a.imm(geometry, i64::from(self.l1.geometry + Offsets::ROWS));
-        let (segment, round, release, done) = (a.label("segment"), a.label("round"), a.label("release"), a.label("done"));
-        a.bind(segment);
-        a.jz(rounds, release);
-        a.bind(round);
-        self.round(a, &s, tables, geometry);
-        a.add(rounds, rounds, Operand::Imm(-1));
-        a.jnz(rounds, round);
-        a.bind(release);
         self.release(a, A, self.locks.a_empty, s.one);
         turn(a, self.pointers.a, i64::from(A_UNIT_BYTES));
-        let left = a.r();
+        let (tables, geometry, left) = (a.r(), a.r(), a.r());
+        a.imm(geometry, i64::from(self.l1.geometry + Offsets::ROWS));
+        let (segment, begin, round, done) = (a.label("segment"), a.label("begin"), a.label("round"), a.label("done"));
+        a.bind(segment);
+        a.jnz(rounds, begin);
         a.i("or {}, {}, {}", &[left, groups, last]);
         a.jz(left, done);
-        self.acquire(a, A, self.locks.a_full, s.minus_one);
-        self.tables(a, tables);
         a.if_else(
             groups,
             |a| {
@@ -214,6 +202,15 @@ impl Phase {
                 a.imm(geometry, i64::from(self.l1.geometry + Offsets::ROWS));
             },
         );
+        a.bind(begin);
+        self.acquire(a, A, self.locks.a_full, s.minus_one);
+        self.tables(a, tables);
+        a.bind(round);
+        self.round(a, &s, tables, geometry);
+        a.add(rounds, rounds, Operand::Imm(-1));
+        a.jnz(rounds, round);
+        self.release(a, A, self.locks.a_empty, s.one);
+        turn(a, self.pointers.a, i64::from(A_UNIT_BYTES));
         a.jump(segment);
         a.bind(done);
     }

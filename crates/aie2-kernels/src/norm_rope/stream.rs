@@ -3,16 +3,17 @@
 //! ```text
 //! tokens   | rows: up to the next multiple of 8 slots | groups of 8 slots          | rows: what is left      |
 //! K, V     | runs of 16 and 8 bytes, one token a BD   | whole records, linear      | as in front             |
-//! A        | weights, 7 tables                        | 8 tables a group           | 8 tables                |
+//! A        | weights; 8 tables                        | 8 tables a group           | 8 tables                |
 //! ```
-//! A round of rows takes two tokens; the last of an odd number is taken twice and writes the same bytes twice. A group is four rounds. Receivers are pushed
+//! A round of rows takes two tokens; the last of an odd number is taken twice, with its table, and writes the same bytes twice. A group is four rounds. Receivers are pushed
 //! before senders, and every column gets its tasks of a step before the stream waits for an earlier one: A couples the columns.
 
+use aie2_array::device::QUEUE_DEPTH;
 use aie2_array::runtime::Stream;
 use aie2_array::{Channel, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment, Plane};
 
-use super::program::{A_UNIT_BYTES, HEADER_BYTES, L1};
+use super::program::{A_UNIT_BYTES, WEIGHTS_BYTES, L1};
 use crate::KernelError;
 use crate::w8a8::GRID;
 
@@ -25,8 +26,6 @@ const BF16: usize = 2;
 const WORD: usize = 4;
 /// Bytes of a table of a position.
 const TABLE_BYTES: usize = 1024;
-/// Tables behind the weights.
-const HEADER_TABLES: usize = KV_GROUP_SLOTS - 1;
 /// Rounds of a group.
 const GROUP_ROUNDS: usize = 4;
 /// Words: a row of `qkv`, a row of `q`, a head.
@@ -182,7 +181,7 @@ impl Call {
             }
         }
         let to_group = first.slot.next_multiple_of(KV_GROUP_SLOTS) - first.slot;
-        // a few tokens go with the weights even where a group begins
+        // fewer than a group are no group, wherever they begin
         let head = if tokens < KV_GROUP_SLOTS && to_group == 0 { tokens } else { to_group.min(tokens) };
         let (groups, tail) = ((tokens - head) / KV_GROUP_SLOTS, (tokens - head) % KV_GROUP_SLOTS);
         Ok(Self { buffers, runs, tokens, head, groups, tail })
@@ -195,12 +194,7 @@ impl Call {
 
     /// Records of the rotation table that the call reads, some of them behind its last token.
     pub fn tables(&self) -> usize {
-        HEADER_TABLES.max(self.head + KV_GROUP_SLOTS * self.units_behind())
-    }
-
-    /// Units of A behind the first.
-    fn units_behind(&self) -> usize {
-        self.groups + usize::from(self.tail > 0)
+        KV_GROUP_SLOTS.max(self.head + KV_GROUP_SLOTS * (self.groups + usize::from(self.tail > 0)))
     }
 
     /// What every core's call words hold.
@@ -219,7 +213,7 @@ impl Call {
             }
         }
         for col in 0..GRID {
-            self.tables_in(rt, col)?;
+            self.weights_in(rt, col)?;
         }
         self.rows(rt, 0, self.head)?;
         self.whole_groups(rt)?;
@@ -237,28 +231,46 @@ impl Call {
         Ok(rt.finish()?)
     }
 
-    fn tables_in(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
-        let Buffers { weights, tables, .. } = self.buffers;
-        let chain = [
-            ShimBd::linear(weights.arg, weights.offset, u64::from(HEADER_BYTES))?,
-            ShimBd::linear(tables.arg, tables.offset, (HEADER_TABLES * TABLE_BYTES) as u64)?,
-        ];
-        push(rt, col, Mm2s(0).into(), &chain, 1)?;
-        if self.units_behind() > 0 {
-            let (from, bytes) = (self.head * TABLE_BYTES, self.units_behind() * A_UNIT_BYTES as usize);
-            push(rt, col, Mm2s(0).into(), &[ShimBd::linear(tables.arg, tables.offset + from as u64, bytes as u64)?], 1)?;
+    /// Tables from a token's on.
+    fn linear_tables(&self, token: usize, count: usize) -> Result<ShimBd, Error> {
+        let Place { arg, offset } = self.buffers.tables;
+        ShimBd::linear(arg, offset + (token * TABLE_BYTES) as u64, (count * TABLE_BYTES) as u64)
+    }
+
+    /// A unit of A with the weights; what fills it up is not looked at.
+    fn weights_in(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
+        let Place { arg, offset } = self.buffers.weights;
+        let weights = ShimBd::linear(arg, offset, u64::from(WEIGHTS_BYTES))?;
+        let filling = self.linear_tables(0, (A_UNIT_BYTES - WEIGHTS_BYTES) as usize / TABLE_BYTES)?;
+        push(rt, col, Mm2s(0).into(), &[weights, filling], 1)
+    }
+
+    /// A unit of A with the tables of up to eight tokens; that of the last of an odd number twice.
+    fn tables_in(&self, rt: &mut Runtime, col: u8, first: usize, tokens: usize) -> Result<(), Error> {
+        let odd = tokens % 2;
+        let mut chain = vec![self.linear_tables(first, if odd == 1 { tokens } else { KV_GROUP_SLOTS })?];
+        if odd == 1 {
+            chain.push(self.linear_tables(first + tokens - 1, KV_GROUP_SLOTS - tokens)?);
         }
-        Ok(())
+        push(rt, col, Mm2s(0).into(), &chain, 1)
     }
 
     /// Rounds of two tokens.
     fn rows(&self, rt: &mut Runtime, first: usize, tokens: usize) -> Result<(), Error> {
+        if tokens > 0 {
+            for col in 0..GRID {
+                self.tables_in(rt, col, first, tokens)?;
+            }
+        }
         for round in 0..tokens.div_ceil(2) {
             let token = first + 2 * round;
             let pair = 2 * round + 1 < tokens;
             for col in 0..GRID {
-                push(rt, col, S2mm(0).into(), &self.rows_out(col, token, pair), 1)?;
-                push(rt, col, Mm2s(1).into(), &self.rows_in(col, token, pair), 1)?;
+                let (out, input) = (self.rows_out(col, token, pair), self.rows_in(col, token, pair));
+                // neither ends without the other
+                make_room(rt, col, out.len() + input.len())?;
+                push(rt, col, S2mm(0).into(), &out, 1)?;
+                push(rt, col, Mm2s(1).into(), &input, 1)?;
             }
         }
         Ok(())
@@ -304,6 +316,12 @@ impl Call {
 
     /// Whole groups: per task at most [`IN_GROUPS`] in and [`OUT_GROUPS`] out, all of one run.
     fn whole_groups(&self, rt: &mut Runtime) -> Result<(), Error> {
+        if self.groups > 0 {
+            let tables = self.linear_tables(self.head, KV_GROUP_SLOTS * self.groups)?;
+            for col in 0..GRID {
+                push(rt, col, Mm2s(0).into(), std::slice::from_ref(&tables), 1)?;
+            }
+        }
         for first in (0..self.groups).step_by(IN_GROUPS) {
             let count = IN_GROUPS.min(self.groups - first);
             let token = |group: usize| self.head + KV_GROUP_SLOTS * group;
@@ -393,15 +411,21 @@ fn walk(dims: &[(u32, u32)], step: Option<(u32, usize)>) -> Pattern {
 
 /// Pushes a task with a token, after waiting for as many earlier ones of this column as its queue and BDs need.
 fn push(rt: &mut Runtime, col: u8, channel: Channel, chain: &[ShimBd], runs: usize) -> Result<(), Error> {
-    while rt.in_flight(col, channel) >= aie2_array::device::QUEUE_DEPTH {
+    while rt.in_flight(col, channel) >= QUEUE_DEPTH {
         rt.wait(col, channel)?;
     }
+    make_room(rt, col, chain.len())?;
+    rt.task_chain(col, channel, chain, runs as u32, true)
+}
+
+/// Waits for tasks of a column until `bds` are free.
+fn make_room(rt: &mut Runtime, col: u8, bds: usize) -> Result<(), Error> {
     // the weights are soon through, the tables last as long as the call; outputs end before what is read for later ones
     let (weights, out, input) = (Channel::from(Mm2s(0)), S2mm(0).into(), Mm2s(1).into());
-    while rt.free_bds(col) < chain.len() {
-        let busy = if rt.in_flight(col, weights) > 1 { Some(weights) } else { None };
-        let Some(busy) = busy.or([out, input, weights].into_iter().find(|c| rt.in_flight(col, *c) > 0)) else { break };
+    while rt.free_bds(col) < bds {
+        let early = (rt.in_flight(col, weights) > 1).then_some(weights);
+        let Some(busy) = early.or([out, input, weights].into_iter().find(|c| rt.in_flight(col, *c) > 0)) else { break };
         rt.wait(col, busy)?;
     }
-    rt.task_chain(col, channel, chain, runs as u32, true)
+    Ok(())
 }
