@@ -194,6 +194,9 @@ impl Case {
         let mut loaded = self.load();
         let ran = loaded.run().unwrap_or_else(|fault| panic!("S = {}: {fault:#}", self.tokens()));
         self.check(&loaded);
+        for core in ran.report.cores.iter().filter(|core| format!("{core:?}").contains("col: 1")) { println!("{core:?}"); }
+        for channel in &ran.report.shim_channels { println!("{channel:?}"); }
+        println!("{:?}", ran.report.controller);
         println!("S = {}, position {}: {} cycles", self.tokens(), self.first, ran.report.cycles);
         ran.report.cycles
     }

@@ -237,19 +237,21 @@ impl Call {
         ShimBd::linear(arg, offset + (token * TABLE_BYTES) as u64, (count * TABLE_BYTES) as u64)
     }
 
-    /// A unit of A with the weights; what fills it up is not looked at.
+    /// A unit of A full of the weights: their first copy counts.
     fn weights_in(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let Place { arg, offset } = self.buffers.weights;
         let weights = ShimBd::linear(arg, offset, u64::from(WEIGHTS_BYTES))?;
-        let filling = self.linear_tables(0, (A_UNIT_BYTES - WEIGHTS_BYTES) as usize / TABLE_BYTES)?;
-        push(rt, col, Mm2s(0).into(), &[weights, filling], 1)
+        push(rt, col, Mm2s(0).into(), &[weights], (A_UNIT_BYTES / WEIGHTS_BYTES) as usize)
     }
 
     /// A unit of A with the tables of up to eight tokens; that of the last of an odd number twice.
     fn tables_in(&self, rt: &mut Runtime, col: u8, first: usize, tokens: usize) -> Result<(), Error> {
-        let odd = tokens % 2;
-        let mut chain = vec![self.linear_tables(first, if odd == 1 { tokens } else { KV_GROUP_SLOTS })?];
-        if odd == 1 {
+        if tokens == 1 {
+            return push(rt, col, Mm2s(0).into(), &[self.linear_tables(first, 1)?], KV_GROUP_SLOTS);
+        }
+        let odd = tokens % 2 == 1;
+        let mut chain = vec![self.linear_tables(first, if odd { tokens } else { KV_GROUP_SLOTS })?];
+        if odd {
             chain.push(self.linear_tables(first + tokens - 1, KV_GROUP_SLOTS - tokens)?);
         }
         push(rt, col, Mm2s(0).into(), &chain, 1)
