@@ -133,7 +133,11 @@ mod tests {
             let error = relative_frobenius(found.iter().copied(), exact.iter().copied());
             let least = relative_frobenius(rounded.iter().copied(), exact.iter().copied());
             let before = relative_frobenius(found.iter().copied(), rounded.iter().copied());
-            println!("norm and rotation: {:.4} %, rounding alone {:.4} %, between them {before:.2e}", 100.0 * error, 100.0 * least);
+            println!(
+                "norm and rotation: {:.4} %, rounding alone {:.4} %, between them {before:.2e}",
+                100.0 * error,
+                100.0 * least
+            );
             assert!(error < 1.001 * least && error < 0.18e-2, "{error} against {least}");
         }
     }

@@ -8,13 +8,12 @@
 //!
 //! | loop | II | for | bound |
 //! |---|---|---|---|
-//! | `capture` | 28 | squares of a head, copied | dependence chain, one stage |
-//! | `pairs` | 22 | sums of lanes of two heads | dependence chain, one stage |
+//! | `capture` | 28 | squares of a head, copied | its length: one stage |
 //! | `rsqrt` | 102 | 8 heads | dependence chain |
-//! | `turn` | 80 | half a head | one stage; vector slot 32 |
-//! | `values` | 22 | 128 bytes of values | one stage |
+//! | `turn` | 76 | half a head | its length: one stage; ports of the vector registers 36, registers shared by two blocks 52 |
 //!
-//! Loops are not overlapped with themselves: a round of 8 KiB leaves a column in 2048 cycles whatever the cores do, and code is dear.
+//! Iterations do not overlap: a round of 8 KiB arrives in 2150 cycles whatever the cores do, and a second stage of `turn` costs 400 bytes of program.
+//! Loops of fewer than 112 bytes (weights, sums of lanes, values) count in a register, because a hardware loop would have to be padded.
 
 mod array;
 mod geometry;
@@ -74,15 +73,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_is_small() {
-        let (_, locks) = array::design(L1_ALONE).unwrap();
+    fn the_program_leaves_room_for_other_phases() {
+        let (_, locks) = array::design(L1_ALONE).expect("the array is legal");
         let program = program(locks).unwrap_or_else(|error| panic!("{error}"));
-        println!("{} bytes", program.bytes.len());
-        for l in &program.loops {
-            println!("{} declared {:?} reached {} res {} rec {} stages {}", l.name, l.ii_declared, l.ii_reached, l.res_mii, l.rec_mii, l.stages);
-        }
-        let mut by: std::collections::BTreeMap<String, (u32, u32)> = Default::default();
-        for line in &program.lines { let e = by.entry(line.place.split(' ').next().unwrap_or("").to_string()).or_default(); e.0 += u32::from(line.bytes); e.1 += 1; }
-        println!("{by:?}");
+        println!("{} bytes, {} bundles", program.bytes.len(), program.lines.len());
+        assert!(program.bytes.len() <= 2400, "{} bytes", program.bytes.len());
+        let loops: Vec<_> = program.loops.iter().map(|l| (l.name.as_str(), l.ii_declared, l.ii_reached)).collect();
+        assert_eq!(
+            loops,
+            [("capture", Some(28), 28), ("rsqrt", Some(102), 102), ("turn", Some(76), 76)],
+            "what the module's table says"
+        );
     }
 }

@@ -18,13 +18,8 @@ use crate::w8a8::Locks;
 
 /// Declared initiation interval of a head's squares.
 pub const CAPTURE_II: u32 = 28;
-/// Declared initiation interval of the sums of pairs of lanes of two heads.
-pub const PAIRS_II: u32 = 22;
 /// Declared initiation interval of half a head: two blocks of 16 pairs.
-pub const TURN_II: u32 = 80;
-/// Declared initiation interval of 128 bytes of values.
-pub const VALUES_II: u32 = 22;
-
+pub const TURN_II: u32 = 76;
 /// Bytes of a unit of A.
 pub const A_UNIT_BYTES: u32 = 8192;
 /// Bytes of a unit of B.
@@ -230,7 +225,7 @@ impl Phase {
         a.mov(from, self.pointers.a);
         a.i("padda [{}], {}", &[from, offset]);
         a.imm(to, i64::from(self.work().weights));
-        a.pipelined("weights", 8, (WEIGHT_BYTES / 32) as u32, |a| {
+        a.loop_n("weights", (WEIGHT_BYTES / 32) as u32, |a| {
             let w = a.w();
             a.vlda(A, w, from, 32);
             a.vst(self.weights(), w, to, 32);
@@ -251,20 +246,20 @@ impl Phase {
             turn(a, self.pointers.b, i64::from(B_UNIT_BYTES));
             a.i("xor {}, {}, {}", &[mine, mine, s.one]);
         });
-        let step = a.r();
+        let walk = Walk::load(a, self.geometry(), geometry);
         a.if_else(
             values,
-            |a| self.values(a, s, geometry, step),
+            |a| self.values(a, s, &walk),
             |a| {
                 self.inverse_roots(a, s);
-                self.heads(a, s, tables, geometry, step);
+                self.heads(a, s, tables, &walk);
             },
         );
         self.release(a, OUT, self.locks.out_full, s.two);
         if self.l1.out_units > 2 {
             turn(a, self.pointers.out, 2 * i64::from(OUT_UNIT_BYTES));
         }
-        a.add(tables, tables, step);
+        a.add(tables, tables, walk.step);
     }
 
     /// Copies eight heads of the unit of B; per head sixteen sums of squares.
@@ -303,7 +298,7 @@ impl Phase {
         a.imm(from, i64::from(work.partial));
         a.imm(to, i64::from(work.partial) + i64::from(HEADS) * LANES_BYTES);
         // 16 lanes of 8 heads, 8 of two in each of 4, ..., 2 of 8 in the last: sums of neighbours
-        a.pipelined("pairs", PAIRS_II, HEADS - 1, |a| {
+        a.loop_n("pairs", HEADS - 1, |a| {
             let (first, second, sum) = (a.x(), a.x(), a.bm());
             for half in [first.lo(), first.hi(), second.lo(), second.hi()] {
                 a.vlda(self.partial(), half, from, 32);
@@ -343,10 +338,10 @@ impl Phase {
     }
 
     /// y of eight heads.
-    fn heads(&self, a: &mut Asm, s: &Scalars, tables: Operand, geometry: Operand, step: Operand) {
+    fn heads(&self, a: &mut Asm, s: &Scalars, tables: Operand, g: &Walk) {
         let work = self.work();
-        let g = Walk::load(a, self.geometry(), geometry, step);
-        let [from, weights, back] = [i64::from(work.x) + 64, i64::from(work.weights) + 128, 256].map(|at| constant(a, at));
+        let [from, weights, back] =
+            [i64::from(work.x) + 64, i64::from(work.weights) + 128, 256].map(|at| constant(a, at));
         let (table, to) = (a.r(), a.r());
         a.mov(table, tables);
         a.mov(to, self.pointers.out);
@@ -365,7 +360,7 @@ impl Phase {
             a.add(to, to, g.out_half);
             a.loop_n("fours", 2, |a| {
                 a.pipelined("turn", TURN_II, HEADS / 2, |a| {
-                    self.turn(a, s, &Turn { px, pt, pg, py, high, low }, &g);
+                    self.turn(a, s, &Turn { px, pt, pg, py, high, low }, g);
                 });
                 a.i("padda [{}], {}", &[py, g.out_four]);
                 a.i("padda [{}], {}", &[pt, g.in_four]);
@@ -441,8 +436,7 @@ impl Phase {
     }
 
     /// Values of eight heads, or of one head of eight tokens, in the order of the out ring.
-    fn values(&self, a: &mut Asm, s: &Scalars, geometry: Operand, step: Operand) {
-        let g = Walk::load(a, self.geometry(), geometry, step);
+    fn values(&self, a: &mut Asm, s: &Scalars, g: &Walk) {
         let (from, to) = (constant(a, i64::from(self.work().x)), a.r());
         a.mov(to, self.pointers.out);
         self.acquire(a, OUT, self.locks.out_empty, s.minus_two);
@@ -451,13 +445,13 @@ impl Phase {
             a.mov(px, from);
             a.mov(py, to);
             let second = a.r();
-            a.add(second, from, step);
+            a.add(second, from, g.step);
             a.mov(other, second);
             a.add(from, from, Operand::Imm(32));
             a.add(from, from, Operand::Imm(32));
             a.add(to, to, g.out_half);
             a.loop_n("value_fours", 2, |a| {
-                a.pipelined("values", VALUES_II, HEADS / 2, |a| {
+                a.loop_n("values", HEADS / 2, |a| {
                     let pair = [px, other].map(|p| {
                         let x = a.x();
                         a.mi(self.x(), "vlda {}, [{}, {}]", &[x.hi(), p, 32.into()]);
@@ -507,12 +501,12 @@ struct Walk {
     in_head: Operand,
     in_four: Operand,
     out_half: Operand,
+    step: Operand,
     modes: Vec<Operand>,
 }
 
 impl Walk {
-    /// Loads the steps; `step` becomes the last of them.
-    fn load(a: &mut Asm, memory: MemRef, geometry: Operand, step: Operand) -> Self {
+    fn load(a: &mut Asm, memory: MemRef, geometry: Operand) -> Self {
         let p = a.p();
         a.mov(p, geometry);
         let walk = Self {
@@ -521,9 +515,11 @@ impl Walk {
             in_head: a.m(),
             in_four: a.m(),
             out_half: a.r(),
+            step: a.r(),
             modes: (0..4).map(|_| a.r()).collect(),
         };
-        let steps = walk.stores.into_iter().chain([walk.out_four, walk.in_head, walk.in_four, walk.out_half, step]);
+        let steps =
+            walk.stores.into_iter().chain([walk.out_four, walk.in_head, walk.in_four, walk.out_half, walk.step]);
         for word in steps.chain(walk.modes.iter().copied()) {
             a.mi(memory, "lda {}, [{}], #4", &[word, p]);
         }

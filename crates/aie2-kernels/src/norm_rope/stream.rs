@@ -13,7 +13,7 @@ use aie2_array::runtime::Stream;
 use aie2_array::{Channel, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment, Plane};
 
-use super::program::{A_UNIT_BYTES, WEIGHTS_BYTES, L1};
+use super::program::{A_UNIT_BYTES, L1, WEIGHTS_BYTES};
 use crate::KernelError;
 use crate::w8a8::GRID;
 
@@ -80,7 +80,13 @@ impl CacheRun {
     ///
     /// # Errors
     /// More tokens than the ring takes at once, or a segment of another size than the ring's.
-    pub fn ring(place: Place, segment: KvSegment, ring: KvRing, first: usize, tokens: usize) -> Result<Vec<Self>, Refusal> {
+    pub fn ring(
+        place: Place,
+        segment: KvSegment,
+        ring: KvRing,
+        first: usize,
+        tokens: usize,
+    ) -> Result<Vec<Self>, Refusal> {
         if segment.slots() != ring.slots() || tokens > ring.chunk() {
             return Err(Refusal::Ring { slots: segment.slots(), ring: ring.slots(), tokens, chunk: ring.chunk() });
         }
