@@ -108,7 +108,11 @@ impl Case {
     }
 
     fn load(&self) -> Loaded {
-        let compiled = norm_rope::compile(&self.call()).unwrap_or_else(|error| panic!("{error}"));
+        self.load_calls(&[self.call()])
+    }
+
+    fn load_calls(&self, calls: &[Call]) -> Loaded {
+        let compiled = norm_rope::compile(calls).unwrap_or_else(|error| panic!("{error}"));
         let intended = |(&(col, row), core): (&(u8, u8), &aie2_kernels::CoreBinary)| Intended {
             tile: [col, row],
             early_reads: core.early_reads.clone(),
@@ -333,6 +337,30 @@ fn a_second_dispatch_finds_the_array_as_the_first_did() {
 }
 
 #[test]
+fn calls_of_other_lengths_follow_each_other() {
+    let case = Case::linear(LOCAL, 12, 4, 22);
+    let [run] = case.runs[..] else { panic!("one run") };
+    // tokens 0 .. 3, 3 .. 4 and 4 .. 22, each call with the operands of its first token
+    let calls: Vec<Call> = [(0, 3), (3, 1), (4, 18)]
+        .into_iter()
+        .map(|(first, tokens)| {
+            let later = |place: Place, bytes: usize| Place { offset: place.offset + (first * bytes) as u64, ..place };
+            let buffers = Buffers {
+                qkv: later(BUFFERS.qkv, 2 * ROW),
+                tables: later(BUFFERS.tables, 1024),
+                q: later(BUFFERS.q, 2 * Q_HEADS * D),
+                ..BUFFERS
+            };
+            Call::new(buffers, vec![CacheRun { slot: run.slot + first, tokens, ..run }]).expect("a legal call")
+        })
+        .collect();
+    assert!(calls.iter().all(|call| call.words() != calls[2].words() || *call == calls[2]));
+    let mut loaded = case.load_calls(&calls);
+    loaded.run().unwrap_or_else(|fault| panic!("{fault:#}"));
+    case.check(&loaded);
+}
+
+#[test]
 fn what_the_kernel_does_not_serve_is_refused() {
     let place = Place { arg: CACHE, offset: 0 };
     let run = |segment, slot, tokens| CacheRun { place, segment, slot, tokens };
@@ -358,6 +386,6 @@ fn what_the_kernel_does_not_serve_is_refused() {
 #[test]
 fn the_same_call_compiles_to_the_same_bytes() {
     let call = Case::linear(LOCAL, 0, 3, 30).call();
-    let [first, second] = [0; 2].map(|_| norm_rope::compile(&call).expect("the call compiles"));
+    let [first, second] = [0; 2].map(|_| norm_rope::compile(std::slice::from_ref(&call)).expect("the call compiles"));
     assert_eq!((first.pdi, first.txn), (second.pdi, second.txn));
 }

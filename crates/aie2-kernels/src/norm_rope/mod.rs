@@ -20,6 +20,7 @@ mod geometry;
 mod program;
 mod stream;
 
+use aie2_array::Runtime;
 use aie2_codegen::{Asm, Program};
 use npu_container::{pdi, txn};
 
@@ -34,15 +35,19 @@ pub use stream::{Buffers, CacheRun, Call, Place, Refusal};
 /// Name of the kernel.
 pub const NAME: &str = "norm_rope";
 
-/// A compiled call: configuration, stream, program of every core. Its operands are the caller's.
+/// Compiled calls, one after the other: configuration, stream, program of every core. Their operands are the caller's.
 ///
 /// # Errors
 /// A missed II, an exhausted resource or a failed check, with its place.
-pub fn compile(call: &Call) -> Result<Compiled, KernelError> {
+pub fn compile(calls: &[Call]) -> Result<Compiled, KernelError> {
     let (design, locks) = array::design(L1_ALONE)?;
     let program = program(locks)?;
     let configuration = array::finish(design, &program.bytes)?;
-    let stream = call.stream(&L1_ALONE)?;
+    let mut rt = Runtime::new(GRID)?;
+    for call in calls {
+        call.append(&mut rt, &L1_ALONE)?;
+    }
+    let stream = rt.finish()?;
     let binary = CoreBinary::from(&program);
     let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
     Ok(Compiled {

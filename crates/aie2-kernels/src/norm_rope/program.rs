@@ -42,9 +42,29 @@ const GROUP_ROUNDS: i64 = 4;
 pub const WEIGHTS_BYTES: u32 = 1024;
 /// Bytes of sixteen float32.
 const LANES_BYTES: i64 = 64;
+/// 1 in bfloat16.
 const ONE: i64 = 0x3F80;
 /// d ε = 128 · 10⁻⁶ in float32.
 const EPSILON: i64 = 0x3906_37BD;
+
+/// Configuration words, modes and rounding.
+mod config {
+    /// bf16 multiply, 16 lanes of 2 terms.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3, variant 1.
+    pub const BF16_ELEMENTWISE: i64 = 0x3C;
+    /// Additions of float accumulators.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3.
+    pub const FLOAT_ADD: i64 = 0x1C;
+    /// `vshuffle`: even and odd lanes of 32 bits of two vectors.
+    // SOURCE: Xilinx/llvm-aie aiev2_enums.h, T32_16x2 low and high.
+    pub const T32_16X2: [i64; 2] = [4, 5];
+    /// Round half to even.
+    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
+    pub const ROUND_EVEN: i64 = 12;
+    /// Saturate to the full range of the narrower type.
+    // SOURCE: AM020 ch. 4, crSat.
+    pub const SATURATE: i64 = 1;
+}
 
 /// Where things lie in a core's memory, as its core sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +96,25 @@ pub struct Pointers {
     pub out: Operand,
 }
 
-// the rings' alias classes are those of the projection, so that phases of one program agree
+// The rings' alias classes are those of the projection, so that phases of one program agree; those of `space` are this phase's own.
 const A: MemRef = MemRef::space(1).in_bank(0);
 const B: MemRef = MemRef::space(2).in_bank(1);
 const OUT: MemRef = MemRef::space(4).in_bank(1);
+
+mod space {
+    pub const X: u16 = 40;
+    pub const PARTIAL: u16 = 41;
+    pub const WEIGHTS: u16 = 42;
+    pub const SUMS: u16 = 43;
+    pub const INVERSE: u16 = 44;
+    pub const LIMBS: u16 = 45;
+    pub const GEOMETRY: u16 = 46;
+    pub const CALL: u16 = 47;
+}
+
+fn memory(space: u16, at: u32) -> MemRef {
+    MemRef::space(space).in_bank((at >> 14 & 3) as u8)
+}
 
 struct Work {
     x: u32,
@@ -123,29 +158,26 @@ fn splat16(a: &mut Asm, bits: i64) -> Operand {
 }
 
 impl Phase {
-    fn memory(&self, space: u16) -> MemRef {
-        MemRef::space(space).in_bank((self.l1.work >> 14 & 3) as u8)
-    }
     fn x(&self) -> MemRef {
-        self.memory(40)
+        memory(space::X, self.l1.work)
     }
     fn partial(&self) -> MemRef {
-        self.memory(41)
+        memory(space::PARTIAL, self.l1.work)
     }
     fn weights(&self) -> MemRef {
-        self.memory(42)
+        memory(space::WEIGHTS, self.l1.work)
     }
     fn sums(&self) -> MemRef {
-        self.memory(43)
+        memory(space::SUMS, self.l1.work)
     }
     fn inverse(&self) -> MemRef {
-        self.memory(47)
+        memory(space::INVERSE, self.l1.work)
     }
     fn limbs(&self) -> MemRef {
-        self.memory(44)
+        memory(space::LIMBS, self.l1.work)
     }
     fn geometry(&self) -> MemRef {
-        MemRef::space(45).in_bank((self.l1.geometry >> 14 & 3) as u8)
+        memory(space::GEOMETRY, self.l1.geometry)
     }
     fn work(&self) -> Work {
         let at = |offset: u32| self.l1.work + offset;
@@ -154,7 +186,7 @@ impl Phase {
 
     /// Emits one call.
     pub fn emit(&self, a: &mut Asm) {
-        for (register, value) in [("crRnd", 12), ("crSat", 1)] {
+        for (register, value) in [("crRnd", config::ROUND_EVEN), ("crSat", config::SATURATE)] {
             let t = constant(a, value);
             a.mov(register.into(), t);
         }
@@ -163,14 +195,15 @@ impl Phase {
             minus_one: constant(a, -1),
             two: constant(a, 2),
             minus_two: constant(a, -2),
-            elementwise: constant(a, 0x3C),
-            float_add: constant(a, 0x1C),
+            elementwise: constant(a, config::BF16_ELEMENTWISE),
+            float_add: constant(a, config::FLOAT_ADD),
         };
-        self.acquire(a, A, self.locks.a_full, s.minus_one);
+        // the call's words are there as soon as the first unit of A is
+        let call = memory(space::CALL, self.l1.call);
+        a.acq(Guards::Spaces(vec![A.space, call.space]), self.locks.a_full, s.minus_one);
         let (rounds, groups, last) = (a.r(), a.r(), a.r());
         let p = a.p();
         a.imm(p, i64::from(self.l1.call));
-        let call = MemRef::space(46).in_bank((self.l1.call >> 14 & 3) as u8);
         for r in [rounds, groups, last] {
             a.mi(call, "lda {}, [{}], #4", &[r, p]);
         }
@@ -293,7 +326,7 @@ impl Phase {
     /// Two limbs of 1/√(Σ x² + d ε), `[limb][16]`, head by head in the first eight lanes.
     fn inverse_roots(&self, a: &mut Asm, s: &Scalars) {
         let work = self.work();
-        let (even, odd) = (constant(a, 4), constant(a, 5));
+        let [even, odd] = config::T32_16X2.map(|mode| constant(a, mode));
         let (from, to) = (a.p(), a.p());
         a.imm(from, i64::from(work.partial));
         a.imm(to, i64::from(work.partial) + i64::from(HEADS) * LANES_BYTES);
@@ -414,9 +447,9 @@ impl Phase {
         });
         // the turned blocks side by side: [block 0 | block 1] of the lower and of the upper halves
         let y = [a.x(), a.x()];
-        for block in 0..2 {
+        for (block, z) in turned.into_iter().enumerate() {
             let limbs = [a.x(), a.x()];
-            split(a, s, turned[block], limbs.map(Operand::lo), limbs.map(Operand::hi));
+            split(a, s, z, limbs.map(Operand::lo), limbs.map(Operand::hi));
             for half in 0..2 {
                 let acc = a.bm();
                 a.i("vmul.f {}, {}, {}, {}", &[acc, limbs[half], inverse[0], float]);

@@ -9,12 +9,10 @@
 //! before senders, and every column gets its tasks of a step before the stream waits for an earlier one: A couples the columns.
 
 use aie2_array::device::QUEUE_DEPTH;
-use aie2_array::runtime::Stream;
 use aie2_array::{Channel, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment, Plane};
 
 use super::program::{A_UNIT_BYTES, L1, WEIGHTS_BYTES};
-use crate::KernelError;
 use crate::w8a8::GRID;
 
 /// Width of a head.
@@ -225,16 +223,6 @@ impl Call {
         self.whole_groups(rt)?;
         self.rows(rt, self.tokens - self.tail, self.tail)?;
         rt.wait_all()
-    }
-
-    /// The stream of the call alone.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub fn stream(&self, l1: &L1) -> Result<Stream, KernelError> {
-        let mut rt = Runtime::new(GRID)?;
-        self.append(&mut rt, l1)?;
-        Ok(rt.finish()?)
     }
 
     /// Tables from a token's on.
