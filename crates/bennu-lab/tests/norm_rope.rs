@@ -384,6 +384,17 @@ fn what_the_kernel_does_not_serve_is_refused() {
 }
 
 #[test]
+fn the_longest_call_has_a_stream() {
+    let (first, tokens) = (122_877, 8192);
+    let run = CacheRun { place: Place { arg: CACHE, offset: 0 }, segment: segment(131_072), slot: first, tokens };
+    let call = Call::new(BUFFERS, vec![run]).expect("a legal call");
+    // 3 tokens up to a group, 1023 groups, 5 tokens
+    assert_eq!((call.words(), call.tables()), ([2, 1023, 3], 3 + 8 * 1024));
+    let compiled = norm_rope::compile(std::slice::from_ref(&call)).expect("the call compiles");
+    println!("S = {tokens}: {} bytes of runtime stream", compiled.txn.len());
+}
+
+#[test]
 fn the_same_call_compiles_to_the_same_bytes() {
     let call = Case::linear(LOCAL, 0, 3, 30).call();
     let [first, second] = [0; 2].map(|_| norm_rope::compile(std::slice::from_ref(&call)).expect("the call compiles"));

@@ -5,8 +5,9 @@
 //! K, V     | runs of 16 and 8 bytes, one token a BD   | whole records, linear      | as in front             |
 //! A        | weights; 8 tables                        | 8 tables a group           | 8 tables                |
 //! ```
-//! A round of rows takes two tokens; the last of an odd number is taken twice, with its table, and writes the same bytes twice. A group is four rounds. Receivers are pushed
-//! before senders, and every column gets its tasks of a step before the stream waits for an earlier one: A couples the columns.
+//! A round of rows takes two tokens; the last of an odd number comes with the one before it once more, a single one twice: they write the same bytes
+//! again. A group is four rounds. Receivers are pushed before senders, and every column gets its tasks of a step before the stream waits for an
+//! earlier one: A couples the columns.
 
 use aie2_array::device::QUEUE_DEPTH;
 use aie2_array::{Channel, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd, Tile};
@@ -238,15 +239,16 @@ impl Call {
         push(rt, col, Mm2s(0).into(), &[weights], (A_UNIT_BYTES / WEIGHTS_BYTES) as usize)
     }
 
-    /// A unit of A with the tables of up to eight tokens; that of the last of an odd number twice.
+    /// A unit of A with the tables of up to eight tokens, round by round.
     fn tables_in(&self, rt: &mut Runtime, col: u8, first: usize, tokens: usize) -> Result<(), Error> {
         if tokens == 1 {
             return push(rt, col, Mm2s(0).into(), &[self.linear_tables(first, 1)?], KV_GROUP_SLOTS);
         }
         let odd = tokens % 2 == 1;
-        let mut chain = vec![self.linear_tables(first, if odd { tokens } else { KV_GROUP_SLOTS })?];
+        let straight = if odd { tokens - 1 } else { KV_GROUP_SLOTS };
+        let mut chain = vec![self.linear_tables(first, straight)?];
         if odd {
-            chain.push(self.linear_tables(first + tokens - 1, KV_GROUP_SLOTS - tokens)?);
+            chain.push(self.linear_tables(first + straight - 1, KV_GROUP_SLOTS - straight)?);
         }
         push(rt, col, Mm2s(0).into(), &chain, 1)
     }
@@ -259,8 +261,7 @@ impl Call {
             }
         }
         for round in 0..tokens.div_ceil(2) {
-            let token = first + 2 * round;
-            let pair = 2 * round + 1 < tokens;
+            let (token, pair) = (first + (2 * round).min(tokens.saturating_sub(2)), tokens > 1);
             for col in 0..GRID {
                 let (out, input) = (self.rows_out(col, token, pair), self.rows_in(col, token, pair));
                 // neither ends without the other
