@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub mod attention;
 pub mod decode_projection;
+pub mod norm_rope;
 pub mod w8a16;
 pub mod w8a8;
 
@@ -71,6 +72,9 @@ pub enum KernelError {
         /// Bytes there are.
         limit: usize,
     },
+    /// A call that `norm_rope` does not serve.
+    #[error(transparent)]
+    NormRope(#[from] norm_rope::Refusal),
     /// Weights whose scales the kernel cannot apply.
     #[error("{kernel} does not apply {scales}; it takes one per output channel or per tensor")]
     ScalesNotImplemented {

@@ -21,6 +21,7 @@ pub mod kv_int8;
 pub mod mask;
 pub mod model;
 pub mod norm;
+pub mod norm_rope;
 pub mod outliers;
 pub mod recip;
 pub mod rope;

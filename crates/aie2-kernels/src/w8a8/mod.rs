@@ -31,6 +31,7 @@ use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage, WeightScales, w8a16};
 
 pub use array::GRID;
+pub use program::Locks;
 
 /// Name of the query, key and value projection in packages.
 pub const NAME: &str = "w8a8_qkv_projection";
@@ -90,7 +91,7 @@ impl Projection {
         &self.shape
     }
 
-    fn core(&self, locks: program::Locks) -> program::CoreProgram {
+    fn core(&self, locks: Locks) -> program::CoreProgram {
         program::CoreProgram {
             k: self.shape.panels().inputs() as u32,
             record_bytes: self.shape.record_bytes() as u32,

@@ -138,6 +138,54 @@ impl RopeTable {
     }
 }
 
+/// Weights of a head's norm as the vector unit multiplies them, made once per layer.
+///
+/// ```text
+/// record   [block b: d/32][half: elements 16 b.., elements d/2 + 16 b..][limb: 2][16] bf16            g = (1 + w) √d · scale
+/// ```
+/// √d belongs to the norm, which divides by the root of the sum of squares rather than of their mean; `scale` is 1 for keys and the score's for queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadNorm {
+    head_dim: usize,
+}
+
+impl HeadNorm {
+    /// Weights for heads of `head_dim`, or the rule it breaks.
+    pub fn new(head_dim: usize) -> Result<Self, LayoutError> {
+        let multiple = 2 * BLOCK_PAIRS;
+        if head_dim == 0 || !head_dim.is_multiple_of(multiple) {
+            return Err(LayoutError::HeadDim { head_dim, multiple });
+        }
+        Ok(Self { head_dim })
+    }
+
+    /// Bytes of the record.
+    pub const fn bytes(&self) -> usize {
+        2 * 2 * self.head_dim
+    }
+
+    /// Writes the record of the weights w, stored as their distance from one.
+    pub fn fill(&self, weights: &[f64], scale: f64, out: &mut [u8]) -> Result<(), LayoutError> {
+        let length = |what, found, needed| {
+            if found == needed { Ok(()) } else { Err(LayoutError::Length { what, found, needed }) }
+        };
+        length("norm weights", weights.len(), self.head_dim)?;
+        length("norm record", out.len(), self.bytes())?;
+        let factor = (self.head_dim as f64).sqrt() * scale;
+        for (d, w) in weights.iter().enumerate() {
+            let mut rest = (1.0 + w) * factor;
+            let (half, j) = (d / (self.head_dim / 2), d % (self.head_dim / 2));
+            for limb in 0..2 {
+                let bits = bf16(rest);
+                rest -= widen(bits);
+                let at = 2 * (((2 * (j / BLOCK_PAIRS) + half) * 2 + limb) * BLOCK_PAIRS + j % BLOCK_PAIRS);
+                out[at..at + 2].copy_from_slice(&bits.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+}
+
 const SIGN: u16 = 0x8000;
 
 /// The nearest bfloat16 of a sine or cosine, ties to even.
@@ -264,6 +312,26 @@ mod tests {
         table.fill(100, &mut range).unwrap();
         table.fill(102, &mut one).unwrap();
         assert_eq!(range[2048..], one);
+    }
+
+    #[test]
+    fn norm_weights_hold_seventeen_bits_of_every_factor() {
+        let norm = HeadNorm::new(128).unwrap();
+        let weights: Vec<f64> = (0..128).map(|d| f64::from(d * 37 % 128) / 64.0 - 1.5).collect();
+        let mut record = vec![0; norm.bytes()];
+        norm.fill(&weights, 0.5, &mut record).unwrap();
+        let value = |at: usize| widen(u16::from_le_bytes([record[2 * at], record[2 * at + 1]]));
+        for (d, w) in weights.iter().enumerate() {
+            let at = (d % 64 / 16 * 2 + d / 64) * 32 + d % 16;
+            let g = (1.0 + w) * 128f64.sqrt() * 0.5;
+            assert!((value(at) + value(at + 16) - g).abs() <= g.abs() * 2f64.powi(-17), "{d}");
+        }
+        let refused = HeadNorm::new(48).unwrap_err();
+        assert_eq!(refused, LayoutError::HeadDim { head_dim: 48, multiple: 32 });
+        let refused = norm.fill(&weights[1..], 1.0, &mut record).unwrap_err();
+        assert_eq!(refused, LayoutError::Length { what: "norm weights", found: 127, needed: 128 });
+        let refused = norm.fill(&weights, 1.0, &mut record[2..]).unwrap_err();
+        assert_eq!(refused, LayoutError::Length { what: "norm record", found: 510, needed: 512 });
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! What a core does, as numbers in its memory: which piece of the streams is its own, and how it walks from there into the out ring.
+//!
+//! ```text
+//! round of rows       B  [q of two tokens, 8 heads each] [k of two tokens, 4 heads each | v likewise]
+//! round of a group    B  [q of two tokens, 8 heads each] [k of one head, 8 tokens | v likewise]
+//! core row            0: the first token's q   1: the second's   2: k   3: v           eight rows of 256 bytes in any case
+//!
+//! out ring unit       [8 columns][8 rows][16 bytes], drained row by row
+//!   rows              four heads of a token: rows of 128 bytes, two a head
+//!   key record        half a record, [d/8: 8][8 keys][16 bytes]: a key is a column
+//!   value record      half a record, [d/4: 16][8 values][8 bytes]: columns hold pairs of values, even and odd tiles apart
+//! ```
+
+use super::program::OUT_UNIT_BYTES;
+
+/// Byte offsets of what the program loads.
+pub(super) struct Offsets;
+
+impl Offsets {
+    /// Offset of the core's weights in the first unit of A.
+    pub const WEIGHTS: u32 = 0;
+    /// Offset of its first table in a unit of A.
+    pub const TABLE: u32 = 4;
+    /// 1 if its piece is in the first unit of B, offset of the piece, 1 if these are values.
+    pub const MINE: u32 = 8;
+    /// [`Walk`] of a round of rows.
+    pub const ROWS: u32 = 20;
+    /// [`Walk`] of a round of a group.
+    pub const RECORDS: u32 = Self::ROWS + 4 * Walk::WORDS as u32;
+}
+
+/// Bytes of a core's numbers.
+pub const GEOMETRY_BYTES: u32 = Offsets::RECORDS + 4 * Walk::WORDS as u32;
+
+/// Bytes of a table.
+const TABLE: i32 = 1024;
+/// Bytes of a row: one head of a token.
+const HEAD: i32 = 256;
+const UNIT: i32 = OUT_UNIT_BYTES as i32;
+/// Bytes of a column of a unit.
+const COLUMN: i32 = 128;
+
+/// Modes of `vshuffle`, low and high half of the result.
+// SOURCE: Xilinx/llvm-aie aiev2_enums.h.
+mod shuffle {
+    /// First and second operand as they are.
+    pub const T512_1X2: [i32; 2] = [22, 23];
+    /// 16 bytes of either in turn.
+    pub const T128_2X4: [i32; 2] = [12, 13];
+    /// 8 bytes of either in turn.
+    pub const T64_2X8: [i32; 2] = [14, 15];
+    /// Even and odd runs of 16 bytes.
+    pub const T128_4X2: [i32; 2] = [8, 9];
+}
+
+/// How eight rows go into two units: two halves of them, twice four, four pieces of 32 bytes each.
+struct Walk {
+    /// Offsets of a head's four pieces.
+    pieces: [i32; 4],
+    /// From one head to the next, from four to the next four, from the first half to the second; in the out ring.
+    out: [i32; 3],
+    /// From one head to the next and from four to the next four; among tables, or among values.
+    input: [i32; 2],
+    /// From a round's tables to the next one's; from the first of the values that are shuffled to the second.
+    step: i32,
+    modes: [[i32; 2]; 2],
+}
+
+impl Walk {
+    const WORDS: usize = 12;
+
+    /// Heads of tokens, row by row.
+    fn rows(input: [i32; 2], step: i32) -> Self {
+        let pieces = [0, COLUMN, 2 * COLUMN, 3 * COLUMN];
+        Self { pieces, out: [32, UNIT, 4 * COLUMN], input, step, modes: [shuffle::T128_2X4, shuffle::T512_1X2] }
+    }
+
+    fn words(&self) -> [i32; Self::WORDS] {
+        let ([p0, p1, p2, p3], [head, four, half], [input, input_four]) = (self.pieces, self.out, self.input);
+        debug_assert_eq!(p1 - p0, p3 - p2, "one step serves both");
+        let [low, high] = self.modes[0];
+        let [second_low, second_high] = self.modes[1];
+        [
+            p1 - p0,
+            p2 - p1,
+            head - p3,
+            four - 4 * head,
+            input,
+            input_four - 4 * input,
+            half,
+            self.step,
+            low,
+            high,
+            second_low,
+            second_high,
+        ]
+    }
+}
+
+/// The numbers of the cores of a row.
+pub fn geometry(row: u8) -> Vec<u8> {
+    let record_keys = Walk {
+        pieces: [0, 32, UNIT, UNIT + 32],
+        out: [COLUMN, 4 * COLUMN, 64],
+        input: [TABLE, 4 * TABLE],
+        step: 0,
+        modes: [shuffle::T512_1X2; 2],
+    };
+    let record_values = Walk {
+        pieces: [0, 32, 4 * COLUMN, 4 * COLUMN + 32],
+        out: [COLUMN, UNIT, 64],
+        input: [2 * HEAD, HEAD / 2],
+        step: HEAD,
+        modes: [shuffle::T64_2X8, shuffle::T128_4X2],
+    };
+    let queries = || Walk::rows([0, 0], 2 * TABLE);
+    let (piece, walks) = match row {
+        0 => ([0, 0, 1, 0, 0], [queries(), queries()]),
+        1 => ([0, TABLE, 1, 8 * HEAD, 0], [queries(), queries()]),
+        2 => ([2 * HEAD, 0, 0, 0, 0], [Walk::rows([0, TABLE], 2 * TABLE), record_keys]),
+        _ => ([0, 0, 0, 8 * HEAD, 1], [Walk::rows([HEAD, 4 * HEAD], HEAD / 2), record_values]),
+    };
+    piece.into_iter().chain(walks.iter().flat_map(Walk::words)).flat_map(i32::to_le_bytes).collect()
+}
