@@ -17,6 +17,7 @@ mod array;
 mod epilogue;
 mod gemm;
 mod l1;
+mod phase;
 mod program;
 mod quantise;
 mod stream;
@@ -91,13 +92,7 @@ impl Projection {
     }
 
     fn core(&self, locks: program::Locks) -> program::CoreProgram {
-        program::CoreProgram {
-            k: self.shape.panels().inputs() as u32,
-            record_bytes: self.shape.record_bytes() as u32,
-            l1: self.l1(),
-            passes: self.shape.panels().passes() as u32,
-            locks,
-        }
+        program::CoreProgram { l1: self.l1(), locks }
     }
 
     /// Compiles program, configuration and runtime stream.
@@ -134,7 +129,7 @@ impl Projection {
     }
 
     fn array(&self) -> Result<array::Array, KernelError> {
-        Ok(array::Array::new(self.l1(), 2 * self.shape.panels().inputs() as u32)?)
+        Ok(array::Array::new(self.l1(), &[phase::Phase::projection(&self.shape)])?)
     }
 
     fn program(&self) -> Result<program::CoreProgram, KernelError> {
