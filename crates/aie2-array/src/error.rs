@@ -415,6 +415,66 @@ pub enum Error {
         /// Depth of the queue.
         depth: usize,
     },
+    /// The phases of a ring share its locks, and so the number of its parts.
+    #[error("{tile}, ring {ring:?}: phase {phase} has {parts} parts where the first has {needed}")]
+    PhaseParts {
+        /// The tile.
+        tile: Tile,
+        /// The ring.
+        ring: String,
+        /// The phase.
+        phase: usize,
+        /// Its parts.
+        parts: usize,
+        /// Those of the first phase.
+        needed: usize,
+    },
+    /// A ring has no such phase.
+    #[error("{tile}, ring {ring:?}: no phase {phase}, there are {phases}")]
+    NoSuchPhase {
+        /// The tile.
+        tile: Tile,
+        /// The ring.
+        ring: String,
+        /// The phase asked for.
+        phase: usize,
+        /// How many there are.
+        phases: usize,
+    },
+    /// A token that says nothing of a ring's task.
+    #[error("{tile}, ring {ring:?}: its data does not lead to {channel} of column {col}, whose token proves nothing")]
+    NotDownstream {
+        /// The tile.
+        tile: Tile,
+        /// The ring.
+        ring: String,
+        /// Column of the shim.
+        col: u8,
+        /// Its channel.
+        channel: Channel,
+    },
+    /// BDs of a task in flight are not rewritten, and slots are used in turn.
+    #[error(
+        "{tile}, ring {ring:?}: {tasks} tasks in flight, another phase or a broken round needs an empty ring: wait for their tokens first"
+    )]
+    RingInFlight {
+        /// The tile.
+        tile: Tile,
+        /// The ring.
+        ring: String,
+        /// Tasks in flight.
+        tasks: usize,
+    },
+    /// Tasks of a ring may still run when the stream ends.
+    #[error("{tile}, ring {ring:?}: {tasks} tasks are not waited for")]
+    RingNotAwaited {
+        /// The tile.
+        tile: Tile,
+        /// The ring.
+        ring: String,
+        /// Tasks in flight.
+        tasks: usize,
+    },
     /// A wait for a token nobody sends.
     #[error("{tile} {channel}: wait without an outstanding token")]
     NoToken {

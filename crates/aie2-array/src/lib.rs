@@ -50,7 +50,7 @@ pub mod route;
 pub mod runtime;
 
 pub use bd::Pattern;
-pub use design::{Configuration, CoreRing, Design, LockUse, Place, RingId};
+pub use design::{Configuration, CoreRing, Design, LockUse, Place, QueuedRing, RingId, RingPhase};
 pub use device::{Channel, Col, Direction, Mm2s, Row, S2mm, Tile, TileKind};
 pub use error::Error;
 pub use route::Port;

@@ -6,7 +6,7 @@
 //! ```
 //! The builder knows what is in flight: it refuses a fifth outstanding task on a channel, never rewrites a BD whose task may
 //! still run, and does not finish while a token or an output is not awaited. Receivers are pushed before senders by the
-//! caller.
+//! caller. Tasks of mem tiles ([`Runtime::ring`]) have no token of their own; that of a shim channel which their data leads to stands for it.
 // SOURCE: Xilinx/mlir-aie lib/Dialect/AIEX/Transforms/AIEDmaToNpu.cpp (order of operations), AIETargetNPU.cpp (argument
 // index and offset); FIM43-Redeye/xdna-emu, silicon recording 2026-06-06-shim-bd-pool (BD reuse without a wait wedges).
 
@@ -110,6 +110,10 @@ pub struct Runtime {
     /// Channels whose controller id is set.
     named: BTreeSet<(u8, Channel)>,
     extents: BTreeMap<u32, ArgExtent>,
+    /// Rings of mem tiles by their tile and the channel that fills them.
+    rings: BTreeMap<(Tile, Channel), rings::State>,
+    /// Tokens asked for and waited for, by channel.
+    tokens: BTreeMap<(u8, Channel), [u64; 2]>,
 }
 
 impl Runtime {
@@ -125,6 +129,8 @@ impl Runtime {
             queues: BTreeMap::new(),
             named: BTreeSet::new(),
             extents: BTreeMap::new(),
+            rings: BTreeMap::new(),
+            tokens: BTreeMap::new(),
         })
     }
 
@@ -202,6 +208,7 @@ impl Runtime {
         let push = QueuePush { token, runs: runs as u16, bd: ids[0] };
         let addr = tile.address(channel_queue_offset(TileKind::Shim, channel));
         self.ops.push(Op::Write { addr, value: push.encode(TileKind::Shim) });
+        self.tokens.entry((col, channel)).or_default()[0] += u64::from(token);
         self.bds[usize::from(col)].extend(&ids);
         self.queues.entry((col, channel)).or_default().push_back(Task { bds: ids, token });
         Ok(())
@@ -218,6 +225,7 @@ impl Runtime {
                 self.bds[usize::from(col)].remove(&bd);
             }
         }
+        self.tokens.entry((col, channel)).or_default()[1] += 1;
         let direction = match channel.direction {
             Direction::S2mm => txn::Direction::S2mm,
             Direction::Mm2s => txn::Direction::Mm2s,
@@ -298,7 +306,7 @@ impl Runtime {
                 return Err(Error::OutputNotAwaited { tile, channel });
             }
         }
-        Ok(())
+        self.rings_awaited()
     }
 
     /// The stream, if nothing is outstanding.
@@ -332,6 +340,8 @@ fn bd_ops(tile: Tile, channel: Channel, bd: &ShimBd, id: u8, next: Option<u8>) -
     })?;
     Ok([Op::BlockWrite { addr: tile.address(offset), data: words.encode().to_vec() }, patch])
 }
+
+mod rings;
 
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,18 @@ pub enum KernelError {
     /// A call that `norm_rope` does not serve.
     #[error(transparent)]
     NormRope(#[from] norm_rope::Refusal),
+    /// Phases that do not belong to one model.
+    #[error(
+        "{what} are {first} and {second}; the phases of one kernel belong to one model's q, k, v and o projections"
+    )]
+    PhasesDisagree {
+        /// What should be equal.
+        what: &'static str,
+        /// In the first.
+        first: usize,
+        /// In the second.
+        second: usize,
+    },
     /// Weights whose scales the kernel cannot apply.
     #[error("{kernel} does not apply {scales}; it takes one per output channel or per tensor")]
     ScalesNotImplemented {

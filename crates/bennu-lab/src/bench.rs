@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::case::{self, Case};
-use crate::machine::{Binary, Loaded, clock_hz, known};
+use crate::machine::{Binary, Loaded, Only, clock_hz, known};
 use crate::report::Row;
 use crate::{spread, verify};
 
@@ -27,9 +27,8 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Only the kernels of these sequence lengths
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
-    seq: Vec<usize>,
+    #[command(flatten)]
+    only: Only,
 
     /// Also move every uncertain timing number through its range, one or two simulations each, and say what the cycles depend on
     #[arg(long)]
@@ -48,7 +47,7 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     let package = Package::open(&args.package)?;
     let mut documents = Vec::new();
     let mut equal = true;
-    for kernel in package.manifest().kernels.iter().filter(|k| args.seq.is_empty() || args.seq.contains(&k.seq)) {
+    for kernel in package.manifest().kernels.iter().filter(|k| args.only.holds(k)) {
         known(kernel)?;
         let case = Case::random(case::shape(package.manifest(), kernel)?, args.seed)?;
         let binary = Binary::read(&package, kernel)?;

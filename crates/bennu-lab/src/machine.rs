@@ -119,6 +119,26 @@ impl Loaded {
     }
 }
 
+/// Which kernels of a package.
+#[derive(Debug, Default, clap::Args)]
+pub struct Only {
+    /// Only the kernels of these names
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    kernel: Vec<String>,
+
+    /// Only the kernels of these sequence lengths
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    seq: Vec<usize>,
+}
+
+impl Only {
+    /// Whether a kernel is among them.
+    pub fn holds(&self, kernel: &Kernel) -> bool {
+        let named = self.kernel.is_empty() || self.kernel.contains(&kernel.kernel);
+        named && (self.seq.is_empty() || self.seq.contains(&kernel.seq))
+    }
+}
+
 /// The one kernel that the name and the sequence length leave.
 pub fn pick<'a>(manifest: &'a Manifest, name: Option<&str>, seq: Option<usize>) -> Result<&'a Kernel> {
     let wanted = |k: &&Kernel| name.is_none_or(|n| n == k.kernel) && seq.is_none_or(|s| s == k.seq);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::case::{self, Case};
 use crate::golden;
-use crate::machine::{self, Binary, Loaded};
+use crate::machine::{self, Binary, Loaded, Only};
 use crate::report::Row;
 
 /// Largest accepted relative Frobenius error of W8A16 against float64 on the bf16 inputs and the same INT8 weights.
@@ -22,6 +22,9 @@ pub const REL_ERROR_MAX: f64 = 1.0 / 256.0;
 pub struct Args {
     /// Package directory
     package: PathBuf,
+
+    #[command(flatten)]
+    only: Only,
 
     /// Take the weights of this packed model, every layer, instead of random ones
     #[arg(long, value_name = "DIR")]
@@ -46,7 +49,7 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     package.verify()?;
     let model = args.model.as_ref().map(|path| case::packed_model(path, package.manifest())).transpose()?;
     let mut rows = Vec::new();
-    for kernel in &package.manifest().kernels {
+    for kernel in package.manifest().kernels.iter().filter(|kernel| args.only.holds(kernel)) {
         machine::known(kernel)?;
         for (case, weights) in cases(&package, kernel, model.as_ref(), args.seed)? {
             let row = verify(&Binary::read(&package, kernel)?, kernel, &case, weights, args.rows)?;

@@ -285,10 +285,10 @@ fn inspect_and_compile_agree_on_on_chip_memory() {
         &[&["compile", "--model", text(model.path())][..], &["--seq", "1,100,513", "--out", text(&out), "--json"]]
             .concat(),
     );
-    for seq in ["1", "100", "513"] {
-        let memory = &json(&["inspect", text(model.path()), "--seq", seq, "--json"])["npu_memory"];
+    for seq in [1, 100, 513] {
+        let memory = &json(&["inspect", text(model.path()), "--seq", &seq.to_string(), "--json"])["npu_memory"];
         let kernels: Vec<_> =
-            report["kernels"].as_array().unwrap().iter().filter(|kernel| kernel["seq"].to_string() == seq).collect();
+            report["kernels"].as_array().unwrap().iter().filter(|kernel| kernel["seq"] == seq).collect();
         assert_eq!(kernels.len(), 2);
         let most = |key: &str| kernels.iter().map(|kernel| kernel[key].as_u64().unwrap()).max().unwrap();
         assert_eq!(memory["l1"]["bytes_per_tile"], most("data_bytes_max"), "L1 for {seq} tokens");

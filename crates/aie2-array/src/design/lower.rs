@@ -89,8 +89,8 @@ impl Design {
         for &tile in self.programs.keys() {
             out.mask_write(tile, core_control::OFFSET, core_control::ENABLE.mask(), core_control::ENABLE.put(1));
         }
-        let resources = self.resources(&routes);
-        Ok(Configuration { columns: self.columns, commands: out.0, routes, resources })
+        let (resources, queued) = (self.resources(&routes), self.queued_rings());
+        Ok(Configuration { columns: self.columns, commands: out.0, routes, resources, queued })
     }
 
     fn check_rings(&self) -> Result<(), Error> {
@@ -162,7 +162,7 @@ impl Design {
     fn emit_dma(&self, out: &mut Commands) {
         for (&(tile, channel), chain) in &self.chains {
             for (index, step) in chain.steps.iter().enumerate() {
-                let next = chain.steps[(index + 1) % chain.steps.len()].bd;
+                let next = chain.next(index);
                 let ring = &self.rings[step.ring];
                 match tile.kind() {
                     TileKind::Core => {
@@ -177,7 +177,7 @@ impl Design {
                 }
             }
         }
-        for (&(tile, channel), Chain { steps }) in &self.chains {
+        for (&(tile, channel), Chain { steps, .. }) in self.chains.iter().filter(|(_, chain)| chain.endless) {
             let push = QueuePush { token: false, runs: 1, bd: steps[0].bd };
             out.write(tile, channel_queue_offset(tile.kind(), channel), push.encode(tile.kind()));
         }
@@ -265,7 +265,7 @@ fn reset_channels(out: &mut Commands, tile: Tile, channels: &[Channel], reset: b
 }
 
 /// Locks and link of one BD of a chain: credits are unit / parts.
-fn common(ring: &Ring, step: &Step, direction: Direction, next: u8, lock_base: u8) -> BdCommon {
+fn common(ring: &Ring, step: &Step, direction: Direction, next: Option<u8>, lock_base: u8) -> BdCommon {
     let (side, acquired, released) = match direction {
         Direction::S2mm => (&ring.writer, ring.prod, ring.cons),
         Direction::Mm2s => (&ring.reader, ring.cons, ring.prod),
@@ -273,14 +273,14 @@ fn common(ring: &Ring, step: &Step, direction: Direction, next: u8, lock_base: u
     let parts = side.as_ref().expect("a chain is a side of its rings").parts;
     let credits = (ring.unit() / parts) as i8;
     BdCommon {
-        next: Some(next),
+        next,
         acquire: Some(LockAcquire { id: lock_base + acquired, value: -credits }),
         release: Some(LockRelease { id: lock_base + released, value: credits }),
         iteration: step.shape.iteration,
     }
 }
 
-fn core_bd(ring: &Ring, step: &Step, direction: Direction, next: u8) -> CoreBd {
+fn core_bd(ring: &Ring, step: &Step, direction: Direction, next: Option<u8>) -> CoreBd {
     let shape = &step.shape;
     CoreBd {
         base_words: ring.slots[step.slot] / DMA_ALIGN_BYTES + shape.offset_words,
@@ -291,7 +291,7 @@ fn core_bd(ring: &Ring, step: &Step, direction: Direction, next: u8) -> CoreBd {
     }
 }
 
-fn mem_bd(ring: &Ring, step: &Step, direction: Direction, next: u8) -> MemBd {
+pub(super) fn mem_bd(ring: &Ring, step: &Step, direction: Direction, next: Option<u8>) -> MemBd {
     let shape = &step.shape;
     MemBd {
         base_words: (MEM_DMA_OWN_BASE + ring.slots[step.slot]) / DMA_ALIGN_BYTES + shape.offset_words,

@@ -7,16 +7,19 @@
 //!        reader part   acquires unit/R of `cons`, uses,  releases unit/R of `prod`      cons starts at 0
 //!        W, R parts per slot; one of them is 1 or both are equal; unit = max(W, R)
 //! ```
-//! A DMA side is an endless chain of BDs, one per slot and part, started when the configuration is loaded. Credits count
+//! A DMA side is an endless chain of BDs, one per slot and part, started when the configuration is loaded; or both sides of a ring are
+//! chains that end, which the runtime stream queues ([`Design::queue_ring`]). Credits count
 //! parts, so a slot is reused only after all its parts have been used.
 // SOURCE: Xilinx/mlir-aie lib/Dialect/AIE/Transforms/AIEObjectFifoStatefulTransform.cpp (producer and consumer lock per
 // ring); Xilinx/mlir-air #1478 (one lock pair per part of a join).
 
 mod lower;
 mod memory;
+mod queued;
 mod report;
 
 pub use memory::Place;
+pub use queued::{QueuedRing, RingPhase};
 pub use report::{Configuration, Resources};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,10 +106,12 @@ struct Step {
     shape: BdShape,
 }
 
-/// The endless chain of one channel.
+/// The chain of one channel.
 #[derive(Clone, Debug)]
 struct Chain {
     steps: Vec<Step>,
+    /// Begins anew behind its last BD, and is started with the configuration; else it is queued.
+    endless: bool,
 }
 
 /// What a core fills or drains.
@@ -139,6 +144,7 @@ pub struct Design {
     connected: BTreeSet<Port>,
     programs: BTreeMap<Tile, Vec<u32>>,
     data: BTreeMap<(Tile, u32), Vec<u32>>,
+    queued: BTreeMap<usize, queued::Sides>,
     tokens: BTreeSet<u8>,
     cascades: Vec<(Tile, Tile)>,
 }
@@ -160,6 +166,7 @@ impl Design {
             connected: BTreeSet::new(),
             programs: BTreeMap::new(),
             data: BTreeMap::new(),
+            queued: BTreeMap::new(),
             tokens: BTreeSet::new(),
             cascades: Vec::new(),
         })
@@ -330,7 +337,7 @@ impl Design {
             .flat_map(|slot| rings.iter().flat_map(move |ring| (0..parts.len()).map(move |part| (slot, ring.0, part))));
         let steps =
             order.zip(ids).map(|((slot, ring, part), bd)| Step { ring, slot, bd, shape: shapes[part] }).collect();
-        self.chains.insert((tile, channel), Chain { steps });
+        self.chains.insert((tile, channel), Chain { steps, endless: true });
         Ok(())
     }
 

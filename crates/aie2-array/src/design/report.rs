@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use npu_container::cdo::Command;
 
+use super::{QueuedRing, RingId};
 use crate::device::Tile;
 use crate::route::Routes;
 
@@ -35,4 +36,6 @@ pub struct Configuration {
     pub routes: Routes,
     /// What every used tile uses.
     pub resources: BTreeMap<Tile, Resources>,
+    /// Rings whose tasks the runtime stream queues.
+    pub queued: BTreeMap<RingId, QueuedRing>,
 }

@@ -1,6 +1,8 @@
+use npu_container::cdo::Command;
 use proptest::prelude::*;
 
 use super::*;
+use crate::design::{Design, Place, QueuedRing, RingPhase};
 use crate::device::{Mm2s, S2mm};
 
 fn runtime(columns: u8) -> Runtime {
@@ -246,4 +248,96 @@ proptest! {
             }
         }
     }
+}
+
+/// One column: shim -> ring of a mem tile -> shim, in two phases; and the ring as the runtime stream knows it.
+fn queued_relay() -> QueuedRing {
+    let mut d = Design::new(1).expect("one column");
+    let ring = d.ring(Tile::mem(0), "relay", 2, 256, Place::Anywhere).expect("ring");
+    let phase = |fill| RingPhase { fill: vec![fill], drain: vec![Pattern::linear(64)] };
+    let phases = [phase(Pattern::linear(64)), phase(Pattern::new(&[(8, 8), (1, 8)]))];
+    d.queue_ring(ring, S2mm(0), Mm2s(0), &phases).expect("two phases");
+    d.connect(Tile::shim(0).mm2s(0), &[Tile::mem(0).s2mm(0)]).expect("flow");
+    d.connect(Tile::mem(0).mm2s(0), &[Tile::shim(0).s2mm(0)]).expect("flow");
+    d.token_route(0).expect("token route");
+    let configuration = d.finish().expect("complete");
+    // queued chains are not started by the configuration
+    let starts = |c: &Command| matches!(c, Command::Write { addr, .. } if *addr == Tile::mem(0).address(0xA_0604));
+    assert!(!configuration.commands.iter().any(starts));
+    configuration.queued[&ring].clone()
+}
+
+#[test]
+fn a_ring_task_writes_both_sides_and_queues_them() {
+    let (ring, mut rt) = (queued_relay(), runtime(1));
+    rt.ring(&ring, 1, 3 * 2 + 1, 0, S2mm(0)).expect("a task");
+    let at = |offset| Tile::mem(0).address(offset);
+    let pushes: Vec<_> = rt.ops.iter().filter(|op| matches!(op, Op::Write { .. })).cloned().collect();
+    // the last slot, then three rounds of both
+    let side = |addr| [Op::Write { addr: at(addr), value: 1 }, Op::Write { addr: at(addr), value: 0x0002_0000 }];
+    let mut expected = side(0xA_0604).to_vec();
+    expected.extend(side(0xA_0634).map(|op| match op {
+        Op::Write { addr, value } => Op::Write { addr, value: value + 2 },
+        other => other,
+    }));
+    assert_eq!(pushes, expected);
+    let written = rt.ops.iter().filter(|op| matches!(op, Op::BlockWrite { data, .. } if data.len() == 8)).count();
+    assert_eq!(written, 4, "two slots of two sides");
+}
+
+#[test]
+fn ring_tasks_wait_for_a_token_asked_for_after_them() {
+    let (ring, mut rt) = (queued_relay(), runtime(1));
+    let busy = |rt: &mut Runtime, phase| match rt.clone().ring(&ring, phase, 1, 0, S2mm(0)) {
+        Err(Error::RingInFlight { tasks, .. }) => Some(tasks),
+        Ok(()) => None,
+        Err(other) => panic!("{other}"),
+    };
+    rt.task(0, S2mm(0), &bd(1, 0, 256), 1, true).expect("an earlier receiver");
+    rt.ring(&ring, 0, 2, 0, S2mm(0)).expect("a task");
+    rt.ring(&ring, 0, 2, 0, S2mm(0)).expect("whole rounds of the same phase may follow");
+    assert_eq!([busy(&mut rt, 0), busy(&mut rt, 1)], [Some(2), Some(2)]);
+    rt.wait(0, S2mm(0)).expect("the earlier token");
+    assert_eq!(busy(&mut rt, 1), Some(2), "it was asked for before the tasks");
+    let left = rt.clone().finish();
+    assert!(matches!(left, Err(Error::RingNotAwaited { tasks: 2, .. })), "{left:?}");
+    rt.task(0, S2mm(0), &bd(1, 0, 256), 1, true).expect("a receiver");
+    rt.wait(0, S2mm(0)).expect("its token");
+    assert_eq!([busy(&mut rt, 0), busy(&mut rt, 1)], [None, None]);
+    rt.finish().expect("nothing is in flight");
+}
+
+#[test]
+fn ring_tasks_that_cannot_be_are_refused() {
+    let (ring, mut rt) = (queued_relay(), runtime(2));
+    let refused = |rt: &mut Runtime, phase, slots, col, proof| rt.ring(&ring, phase, slots, col, proof).unwrap_err();
+    assert!(matches!(refused(&mut rt, 0, 0, 0, S2mm(0)), Error::Nothing { what: "slots", .. }));
+    assert!(matches!(refused(&mut rt, 2, 1, 0, S2mm(0)), Error::NoSuchPhase { phase: 2, phases: 2, .. }));
+    assert!(matches!(refused(&mut rt, 0, 1, 0, S2mm(1)), Error::NotDownstream { .. }));
+    assert!(matches!(refused(&mut rt, 0, 1, 1, S2mm(0)), Error::NotDownstream { col: 1, .. }));
+    // four entries of 256 rounds of two slots, and one more
+    assert!(matches!(refused(&mut rt, 0, 2049, 0, S2mm(0)), Error::QueueFull { depth: 4, .. }));
+    rt.ring(&ring, 0, 2048, 0, S2mm(0)).expect("four entries");
+    assert!(matches!(refused(&mut rt, 0, 2, 0, S2mm(0)), Error::QueueFull { depth: 4, .. }));
+}
+
+#[test]
+fn rings_that_cannot_be_queued_are_refused() {
+    let mut d = Design::new(1).expect("one column");
+    let (mem, core) = (Tile::mem(0), Tile::core(0, 0));
+    let ring = d.ring(mem, "a", 2, 256, Place::Anywhere).expect("ring");
+    let linear = |parts: u32| (0..parts).map(|i| Pattern::linear(8).offset(8 * i)).collect::<Vec<_>>();
+    let phase = |fill, drain| RingPhase { fill: linear(fill), drain: linear(drain) };
+    let mut refused = |ring, phases: &[RingPhase]| d.queue_ring(ring, S2mm(0), Mm2s(0), phases).unwrap_err();
+    assert!(matches!(refused(ring, &[]), Error::Nothing { what: "phases", .. }));
+    let parts = refused(ring, &[phase(1, 4), phase(1, 3)]);
+    assert!(matches!(parts, Error::PhaseParts { phase: 1, parts: 3, needed: 4, .. }), "{parts}");
+    let long = RingPhase { fill: vec![Pattern::linear(65)], drain: linear(1) };
+    assert!(matches!(refused(ring, &[phase(1, 1), long]), Error::PatternOutsideSlot { end_words: 65, .. }));
+    assert!(matches!(refused(ring, &[phase(2, 3)]), Error::RingParts { .. }));
+    let of_core = d.ring(core, "b", 2, 256, Place::Anywhere).expect("ring");
+    let refused = d.queue_ring(of_core, S2mm(0), Mm2s(0), &[phase(1, 1)]).unwrap_err();
+    assert!(matches!(refused, Error::WrongTileKind { .. }));
+    // none of it left a trace
+    d.queue_ring(ring, S2mm(0), Mm2s(0), &[phase(1, 4)]).expect("legal");
 }

@@ -13,10 +13,10 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | quantise | `capture` | 2 for 32 values | load port A |
-//! | quantise | `quantise` | 26 for 256 values | vector slot (24) |
+//! | quantise | `clear_stage` | 2 for 32 values | store slot |
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
 //! | scale | `token_scales` | 4 for 4 tokens | store slot |
-//! | scale | `scale` | 144 for 4 tiles of 4x8 | two tiles after each other in the accumulators of each of two sets (122); store slot 92 |
+//! | scale | `scale` | 72 for 2 tiles of 4x8 | a tile in the accumulators of each of two sets (61); store slot 46 |
 
 use npu_package::layout::{Activations, Panels, ProjectionShape};
 

@@ -17,6 +17,7 @@
 use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile};
 
 use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES, tile};
+use super::phase::{self, Phase};
 use super::program::Locks;
 use super::quantise::reciprocal_table;
 
@@ -72,17 +73,17 @@ pub struct Array {
 }
 
 impl Array {
-    /// Places everything for a core's memory and rows of x of `token_bytes`.
+    /// Places everything for a core's memory and the phases it goes through.
     ///
     /// # Errors
     /// A resource runs out; the message names it.
-    pub fn new(l1: L1, token_bytes: u32) -> Result<Self, Error> {
+    pub fn new(l1: L1, phases: &[Phase]) -> Result<Self, Error> {
         let mut design = Design::new(GRID)?;
         let mut core_rings = Vec::new();
         let mut outs = Vec::new();
         for col in 0..GRID {
             for row in 0..GRID {
-                let (locks, out) = core(&mut design, (col, row), l1, token_bytes)?;
+                let (locks, out) = core(&mut design, (col, row), l1, phases)?;
                 core_rings.push(locks);
                 outs.push(out);
             }
@@ -116,7 +117,7 @@ impl Array {
     }
 }
 
-fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, token_bytes: u32) -> Result<(Locks, RingId), Error> {
+fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<(Locks, RingId), Error> {
     let tile = tile(col, row);
     let [a_place, b_place, out_place] = l1.rings();
     let a = design.ring(tile, "A", 2, l1.a_bytes(), a_place)?;
@@ -129,15 +130,15 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, token_bytes: u32) -> 
     let CoreRing { acquire: a_full, release: a_empty, .. } = design.core_drains(a)?;
     let CoreRing { acquire: b_full, release: b_empty, .. } = design.core_drains(b)?;
     let CoreRing { acquire: out_empty, release: out_full, .. } = design.core_fills(out)?;
-    for (name, bytes, offset) in l1.buffers(token_bytes) {
+    let token_bytes = phases.iter().map(Phase::token_bytes).max().unwrap_or(0);
+    let entries = phase::table(phases, l1, u32::from(row));
+    for (name, bytes, offset) in l1.buffers(token_bytes, entries.len() as u32) {
         design.reserve(tile, name, bytes, Place::At(offset))?;
     }
     let table = reciprocal_table(l1.limbs);
     debug_assert_eq!(table.len(), RECIPROCAL_BYTES as usize);
     design.init_data(tile, l1.reciprocals() & 0xFFFF, &table)?;
-    // core row r captures tokens r, r + 4 ..
-    let before = u32::from(row) * token_bytes;
-    design.init_data(tile, l1.first_token() & 0xFFFF, &before.to_le_bytes())?;
+    design.init_data(tile, l1.phases() & 0xFFFF, &entries)?;
     let locks = Locks {
         a_full: a_full.id,
         a_empty: a_empty.id,

@@ -20,18 +20,21 @@ use super::l1::{L1, space};
 use super::program::{Locks, fixed};
 use super::quantise::next_out_unit;
 
-/// Tiles of 4 × 8 outputs in the loop's body: two row tiles of two column tiles.
-const TILES: u32 = 4;
-/// Column pairs of 16 outputs.
-const COLUMN_PAIRS: u32 = 4;
+/// Tiles of 4 × 8 outputs in the loop's body: two row tiles of a column tile.
+const TILES: u32 = 2;
+/// Columns of 8 outputs.
+const COLUMNS: u32 = 8;
 /// Declared initiation interval of the body.
 const fn ii(limbs: u32) -> u32 {
-    if limbs == 1 { 88 } else { 144 }
+    if limbs == 1 { 44 } else { 72 }
 }
 /// Declared initiation interval of the loop that spreads the token scales, 8 rows of A a step.
 const fn token_scales_ii(limbs: u32) -> u32 {
     8 / limbs
 }
+
+/// From the tiles of sums of one column to those of the second in its pair.
+const SECOND_COLUMN_BYTES: i64 = 256;
 
 /// bits of 1.5 · 2^23.
 const LOW_MAGIC: i64 = 0x4B40_0000;
@@ -85,27 +88,29 @@ impl Epilogue {
         let (tokens, first_c) = (a.p(), a.p());
         a.imm(tokens, i64::from(self.l1.token_scales()));
         a.imm(first_c, i64::from(self.l1.c()));
-        let next_pair = a.m();
-        // from the end of a block to the same row pair of the next column pair
-        a.imm(next_pair, i64::from(self.l1.m / 8 * 512));
+        // To the second column of a pair, and from there to the first of the next pair, in turn. There are as many steps of one kind as of
+        // the other, so each row pair starts with the former.
+        let (next, both) = (a.r(), a.r());
+        a.imm(next, SECOND_COLUMN_BYTES);
+        a.imm(both, i64::from(self.l1.m / 8 * 512));
         a.loop_n("rows", self.l1.tokens() / 8, |a| {
             let (acc, clear, channels, out) = (a.p(), a.p(), a.p(), a.p());
             a.acq(Guards::Spaces(vec![space::OUT.space]), self.locks.out_empty, fixed::ACQUIRE_ONE.into());
             a.mov(out, fixed::OUT.into());
-            // the store's offset reaches from -128 to 96
-            a.i("padda [{}], #128", &[out]);
             a.mov(acc, first_c);
             a.mov(clear, first_c);
             a.mov(channels, fixed::B_POINTER.into());
-            a.pipelined("scale", ii(self.l1.limbs), COLUMN_PAIRS, |a| {
-                for tile in 0..TILES {
-                    let (r, s) = (tile % 2, tile / 2);
-                    self.tile(a, &c, Tile { tile, r, s, acc, clear, tokens, channels, out });
+            a.pipelined("scale", ii(self.l1.limbs), COLUMNS, |a| {
+                for r in 0..TILES {
+                    self.tile(a, &c, Tile { r, acc, clear, tokens, channels, out });
                 }
-                a.i("padda [{}], {}", &[acc, next_pair]);
-                a.i("padda [{}], {}", &[clear, next_pair]);
-                a.i("padda [{}], #128", &[channels]);
-                a.i("padda [{}], #256", &[out]);
+                let step = a.m();
+                a.mov(step, next);
+                a.i("sub {}, {}, {}", &[next, both, next]);
+                a.i("padda [{}], {}", &[acc, step]);
+                a.i("padda [{}], {}", &[clear, step]);
+                a.i("padda [{}], #64", &[channels]);
+                a.i("padda [{}], #128", &[out]);
             });
             a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, fixed::RELEASE_ONE.into());
             next_out_unit(a, self.l1);
@@ -116,10 +121,10 @@ impl Epilogue {
 
     fn tile(&self, a: &mut Asm, c: &Constants, t: Tile) {
         let int = Operand::from(fixed::INT32_ADD);
-        let set = c.sets[(t.tile % SETS) as usize];
+        let set = c.sets[t.r as usize];
         let Set { acc, high, s, channel, v: [v0, v1], scales } = set;
         if self.l1.limbs == 1 {
-            take(a, c, &t, t.tile, acc);
+            take(a, c, &t, t.r, acc);
         } else {
             take_two(a, c, &t, set);
         }
@@ -131,8 +136,8 @@ impl Epilogue {
         a.i("vadd {}, {}, {}, {}", &[low, low, c.low_magic, int]);
         a.i("vups.s32.s16 {}, {}, {}", &[high, h, c.none]);
         a.i("vadd {}, {}, {}, {}", &[high, high, c.high_magic, int]);
-        a.mi(space::B, "vlda {}, [{}, {}]", &[channel.lo(), t.channels, (64 * t.s).into()]);
-        a.mi(space::B, "vlda {}, [{}, {}]", &[channel.hi(), t.channels, (64 * t.s + 32).into()]);
+        a.mi(space::B, "vlda {}, [{}, {}]", &[channel.lo(), t.channels, 0.into()]);
+        a.mi(space::B, "vlda {}, [{}, {}]", &[channel.hi(), t.channels, 32.into()]);
         for (half, v_limbs, s_limbs) in [(0u8, v0, scales[0]), (1, v1, scales[1])] {
             // S = S₁ + S₂
             let (token, s) = (s_limbs, s.bm(half));
@@ -154,7 +159,7 @@ impl Epilogue {
             a.i("vmul.f {}, {}, {}, {}", &[y, v_limbs, s_limbs, c.elementwise]);
             twice(a, v_limbs, rest);
             a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, v_limbs, s_limbs, c.elementwise]);
-            let at = i64::from(128 * t.s + 64 * t.r + 32 * u32::from(half)) - 128;
+            let at = i64::from(64 * t.r + 32 * u32::from(half));
             a.mi(space::OUT, "vst.conv.bf16.fp32 {}, [{}, {}]", &[y, t.out, at.into()]);
         }
     }
@@ -177,7 +182,7 @@ fn take(a: &mut Asm, c: &Constants, t: &Tile, tile: u32, to: Operand) {
 fn take_two(a: &mut Asm, c: &Constants, t: &Tile, set: Set) {
     let int = Operand::from(fixed::INT32_ADD);
     let Set { acc, high: term, s: lower, v: [v0, v1], .. } = set;
-    let first = 4 * t.r + 2 * t.s;
+    let first = 4 * t.r;
     take(a, c, t, first, acc);
     take(a, c, t, first + 1, lower);
     a.i("vsrs.s16.s32 {}, {}, {}", &[v0, lower, c.sixteen]);
@@ -196,8 +201,8 @@ fn twice(a: &mut Asm, x: Operand, v: Operand) {
     a.i("vmov {}, {}", &[x.hi(), x.lo()]);
 }
 
-/// Tiles under way at once: as many as the accumulators hold.
-const SETS: u32 = 2;
+/// Tiles under way at once: as many as the accumulators hold, and as a body has.
+const SETS: u32 = TILES;
 
 /// Registers of one tile under way.
 #[derive(Clone, Copy)]
@@ -236,9 +241,7 @@ fn pin(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
 
 /// Registers of one tile in the loop's body.
 struct Tile {
-    tile: u32,
     r: u32,
-    s: u32,
     acc: Operand,
     clear: Operand,
     tokens: Operand,

@@ -7,9 +7,9 @@
 //!          behind it  token scales  m/L·32      [m/L/2][hi, hi', lo, lo'] × 8
 //!         0x7800  reciprocals  1024             [128]{127/a, 1/(127/a) in two limbs}
 //!         0x7C00  absmax       32
-//!         0x7C20  first token   4            bytes of x before the core's first token
+//!         0x7C20  phases        44 each      sizes of each phase, see `phase`
 //! bank 2  0x8000  C           m·256             accumulators [4 column pairs][m/8 row pairs][4 tiles][32] int32
-//! bank 3                                        during phase 1: one token of x
+//! bank 3                                        while a token is quantised: the token
 //! ```
 //! m counts int8 rows: L limbs make a token, at most 128 rows.
 //!
@@ -29,7 +29,7 @@ const B_RING: u32 = 0x4000;
 const OUT_RING: u32 = 0x6000;
 const RECIPROCALS: u32 = 0x7800;
 const ABSMAX: u32 = 0x7C00;
-const FIRST_TOKEN: u32 = 0x7C20;
+const PHASES: u32 = 0x7C20;
 const ACCUMULATORS: u32 = 0x8000;
 
 /// Alias classes and banks of the memory above.
@@ -53,6 +53,8 @@ pub mod space {
     pub const TOKEN_SCALES: MemRef = MemRef::space(5).in_bank(1);
     /// Reciprocals and the absmax word.
     pub const TABLE: MemRef = MemRef::space(6).in_bank(1);
+    /// Sizes of the phases; no program writes them.
+    pub const PHASES: MemRef = MemRef::space(9).in_bank(1);
 }
 
 /// Core addresses for one m.
@@ -112,9 +114,9 @@ impl L1 {
     pub fn absmax(self) -> u32 {
         CORE_BASE + ABSMAX
     }
-    /// Bytes of x that pass before the core's first token: a parameter of the core, not of the program.
-    pub fn first_token(self) -> u32 {
-        CORE_BASE + FIRST_TOKEN
+    /// Sizes of the phases, one entry after the other.
+    pub fn phases(self) -> u32 {
+        CORE_BASE + PHASES
     }
     /// Accumulators.
     pub fn c(self) -> u32 {
@@ -127,13 +129,13 @@ impl L1 {
         [ring(0, 2, self.a_bytes()), ring(B_RING, 2, B_UNIT_BYTES), ring(OUT_RING, self.out_units(), OUT_UNIT_BYTES)]
     }
 
-    /// Plain buffers: name, bytes, offset. `token_bytes` is one row of x.
-    pub fn buffers(self, token_bytes: u32) -> [(&'static str, u32, u32); 5] {
+    /// Plain buffers: name, bytes, offset. `token_bytes` is the longest row of x, `phase_bytes` what the sizes of all phases take.
+    pub fn buffers(self, token_bytes: u32, phase_bytes: u32) -> [(&'static str, u32, u32); 5] {
         [
             ("token scales", self.tokens() * 32, self.token_scales_offset()),
             ("reciprocals", RECIPROCAL_BYTES, RECIPROCALS),
             ("absmax", 32, ABSMAX),
-            ("first token", 32, FIRST_TOKEN),
+            ("phases", phase_bytes.next_multiple_of(32), PHASES),
             ("accumulators", self.c_bytes().max(token_bytes), ACCUMULATORS),
         ]
     }

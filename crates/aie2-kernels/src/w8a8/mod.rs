@@ -6,17 +6,19 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | quantise | `capture` | 2 for 32 values | load port A |
-//! | quantise | `quantise` | 26 for 256 values | vector slot (24) |
+//! | quantise | `clear_stage` | 2 for 32 values | store slot |
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
 //! | scale | `token_scales` | 8 for 8 tokens | store slot |
-//! | scale | `scale` | 88 for 4 tiles of 4x8 | vector slot (68); accumulators hold two tiles under way |
+//! | scale | `scale` | 44 for 2 tiles of 4x8 | vector slot (34); accumulators hold two tiles under way |
 //!
-//! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs.
+//! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs, and the phases of [`AttentionProjections`].
 
 mod array;
+mod attention_projections;
 mod epilogue;
 mod gemm;
 mod l1;
+mod phase;
 pub(crate) mod program;
 pub(crate) mod quantise;
 mod stream;
@@ -31,6 +33,7 @@ use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage, WeightScales, w8a16};
 
 pub use array::GRID;
+pub use attention_projections::AttentionProjections;
 pub use program::Locks;
 
 /// Name of the query, key and value projection in packages.
@@ -68,11 +71,7 @@ impl Projection {
                 return Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales });
             }
         }
-        let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
-        let (inputs, record_bytes) = (shape.panels().inputs(), shape.record_bytes());
-        if record_bytes > limit {
-            return Err(KernelError::RecordTooLong { inputs, record_bytes, limit });
-        }
+        check_record(&shape)?;
         Ok(Self { shape })
     }
 
@@ -81,24 +80,9 @@ impl Projection {
         name(&self.shape)
     }
 
-    fn l1(&self) -> l1::L1 {
-        let limbs = self.shape.limbs();
-        l1::L1 { m: (self.shape.m() * limbs) as u32, limbs: limbs as u32 }
-    }
-
     /// Rows, blocks and buffer sizes.
     pub fn shape(&self) -> &ProjectionShape {
         &self.shape
-    }
-
-    fn core(&self, locks: Locks) -> program::CoreProgram {
-        program::CoreProgram {
-            k: self.shape.panels().inputs() as u32,
-            record_bytes: self.shape.record_bytes() as u32,
-            l1: self.l1(),
-            passes: self.shape.panels().passes() as u32,
-            locks,
-        }
     }
 
     /// Compiles program, configuration and runtime stream.
@@ -106,7 +90,7 @@ impl Projection {
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
-        self.link(self.array()?, &self.program()?.compile()?)
+        self.build().compile()
     }
 
     /// Compiles several instances. Those that differ in the runtime stream alone share one program; different ones are compiled side by side.
@@ -114,7 +98,7 @@ impl Projection {
     /// # Errors
     /// As [`Self::compile`].
     pub fn compile_all(instances: &[Self]) -> Result<Vec<Compiled>, KernelError> {
-        let wanted = instances.iter().map(Self::program).collect::<Result<Vec<_>, _>>()?;
+        let wanted = instances.iter().map(|instance| instance.build().program()).collect::<Result<Vec<_>, _>>()?;
         let mut distinct = wanted.clone();
         distinct.sort_unstable();
         distinct.dedup();
@@ -127,24 +111,77 @@ impl Projection {
                 .collect::<Result<Vec<_>, _>>()
         })?;
         let program = |wanted| &compiled[distinct.binary_search(wanted).expect("every wanted program was compiled")];
-        instances
-            .iter()
-            .zip(&wanted)
-            .map(|(instance, wanted)| instance.link(instance.array()?, program(wanted)))
-            .collect()
+        instances.iter().zip(&wanted).map(|(instance, wanted)| instance.build().link(program(wanted))).collect()
+    }
+
+    fn build(&self) -> Build {
+        let args = stream::Args { x: 0, weights: 1, y: 2, scratch: 3 };
+        Build {
+            kernel: self.name(),
+            phases: vec![stream::Phase { shape: self.shape, args }],
+            operands: self.operands(),
+        }
+    }
+
+    fn operands(&self) -> Vec<Operand> {
+        let [x, weights, y] = operands(&self.shape, "weights");
+        vec![x, weights, y, Operand::scratch("scratch", self.shape.scratch_bytes())]
+    }
+}
+
+/// Activations, weights and outputs of a projection.
+fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
+    use npu_package::layout::names::{PANELS, ROW_MAJOR};
+    let panels = s.panels();
+    let (x, y) = panels.kind().operands();
+    let units = vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES];
+    [
+        Operand::input(x, s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.inputs()], ROW_MAJOR),
+        Operand::input(weights, s.weights_bytes(), Dtype::U8, units, PANELS),
+        Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], ROW_MAJOR),
+    ]
+}
+
+fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
+    let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
+    let (inputs, record_bytes) = (shape.panels().inputs(), shape.record_bytes());
+    if record_bytes > limit {
+        return Err(KernelError::RecordTooLong { inputs, record_bytes, limit });
+    }
+    Ok(())
+}
+
+/// A kernel as a list of phases, in the order in which program and stream go through them. All divide their rows alike.
+struct Build {
+    kernel: &'static str,
+    phases: Vec<stream::Phase>,
+    operands: Vec<Operand>,
+}
+
+impl Build {
+    fn l1(&self) -> l1::L1 {
+        let shape = &self.phases[0].shape;
+        let limbs = shape.limbs();
+        l1::L1 { m: (shape.m() * limbs) as u32, limbs: limbs as u32 }
     }
 
     fn array(&self) -> Result<array::Array, KernelError> {
-        Ok(array::Array::new(self.l1(), 2 * self.shape.panels().inputs() as u32)?)
+        let phases: Vec<_> = self.phases.iter().map(|p| phase::Phase::projection(&p.shape)).collect();
+        Ok(array::Array::new(self.l1(), &phases)?)
     }
 
     fn program(&self) -> Result<program::CoreProgram, KernelError> {
-        Ok(self.core(self.array()?.locks()))
+        Ok(program::CoreProgram { l1: self.l1(), locks: self.array()?.locks() })
     }
 
-    fn link(&self, array: array::Array, program: &Program) -> Result<Compiled, KernelError> {
-        let configuration = array.finish(&program.bytes)?;
-        let stream = stream::stream(&self.shape)?;
+    fn compile(self) -> Result<Compiled, KernelError> {
+        let program = self.program()?.compile()?;
+        self.link(&program)
+    }
+
+    fn link(self, program: &Program) -> Result<Compiled, KernelError> {
+        let configuration = self.array()?.finish(&program.bytes)?;
+        let stream = stream::stream(&self.phases)?;
         let mut binary = CoreBinary::from(program);
         // The pinned loop reports what it issues; what it promises stands in its module.
         for l in binary.loops.iter_mut().filter(|l| l.name == gemm::NAME) {
@@ -155,32 +192,14 @@ impl Projection {
         }
         let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
-            kernel: self.name(),
+            kernel: self.kernel,
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
             cores: tiles.map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
+            operands: self.operands,
             usage: usage(&configuration),
         })
-    }
-
-    fn operands(&self) -> Vec<Operand> {
-        let (s, panels) = (&self.shape, self.shape.panels());
-        use npu_package::layout::names::{PANELS, ROW_MAJOR};
-        let (x, y) = panels.kind().operands();
-        vec![
-            Operand::input(x, s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.inputs()], ROW_MAJOR),
-            Operand::input(
-                "weights",
-                s.weights_bytes(),
-                Dtype::U8,
-                vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES],
-                PANELS,
-            ),
-            Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], ROW_MAJOR),
-            Operand::scratch("scratch", s.scratch_bytes()),
-        ]
     }
 }
 

@@ -1,4 +1,6 @@
-//! The program of every compute tile: for ever { quantise; for each pass { multiply; scale } }.
+//! The program of every compute tile: for ever { quantise; for each pass { multiply; scale }; next phase }.
+//!
+//! How many passes, and of what length, stands in the current entry of [`super::phase`].
 //! The program of [`crate::w8a16`] differs in what a token's codes and its sums are; rings, locks and the inner loop are the same.
 //!
 //! Nothing is set up per dispatch. Rings, locks and the pointers below stand at the end of a block exactly where its start expects them, so the
@@ -9,6 +11,7 @@ use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program, Trip};
 use super::epilogue::Epilogue;
 use super::gemm::{self, ChunkLocks, Copy, Gemm, Labels, regs};
 use super::l1::{B_UNIT_BYTES, L1, space};
+use super::phase::{Entry, Word};
 use super::quantise::{Quantise, next_b_unit};
 
 /// Registers with one meaning in the whole program, beside those of [`gemm::regs`].
@@ -19,6 +22,8 @@ pub mod fixed {
     pub const B_POINTER: &str = "p1";
     /// Next unit of the out ring.
     pub const OUT: &str = "r20";
+    /// Address of the current phase's sizes.
+    pub const PHASE: &str = "r22";
     /// Configuration word of integer accumulator additions: 32-bit lanes.
     pub const INT32_ADD: &str = "r21";
     /// bf16 multiply, 16 lanes of 2 terms.
@@ -61,17 +66,11 @@ pub struct Locks {
     pub out_full: u8,
 }
 
-/// What the program depends on.
+/// What the program depends on: a core's memory and locks, but no size of any projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CoreProgram {
-    /// Row length K.
-    pub k: u32,
-    /// Bytes of a record of phase 1.
-    pub record_bytes: u32,
     /// Where things lie.
     pub l1: L1,
-    /// Passes of 256 output columns.
-    pub passes: u32,
     /// Locks of the rings.
     pub locks: Locks,
 }
@@ -101,7 +100,7 @@ impl CoreProgram {
         self.start(&mut a);
         let block = a.label("block");
         a.bind(block);
-        Quantise { k: self.k, record_bytes: self.record_bytes, l1: self.l1, locks: self.locks }.emit(&mut a);
+        Quantise { l1: self.l1, locks: self.locks }.emit(&mut a);
         let epilogue = Epilogue { l1: self.l1, locks: self.locks };
         self.acquire(&mut a, self.locks.a_full, space::A.space);
         epilogue.unpack_token_scales(&mut a);
@@ -109,7 +108,7 @@ impl CoreProgram {
         // each pass leaves the first chunk of the next one acquired
         self.acquire(&mut a, self.locks.a_full, space::A.space);
         let passes = a.r();
-        a.imm(passes, i64::from(self.passes));
+        Entry::current(&mut a).load(&mut a, passes, Word::Passes);
         let pass = a.label("pass");
         a.bind(pass);
         self.set_up_pass(&mut a);
@@ -136,6 +135,7 @@ impl CoreProgram {
         a.jnz(passes, pass);
         // the chunk acquired by the last pass, and the rest of its column, hold nothing
         self.skip_chunks(&mut a);
+        Entry::current(&mut a).load(&mut a, fixed::PHASE.into(), Word::Next);
         a.jump(block);
         a.bind(resumed);
         a.raw("resumed", resume);
@@ -153,6 +153,7 @@ impl CoreProgram {
         a.imm(regs::ACQUIRE_ONE.into(), -1);
         a.imm(regs::RELEASE_ONE.into(), 1);
         a.imm(fixed::INT32_ADD.into(), 0);
+        a.imm(fixed::PHASE.into(), i64::from(self.l1.phases()));
         a.imm(fixed::OUT.into(), i64::from(self.l1.out()));
         a.imm(fixed::B_POINTER.into(), i64::from(self.l1.b()));
         let (zero, p) = (a.x(), a.p());
@@ -187,10 +188,10 @@ impl CoreProgram {
             (regs::A_SWITCH_SUM, 2 * a_step - 2 * chunk),
             (regs::B_SWITCH_SUM, 2 * b_step - 2 * unit),
             (regs::STEADY_TRIPS, m / 4 - 2),
-            (regs::CHUNKS_LEFT, i64::from(self.k / 64) - 1),
         ] {
             a.imm(register.into(), value);
         }
+        Entry::current(a).load(a, regs::CHUNKS_LEFT.into(), Word::Chunks);
         // B may stand on either unit of its ring: they differ in one address bit
         let (bit, t) = (a.r(), a.r());
         a.imm(t, unit);

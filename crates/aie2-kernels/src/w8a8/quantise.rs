@@ -1,4 +1,4 @@
-//! Phase 1: q = rne(x · i), i = bf16(127 / max |x|), per token, one token at a time.
+//! Quantising: q = rne(x · i), i = bf16(127 / max |x|), per token, one token at a time.
 //!
 //! All four cores of a column see the column's stream of tokens; core row r takes tokens r, r + 4, r + 8 … While a token passes it is copied to
 //! L1 and its largest magnitude found; then it leaves as a record through the out ring:
@@ -16,12 +16,15 @@
 use aie2_codegen::{Asm, Guards, Operand, Trip};
 
 use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
+use super::phase::{Entry, Word};
 use super::program::{Locks, fixed};
 
 /// Codes that one step of the inner loop makes: two rows of a unit for each limb.
-const CODES_PER_STEP: u32 = 256;
-/// Bundles between two steps of the inner loop: its declared initiation interval.
-const II: u32 = 26;
+pub const CODES_PER_STEP: u32 = 256;
+/// Bytes that one step clears of the stage.
+pub const STAGE_STEP_BYTES: u32 = 64;
+/// Bundles between two steps of the clearing loop: its declared initiation interval.
+const CLEAR_II: u32 = 2;
 /// Bundles between two steps of the capture loop: its declared initiation interval.
 const CAPTURE_II: u32 = 2;
 /// Bytes of x that one step of the capture loop copies.
@@ -63,13 +66,9 @@ fn bf16(value: f32) -> u16 {
     (bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16) as u16
 }
 
-/// Sizes of phase 1. Which tokens a core captures is a word of its memory, so that all cores run one program.
+/// Where the quantiser works. Its sizes are those of the current phase.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantise {
-    /// Row length K.
-    pub k: u32,
-    /// Bytes of a record.
-    pub record_bytes: u32,
     /// Where things are.
     pub l1: L1,
     /// Locks of the rings.
@@ -77,16 +76,7 @@ pub struct Quantise {
 }
 
 impl Quantise {
-    fn token_bytes(&self) -> u32 {
-        2 * self.k
-    }
-
-    /// Units of x in the column's stream: m tokens.
-    pub fn units(&self) -> u32 {
-        self.l1.tokens() * self.token_bytes() / B_UNIT_BYTES
-    }
-
-    /// Emits the phase: consumes [`Self::units`] units of B, fills a record for every fourth token.
+    /// Consumes the column's tokens from B, fills a record for every fourth.
     pub fn emit(&self, a: &mut Asm) {
         let (skip, need, avail, n) = (a.r(), a.r(), a.r(), a.r());
         let (px, stage, step) = (a.p(), a.p(), a.m());
@@ -100,15 +90,17 @@ impl Quantise {
             a.imm(zero, 0);
             a.i("vbcst.16 {}, {}", &[largest, zero]);
             a.imm(stage, i64::from(self.l1.c()));
-            a.imm(need, i64::from(self.token_bytes()));
+            Entry::current(a).load(a, need, Word::Token);
         };
         if self.l1.limbs > 1 {
             self.round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
         }
-        a.imm(px, i64::from(self.l1.first_token()));
-        a.mi(space::TABLE, "lda {}, [{}], #0", &[skip, px]);
+        let units = a.r();
+        let entry = Entry::current(a);
+        entry.load(a, skip, Word::First);
+        entry.load(a, units, Word::Units);
         clear(a);
-        a.loop_n("x_units", self.units(), |a| {
+        a.loop_n("x_units", Trip::Reg { reg: units, min: 1 }, |a| {
             a.acq(Guards::Spaces(vec![space::B.space]), self.locks.b_full, fixed::ACQUIRE_ONE.into());
             a.mov(px, fixed::B_POINTER.into());
             a.imm(avail, i64::from(B_UNIT_BYTES));
@@ -130,7 +122,7 @@ impl Quantise {
                     self.capture(a, n, px, stage, largest, mask);
                     a.if_z(need, |a| {
                         self.send(a, largest);
-                        a.imm(skip, i64::from(3 * self.token_bytes()));
+                        Entry::current(a).load(a, skip, Word::Others);
                         clear(a);
                     });
                 },
@@ -147,7 +139,12 @@ impl Quantise {
         a.imm(t, 0);
         a.i("vbcst.32 {}, {}", &[zero, t]);
         a.imm(stage, i64::from(self.l1.c()));
-        a.pipelined("clear_stage", 1, self.token_bytes() / 32, |a| a.vst(space::C, zero.lo(), stage, 32));
+        Entry::current(a).load(a, t, Word::Stage);
+        // K is a multiple of 256
+        let trip = Trip::Reg { reg: t, min: 512 / STAGE_STEP_BYTES };
+        a.pipelined("clear_stage", CLEAR_II, trip, |a| {
+            (0..STAGE_STEP_BYTES / 32).for_each(|_| a.vst(space::C, zero.lo(), stage, 32));
+        });
     }
 
     /// Copies `bytes` of x to the stage and keeps the largest magnitude of each lane.
@@ -197,57 +194,52 @@ impl Quantise {
         }
         let source = a.p();
         a.imm(source, i64::from(self.l1.c()));
-        let quantise = |a: &mut Asm, steps: u32, out: Operand| {
-            let rewind = a.m();
-            a.imm(rewind, 32 - 7 * 128);
-            a.pipelined("quantise", II, steps, |a| {
-                for j in 0..8i64 {
-                    let (x, q) = (a.x(), a.cm());
-                    a.mi(space::C, "vlda {}, [{}, {}]", &[x.lo(), source, (32 * j).into()]);
-                    a.mi(space::C, "vlda {}, [{}, {}]", &[x.hi(), source, (256 + 32 * j).into()]);
-                    // rne(x · i) = low bits of 1.5 · 2^23 + x · i
-                    a.i("vmac.f {}, {}, {}, {}, {}", &[q.bm(0), magic.bm(0), x, low_half, cf]);
-                    a.i("vmac.f {}, {}, {}, {}, {}", &[q.bm(1), magic.bm(1), x, high_half, cf]);
-                    let code = a.cm();
-                    a.i("vsub {}, {}, {}, {}", &[code, q, magic, fixed::INT32_ADD.into()]);
-                    let next_column = match upper {
-                        Some(upper) => {
-                            a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], #32", &[code, upper, out]);
-                            96
-                        }
-                        None => 128,
-                    };
-                    let next = if j < 7 { Operand::Imm(next_column) } else { rewind };
-                    a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], {}", &[code, shift, out, next]);
-                }
-                a.i("padda [{}], #512", &[source]);
-            });
-        };
-        let out = a.p();
-        let (codes_per_unit, limbs) = (OUT_UNIT_BYTES / self.l1.limbs, self.l1.limbs);
-        let full_units = self.k / codes_per_unit;
-        if full_units > 0 {
-            a.loop_n("record", full_units, |a| {
-                self.acquire_out(a, out);
-                quantise(a, codes_per_unit / CODES_PER_STEP, out);
-                self.release_out(a);
-            });
-        }
-        self.acquire_out(a, out);
-        let steps = self.k % codes_per_unit / CODES_PER_STEP;
-        if steps > 0 {
-            quantise(a, steps, out);
-        }
-        for limb in [scale.high, scale.low] {
-            let v = a.x();
-            a.i("vbcst.16 {}, {}", &[v, limb]);
-            a.vst(space::OUT, v.lo(), out, 128);
-        }
-        self.release_out(a);
-        for _ in limbs * self.k / OUT_UNIT_BYTES + 1..self.record_bytes / OUT_UNIT_BYTES {
+        let (left, units, n, most, rest) = (a.r(), a.r(), a.r(), a.r(), a.r());
+        let entry = Entry::current(a);
+        entry.load(a, left, Word::Steps);
+        entry.load(a, units, Word::Record);
+        let (out, rewind) = (a.p(), a.m());
+        a.imm(most, i64::from(OUT_UNIT_BYTES / self.l1.limbs / CODES_PER_STEP));
+        a.imm(rewind, 32 - 7 * 128);
+        a.loop_n("record", Trip::Reg { reg: units, min: 1 }, |a| {
             self.acquire_out(a, out);
+            min(a, n, left, most);
+            a.i("sub {}, {}, {}", &[left, left, n]);
+            a.i("sub {}, {}, {}", &[rest, most, n]);
+            a.if_nz(n, |a| {
+                a.loop_n("quantise", Trip::Reg { reg: n, min: 1 }, |a| {
+                    for j in 0..8i64 {
+                        let (x, q) = (a.x(), a.cm());
+                        a.mi(space::C, "vlda {}, [{}, {}]", &[x.lo(), source, (32 * j).into()]);
+                        a.mi(space::C, "vlda {}, [{}, {}]", &[x.hi(), source, (256 + 32 * j).into()]);
+                        // rne(x · i) = low bits of 1.5 · 2^23 + x · i
+                        a.i("vmac.f {}, {}, {}, {}, {}", &[q.bm(0), magic.bm(0), x, low_half, cf]);
+                        a.i("vmac.f {}, {}, {}, {}, {}", &[q.bm(1), magic.bm(1), x, high_half, cf]);
+                        let code = a.cm();
+                        a.i("vsub {}, {}, {}, {}", &[code, q, magic, fixed::INT32_ADD.into()]);
+                        let next_column = match upper {
+                            Some(upper) => {
+                                a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], #32", &[code, upper, out]);
+                                96
+                            }
+                            None => 128,
+                        };
+                        let next = if j < 7 { Operand::Imm(next_column) } else { rewind };
+                        a.mi(space::OUT, "vst.srs.s8.s32 {}, {}, [{}], {}", &[code, shift, out, next]);
+                    }
+                    a.i("padda [{}], #512", &[source]);
+                });
+            });
+            // behind the last code; what follows up to the end of the record has no meaning
+            a.if_nz(rest, |a| {
+                for limb in [scale.high, scale.low] {
+                    let v = a.x();
+                    a.i("vbcst.16 {}, {}", &[v, limb]);
+                    a.vst(space::OUT, v.lo(), out, 128);
+                }
+            });
             self.release_out(a);
-        }
+        });
     }
 
     fn acquire_out(&self, a: &mut Asm, out: Operand) {

@@ -1,6 +1,4 @@
-//! The runtime stream of one dispatch: for each block of at most 512 rows
-//!
-//! (256 with two limbs)
+//! The runtime stream of one dispatch: for each block of at most 512 rows (256 with two limbs), and each phase of it
 //!
 //! ```text
 //! push  S2MM 0  records of the block into scratch                        (token: phase 1 is over)
@@ -16,16 +14,26 @@ use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP};
 
 use super::array::{GRID, JOIN_BYTES};
 
-/// Host buffers by index.
-pub mod arg {
+/// Host buffers of a projection, by index.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
     /// Activations.
-    pub const X: u32 = 0;
+    pub x: u32,
     /// Packed weights.
-    pub const WEIGHTS: u32 = 1;
+    pub weights: u32,
     /// Outputs.
-    pub const Y: u32 = 2;
+    pub y: u32,
     /// Quantised activations, and where padded rows drain.
-    pub const SCRATCH: u32 = 3;
+    pub scratch: u32,
+}
+
+/// A phase of the stream; the entries of [`super::phase`] come in the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct Phase {
+    /// What is projected.
+    pub shape: ProjectionShape,
+    /// From where to where.
+    pub args: Args,
 }
 
 const WORD: usize = 4;
@@ -45,35 +53,43 @@ fn words(bytes: usize) -> u32 {
     (bytes / WORD) as u32
 }
 
-/// Builds the stream.
+/// Builds the stream: every block of rows goes through all phases before the next one does. The phases divide their rows alike.
 ///
 /// # Errors
 /// A shape that the DMAs cannot express; the message names the field and its limit.
-pub fn stream(shape: &ProjectionShape) -> Result<Stream, Error> {
+pub fn stream(phases: &[Phase]) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
-    for block in 0..shape.blocks() {
-        let builder = Block { shape, block };
-        for col in 0..GRID {
-            builder.quantise(&mut rt, col)?;
+    let blocks = phases.iter().map(|phase| phase.shape.blocks()).max().unwrap_or(0);
+    for block in 0..blocks {
+        for Phase { shape, args } in phases {
+            Block { shape, args: *args, block }.emit(&mut rt)?;
         }
-        for col in 0..GRID {
-            rt.wait(col, S2mm(0))?;
-        }
-        for col in 0..GRID {
-            builder.activations(&mut rt, col)?;
-        }
-        builder.outputs(&mut rt)?;
-        rt.wait_all()?;
     }
     rt.finish()
 }
 
 struct Block<'a> {
     shape: &'a ProjectionShape,
+    args: Args,
     block: usize,
 }
 
 impl Block<'_> {
+    /// Leaves nothing in flight.
+    fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
+        for col in 0..GRID {
+            self.quantise(rt, col)?;
+        }
+        for col in 0..GRID {
+            rt.wait(col, S2mm(0))?;
+        }
+        for col in 0..GRID {
+            self.activations(rt, col)?;
+        }
+        self.outputs(rt)?;
+        rt.wait_all()
+    }
+
     fn inputs(&self) -> usize {
         self.shape.panels().inputs()
     }
@@ -87,13 +103,13 @@ impl Block<'_> {
         let records = Pattern::new(&[(1, unit), (words(record), TOGETHER as u32), (unit, units)])
             .iterate(words(TOGETHER * record), (m / TOGETHER) as u8);
         let region = self.shape.region_offset(c) as u64;
-        rt.task(col, S2mm(0), &ShimBd::new(arg::SCRATCH, region, records), (m / TOGETHER) as u32, true)?;
+        rt.task(col, S2mm(0), &ShimBd::new(self.args.scratch, region, records), (m / TOGETHER) as u32, true)?;
         self.rows(rt, col)?;
         let weights = self.shape.panels().group_offset(c, 0) as u64;
         rt.task(
             col,
             Mm2s(1),
-            &ShimBd::linear(arg::WEIGHTS, weights, self.shape.panels().column_bytes() as u64)?,
+            &ShimBd::linear(self.args.weights, weights, self.shape.panels().column_bytes() as u64)?,
             1,
             true,
         )
@@ -113,16 +129,16 @@ impl Block<'_> {
             let (inner, outer) = factor(words(GROUP * row_bytes));
             let stride = words(GROUP * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
-            rt.task(col, Mm2s(1), &ShimBd::new(arg::X, at(group_row(0)), pattern), 1, false)?;
+            rt.task(col, Mm2s(1), &ShimBd::new(self.args.x, at(group_row(0)), pattern), 1, false)?;
         }
         let ragged = if whole < groups { in_group(whole) } else { 0 };
         if ragged > 0 {
             let bytes = (ragged * row_bytes) as u64;
-            rt.task(col, Mm2s(1), &ShimBd::linear(arg::X, at(group_row(whole)), bytes)?, 1, false)?;
+            rt.task(col, Mm2s(1), &ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1, false)?;
         }
         let padded = m - whole * GROUP - ragged;
         if padded > 0 {
-            let last = ShimBd::linear(arg::X, at(valid - 1), row_bytes as u64)?;
+            let last = ShimBd::linear(self.args.x, at(valid - 1), row_bytes as u64)?;
             rt.task(col, Mm2s(1), &last, padded as u32, false)?;
         }
         Ok(())
@@ -134,11 +150,11 @@ impl Block<'_> {
         let region = self.shape.region_offset(usize::from(col)) as u64;
         let (k, column) = (self.inputs(), words(self.shape.limbs() * A_COLUMN_K));
         let behind = region + (self.shape.limbs() * k) as u64;
-        let scales = ShimBd::new(arg::SCRATCH, behind, Pattern::new(&[(1, column), (record, m)]));
+        let scales = ShimBd::new(self.args.scratch, behind, Pattern::new(&[(1, column), (record, m)]));
         let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_COLUMN_K) as u32)]);
         let passes = self.shape.panels().passes() as u32;
         rt.task(col, Mm2s(0), &scales, 1, false)?;
-        rt.task(col, Mm2s(0), &ShimBd::new(arg::SCRATCH, region, codes), passes, false)?;
+        rt.task(col, Mm2s(0), &ShimBd::new(self.args.scratch, region, codes), passes, false)?;
         rt.task(col, Mm2s(0), &scales, 1, true)
     }
 
@@ -163,11 +179,11 @@ impl Block<'_> {
         let line = words(BF16 * TILE_COLUMNS);
         let pattern = Pattern::new(&[(1, line), (words(BF16 * width), valid as u32)]);
         let start = (BF16 * (row * width + column)) as u64;
-        let mut chain = vec![ShimBd::new(arg::Y, start, pattern)];
+        let mut chain = vec![ShimBd::new(self.args.y, start, pattern)];
         if valid < rows {
             let pad = self.shape.pad_offset() + usize::from(col) * self.shape.pad_bytes_per_column();
             let bytes = (rows - valid) * BF16 * TILE_COLUMNS;
-            chain.push(ShimBd::linear(arg::SCRATCH, pad as u64, bytes as u64)?);
+            chain.push(ShimBd::linear(self.args.scratch, pad as u64, bytes as u64)?);
         }
         Ok(chain)
     }

@@ -1,0 +1,118 @@
+//! Tasks of mem tiles' rings.
+//!
+//! ```text
+//! first task of a phase   BLOCKWRITE of the BDs of both sides; no task may be in flight
+//! task                    queue pushes of both sides; of a broken round only when no task is in flight
+//! over                    when a token has come that was asked for, after the task, on a shim channel behind the ring
+//! ```
+//! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order.
+
+use super::Runtime;
+use crate::design::QueuedRing;
+use crate::device::{Channel, QUEUE_DEPTH, S2mm, TileKind};
+use crate::error::Error;
+use crate::regs::{QueuePush, channel_queue_offset, mem_bd_offset};
+use npu_container::txn::Op;
+
+/// What is known of a ring.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    name: String,
+    phase: Option<usize>,
+    tasks: Vec<Pending>,
+}
+
+/// A task in flight.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    proof: (u8, Channel),
+    /// Tokens that had been asked for on that channel before the task: the next one proves its end.
+    before: u64,
+    /// Entries in the queue of either side.
+    pushes: usize,
+}
+
+impl Runtime {
+    /// Moves `slots` slots through a queued ring in one of its phases. The task counts as in flight until a token of the shim channel
+    /// `proof` of column `col` has been waited for that is asked for after this call. The caller vouches that this token comes only when
+    /// the slots have left the ring: what the channel receives depends on the last of them.
+    ///
+    /// # Errors
+    /// A channel that data of the ring does not lead to, another phase while tasks are in flight, a full queue.
+    pub fn ring(
+        &mut self,
+        ring: &QueuedRing,
+        phase: usize,
+        slots: u32,
+        col: u8,
+        proof: impl Into<S2mm>,
+    ) -> Result<(), Error> {
+        let (tile, channel) = (ring.tile, Channel::from(proof.into()));
+        let name = || ring.name.clone();
+        self.exists(tile)?;
+        if slots == 0 {
+            return Err(Error::Nothing { tile, what: "slots" });
+        }
+        if phase >= ring.phases {
+            return Err(Error::NoSuchPhase { tile, ring: name(), phase, phases: ring.phases });
+        }
+        if !ring.receivers.contains(&(col, channel)) {
+            return Err(Error::NotDownstream { tile, ring: name(), col, channel });
+        }
+        let key = (tile, ring.sides[0].channel);
+        let state = State { tasks: self.in_flight_of(key), ..self.rings.get(&key).cloned().unwrap_or_default() };
+        let rewrite = state.phase != Some(phase);
+        let (rounds, partial) = (slots / ring.slots as u32, slots as usize % ring.slots);
+        // A task ends with the last slot. One that begins elsewhere would find the slots in between still in use.
+        if (rewrite || partial > 0) && !state.tasks.is_empty() {
+            return Err(Error::RingInFlight { tile, ring: name(), tasks: state.tasks.len() });
+        }
+        let most = u32::from(QueuePush::RUNS_MAX);
+        let pushes = rounds.div_ceil(most) as usize + usize::from(partial > 0);
+        if state.tasks.iter().map(|task| task.pushes).sum::<usize>() + pushes > QUEUE_DEPTH {
+            return Err(Error::QueueFull { tile, channel: ring.sides[0].channel, depth: QUEUE_DEPTH });
+        }
+        for side in &ring.sides {
+            if rewrite {
+                for (&bd, words) in side.bds.iter().zip(&side.words[phase]) {
+                    self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(bd)), data: words.clone() });
+                }
+            }
+            let addr = tile.address(channel_queue_offset(TileKind::Mem, side.channel));
+            let parts = side.bds.len() / ring.slots;
+            let mut push = |bd: u8, runs: u32| {
+                let push = QueuePush { token: false, runs: runs as u16, bd };
+                self.ops.push(Op::Write { addr, value: push.encode(TileKind::Mem) });
+            };
+            if partial > 0 {
+                push(side.bds[(ring.slots - partial) * parts], 1);
+            }
+            let mut left = rounds;
+            while left > 0 {
+                push(side.bds[0], left.min(most));
+                left -= left.min(most);
+            }
+        }
+        let before = self.tokens.get(&(col, channel)).map_or(0, |[asked, _]| *asked);
+        let mut tasks = state.tasks;
+        tasks.push(Pending { proof: (col, channel), before, pushes });
+        self.rings.insert(key, State { name: name(), phase: Some(phase), tasks });
+        Ok(())
+    }
+
+    fn in_flight_of(&self, key: (crate::device::Tile, Channel)) -> Vec<Pending> {
+        let over = |task: &Pending| self.tokens.get(&task.proof).is_some_and(|[_, waited]| *waited > task.before);
+        let tasks = self.rings.get(&key).map_or(&[][..], |state| &state.tasks);
+        tasks.iter().copied().filter(|task| !over(task)).collect()
+    }
+
+    pub(super) fn rings_awaited(&self) -> Result<(), Error> {
+        for (&key, state) in &self.rings {
+            let tasks = self.in_flight_of(key).len();
+            if tasks > 0 {
+                return Err(Error::RingNotAwaited { tile: key.0, ring: state.name.clone(), tasks });
+            }
+        }
+        Ok(())
+    }
+}
