@@ -18,6 +18,7 @@ pub mod exp2;
 pub mod finish;
 pub mod output;
 pub mod recip;
+pub mod scaled;
 pub mod score;
 pub mod softmax;
 
@@ -62,6 +63,43 @@ pub mod place {
     pub const BYTES: u32 = BANK_BYTES;
     pub(super) const IN_MEMORY: MemRef = MemRef::space(1).in_bank(0);
     pub(super) const OUT_MEMORY: MemRef = MemRef::space(2).in_bank(1);
+}
+
+/// Where the blocks find what they work on, as core addresses. Blocks of the same places may follow each other on one memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Qᵀ.
+    pub q: u32,
+    /// Sᵀ.
+    pub s: u32,
+    /// Pᵀ, aligned to its size.
+    pub p: u32,
+    /// Oᵀ.
+    pub o: u32,
+    /// References.
+    pub r: u32,
+    /// Sums.
+    pub l: u32,
+    /// Factors, aligned to their size.
+    pub factors: u32,
+}
+
+impl Places {
+    /// Where the blocks that run on their own have them.
+    pub const ALONE: Self = Self {
+        q: score::Q,
+        s: score::S,
+        p: output::P,
+        o: output::O,
+        r: softmax::R,
+        l: softmax::L,
+        factors: softmax::FACTORS,
+    };
+}
+
+/// The accesses of alias class `space` to the memory around a core address.
+const fn memory(space: u16, at: u32) -> MemRef {
+    MemRef::space(space).in_bank(((at - CORE_BASE) / BANK_BYTES) as u8)
 }
 
 /// Sets rounding and saturation, which every spec of this module assumes.

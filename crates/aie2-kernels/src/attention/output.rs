@@ -13,7 +13,7 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, CORE_BASE, config, constant, half_accumulator, score, set_modes};
+use super::{BANK_BYTES, CORE_BASE, Places, config, constant, half_accumulator, memory, score, set_modes};
 use crate::KernelError;
 
 /// Declared initiation interval of 4 × 4 tiles.
@@ -26,12 +26,12 @@ pub const O: u32 = CORE_BASE + 2 * BANK_BYTES;
 /// Core address of Pᵀ.
 pub const P: u32 = score::S + 4 * score::KEYS * score::QUERIES;
 
-const V_MEMORY: MemRef = MemRef::space(4).in_bank(1);
-const P_MEMORY: MemRef = MemRef::space(5).in_bank(3);
+pub(super) const V_MEMORY: MemRef = MemRef::space(4).in_bank(1);
+pub(super) const P_SPACE: u16 = 5;
 /// Oᵀ as the loop loads and as it stores it. A tile is loaded once per block, before it is stored, so that no load of the loop needs to be ordered
 /// behind a store.
-const O_LOAD: MemRef = MemRef::space(6).in_bank(2);
-const O_STORE: MemRef = MemRef::space(7).in_bank(2);
+pub(super) const O_LOAD_SPACE: u16 = 6;
+pub(super) const O_STORE_SPACE: u16 = 7;
 
 /// Steps of eight keys in a block.
 const K_STEPS: usize = score::KEYS as usize / 8;
@@ -56,20 +56,51 @@ const TRANSPOSE_8X4: i64 = 28;
 
 /// Emits the loop over a block: halves of the queries inside, groups of d outside.
 pub fn emit(a: &mut Asm) {
-    let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, TRANSPOSE_8X4));
-    // addresses of the next trip; V moves on every other time
-    let (v_next, p_next) = (constant(a, i64::from(V)), constant(a, i64::from(P)));
-    let (v_step, v_turn) = (constant(a, 0), constant(a, i64::from(V_GROUP_BYTES)));
-    let p_turn = constant(a, i64::from(P_HALF_BYTES));
-    let (pv, pp, pp_b, load, store) = (a.p(), a.p(), a.p(), a.p(), a.p());
-    let to_half = a.m();
-    a.imm(to_half, i64::from(COLS as u32 / 2 * P_TILE_BYTES));
-    a.imm(load, i64::from(O));
-    a.imm(store, i64::from(O));
+    let c = Constants::new(a, &Places::ALONE);
+    emit_groups(a, &c, D_GROUPS, &Places::ALONE);
+}
+
+/// Registers that go from one run of the loop to the next: constants, and where it goes on.
+pub struct Constants {
+    dense: Operand,
+    transpose: Operand,
+    v_next: Operand,
+    p_next: Operand,
+    v_step: Operand,
+    v_turn: Operand,
+    p_turn: Operand,
+    load: Operand,
+    store: Operand,
+    to_half: Operand,
+}
+
+impl Constants {
+    /// At the start of a block, V at [`V`].
+    pub fn new(a: &mut Asm, places: &Places) -> Self {
+        let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, TRANSPOSE_8X4));
+        // addresses of the next trip; V moves on every other time
+        let (v_next, p_next) = (constant(a, i64::from(V)), constant(a, i64::from(places.p)));
+        let (v_step, v_turn) = (constant(a, 0), constant(a, i64::from(V_GROUP_BYTES)));
+        let p_turn = constant(a, i64::from(P_HALF_BYTES));
+        let (load, store) = (a.p(), a.p());
+        let to_half = a.m();
+        a.imm(to_half, i64::from(COLS as u32 / 2 * P_TILE_BYTES));
+        a.imm(load, i64::from(places.o));
+        a.imm(store, i64::from(places.o));
+        Self { dense, transpose, v_next, p_next, v_step, v_turn, p_turn, load, store, to_half }
+    }
+}
+
+/// Emits the loop over the next `groups` groups of d.
+pub fn emit_groups(a: &mut Asm, c: &Constants, groups: u32, places: &Places) {
+    let Constants { dense, transpose, v_next, p_next, v_step, v_turn, p_turn, load, store, to_half } = *c;
+    let p_memory = memory(P_SPACE, places.p);
+    let (o_load, o_store) = (memory(O_LOAD_SPACE, places.o), memory(O_STORE_SPACE, places.o));
+    let (pv, pp, pp_b) = (a.p(), a.p(), a.p());
     let tiles: Vec<Operand> = (0..ROWS * COLS).map(|i| half_accumulator(a, i)).collect();
     let mut x = |n: usize| (0..n).map(|_| a.x()).collect::<Vec<Operand>>();
     let (stored, values, weights) = (x(1)[0], x(7), x(4));
-    a.pipelined("output", II, D_GROUPS * HALVES, |a| {
+    a.pipelined("output", II, groups * HALVES, |a| {
         a.mov(pv, v_next);
         a.mov(pp, p_next);
         a.mov(pp_b, p_next);
@@ -78,8 +109,8 @@ pub fn emit(a: &mut Asm) {
         a.i("xor {}, {}, {}", &[v_step, v_step, v_turn]);
         a.i("xor {}, {}, {}", &[p_next, p_next, p_turn]);
         for o in &tiles {
-            a.vlda(O_LOAD, o.am(0), load, 32);
-            a.vlda(O_LOAD, o.am(1), load, 32);
+            a.vlda(o_load, o.am(0), load, 32);
+            a.vlda(o_load, o.am(1), load, 32);
         }
         for k in 0..K_STEPS {
             let value = |r: usize| values[(ROWS * k + r) % values.len()];
@@ -93,12 +124,12 @@ pub fn emit(a: &mut Asm) {
             // half of P by each port; B reaches from tile to tile by its step alone
             for c in 0..COLS / 2 {
                 let at = i64::from(c as u32 * P_TILE_BYTES + k as u32 * TILE_BYTES);
-                a.mi(P_MEMORY, "vlda {}, [{}, {}]", &[weight(c).lo(), pp, at.into()]);
-                a.mi(P_MEMORY, "vlda {}, [{}, {}]", &[weight(c).hi(), pp, (at + 32).into()]);
+                a.mi(p_memory, "vlda {}, [{}, {}]", &[weight(c).lo(), pp, at.into()]);
+                a.mi(p_memory, "vlda {}, [{}, {}]", &[weight(c).hi(), pp, (at + 32).into()]);
             }
             for (c, next) in [(COLS / 2, P_TILE_STEP), (COLS / 2 + 1, P_K_STEP)] {
-                a.vldb(P_MEMORY, weight(c).lo(), pp_b, 32);
-                a.vldb(P_MEMORY, weight(c).hi(), pp_b, next);
+                a.vldb(p_memory, weight(c).lo(), pp_b, 32);
+                a.vldb(p_memory, weight(c).hi(), pp_b, next);
             }
             for c in 0..COLS {
                 for r in 0..ROWS {
@@ -109,8 +140,8 @@ pub fn emit(a: &mut Asm) {
             }
         }
         for o in &tiles {
-            a.vst(O_STORE, o.am(0), store, 32);
-            a.vst(O_STORE, o.am(1), store, 32);
+            a.vst(o_store, o.am(0), store, 32);
+            a.vst(o_store, o.am(1), store, 32);
         }
     });
 }

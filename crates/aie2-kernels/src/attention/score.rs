@@ -16,7 +16,7 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, CORE_BASE, config, constant, exp2, half_accumulator, set_modes};
+use super::{BANK_BYTES, CORE_BASE, Places, config, constant, exp2, half_accumulator, memory, set_modes};
 use crate::KernelError;
 
 /// Keys and queries of a block.
@@ -33,9 +33,9 @@ pub const Q: u32 = CORE_BASE + 3 * BANK_BYTES;
 /// Core address of Sᵀ.
 pub const S: u32 = Q + PAIRS * PAIR_BYTES;
 
-const K_MEMORY: MemRef = MemRef::space(1).in_bank(0);
-const Q_MEMORY: MemRef = MemRef::space(2).in_bank(3);
-const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
+pub(super) const K_MEMORY: MemRef = MemRef::space(1).in_bank(0);
+pub(super) const Q_SPACE: u16 = 2;
+pub(super) const S_SPACE: u16 = 3;
 
 /// Steps of k in a head of 128.
 const K_STEPS: usize = 16;
@@ -55,10 +55,18 @@ const S_ROW_BYTES: u32 = KEYS / 4 * S_TILE_BYTES;
 
 /// Emits the loop over a block: groups of keys inside, pairs of query tiles outside.
 pub fn emit(a: &mut Asm) {
+    let keys = constant(a, i64::from(K));
+    emit_at(a, keys, &Places::ALONE);
+}
+
+/// The same with K at the address in a register, in bank 0, aligned to its size.
+pub fn emit_at(a: &mut Asm, k: Operand, places: &Places) {
+    let (q_memory, s_memory) = (memory(Q_SPACE, places.q), memory(S_SPACE, places.s));
     let (dense, elementwise) = (constant(a, config::BF16_4X8X4), constant(a, config::BF16_ELEMENTWISE));
     let grid = exp2::grid_factors(a);
     // addresses of the next trip, and the steps that alternate between two groups
-    let [k_next, q_next, s_next] = [K, Q, S].map(|at| constant(a, i64::from(at)));
+    let (k_next, q_next, s_next) = (a.r(), constant(a, i64::from(places.q)), constant(a, i64::from(places.s)));
+    a.mov(k_next, k);
     let (k_turn, q_turn) = (constant(a, i64::from(GROUP_BYTES)), constant(a, i64::from(PAIR_BYTES)));
     let (q_step, s_step) = (constant(a, 0), constant(a, i64::from(ROWS as u32 * S_TILE_BYTES)));
     let s_turn = constant(a, i64::from(COLS as u32 * S_ROW_BYTES));
@@ -83,8 +91,8 @@ pub fn emit(a: &mut Asm) {
                 a.vlda(K_MEMORY, key(r).hi(), pk, 32);
             }
             for c in 0..COLS {
-                a.vldb(Q_MEMORY, query(c).lo(), pq, 32);
-                a.vldb(Q_MEMORY, query(c).hi(), pq, 32);
+                a.vldb(q_memory, query(c).lo(), pq, 32);
+                a.vldb(q_memory, query(c).hi(), pq, 32);
             }
             for c in 0..COLS {
                 for r in 0..ROWS {
@@ -103,7 +111,7 @@ pub fn emit(a: &mut Asm) {
             let at = (i / ROWS) as u32 * S_ROW_BYTES + (i % ROWS) as u32 * S_TILE_BYTES;
             for half in 0..2u8 {
                 let at = i64::from(at + 32 * u32::from(half));
-                a.mi(S_MEMORY, "vst {}, [{}, {}]", &[s.am(half), ps, at.into()]);
+                a.mi(s_memory, "vst {}, [{}, {}]", &[s.am(half), ps, at.into()]);
             }
         }
     });
