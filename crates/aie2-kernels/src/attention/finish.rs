@@ -170,7 +170,7 @@ pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
     let unit = constant(a, 0);
     a.loop_n("out_units", UNITS, |a| {
         // bits of the unit: eight positions 1, half of the head 2, head 4
-        let mut part = |a: &mut Asm, bits: i64, up: i64| {
+        let part = |a: &mut Asm, bits: i64, up: i64| {
             let (r, mask, shift) = (a.r(), constant(a, bits), constant(a, up));
             a.i("and {}, {}, {}", &[r, unit, mask]);
             a.i("lshl {}, {}, {}", &[r, r, shift]);

@@ -108,7 +108,7 @@ pub fn core_parameters(col: u8, row: u8) -> Vec<u8> {
     // A   [j / 2][i][2 chunks of 128 bytes of a head, as [head][chunk]][j % 2][128 bytes]
     // B   [i][head][j][256 bytes]
     let walk: [u32; 6] = if on_b { [2048, 256, 256, 0, 1024, 4096] } else { [1024, 128, 128, 2048, 4096, 2048] };
-    let mut words = vec![u32::from(super::first_position(col, row)), u32::from(unit), u32::from(on_b)];
+    let mut words = vec![super::first_position(col, row) as u32, u32::from(unit), u32::from(on_b)];
     words.extend(walk);
     words.resize(core::DISTANCES as usize / 4, 0);
     words.extend((0..16i32).map(|lane| (lane % 4 - lane / 4) as u32));

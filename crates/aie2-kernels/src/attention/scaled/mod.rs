@@ -319,7 +319,8 @@ impl ScaledAttention {
         Ok(stream::stream(self)?)
     }
 
-    fn operands(&self) -> Vec<Operand> {
+    /// Host buffers in order.
+    pub fn operands(&self) -> Vec<Operand> {
         let row = self.kv_heads() * QUERY_HEADS;
         let shape = vec![self.seq, row, HEAD_DIM];
         let bytes = self.seq * self.kv_heads() * HEAD_BYTES;

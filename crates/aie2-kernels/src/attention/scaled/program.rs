@@ -160,7 +160,7 @@ impl Emitter {
         let (unread, next) = (a.label("unread"), a.label("next"));
         self.take_a(a);
         let (reach, hidden) = (a.r(), header_word(a, header::HIDDEN));
-        a.add(reach, distance, Operand::Imm(i64::from(super::TILE) - 1));
+        a.add(reach, distance, Operand::Imm(super::TILE as i64 - 1));
         a.i("geu {}, {}, {}", &[hidden, reach, hidden]);
         a.jnz(hidden, unread);
 
@@ -219,5 +219,35 @@ fn start_rows(a: &mut Asm) {
         let (x, p) = (super::super::splat32(a, value), a.p());
         a.imm(p, i64::from(at));
         a.pipelined(name, 1, bytes / 32, |a| a.vst(memory(space, at), x.lo(), p, 32));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts() {
+        let one = |name: &str, f: &dyn Fn(&mut Asm)| {
+            let mut a = Asm::new();
+            set_modes(&mut a);
+            f(&mut a);
+            a.done();
+            match a.finish() {
+                Ok(p) => println!("{name}: {} bytes {:?}", p.bytes.len(), p.loops.iter().map(|l| (&l.name, l.ii_reached)).collect::<Vec<_>>()),
+                Err(e) => println!("{name}: {e}"),
+            }
+        };
+        one("prob", &|a| softmax::emit_probabilities_at(a, &PLACES));
+        one("ref", &|a| { softmax::emit_references_at(a, &PLACES); });
+        one("rescale", &|a| softmax::emit_rescale_at(a, &PLACES));
+        one("score", &|a| { let k = constant(a, 0x70000); score::emit_at(a, k, &PLACES) });
+        one("out", &|a| { let c = output::Constants::new(a, &PLACES); output::emit_groups(a, &c, 4, &PLACES) });
+        let o = finish::Out { at: l1::OUT, units: 4, empty: 48, full: 49 };
+        one("finish", &|a| finish::emit_units(a, &PLACES, &o));
+        one("mask", &|a| { let d = constant(a, 3); mask::emit(a, d, d) });
+        one("queries", &|a| { let d = constant(a, 0x70000); queries::emit(a, d) });
+        one("start", &|a| start_rows(a));
+        one("empty", &|_| ());
     }
 }

@@ -10,7 +10,7 @@
 use aie2_codegen::{Asm, MemRef, Operand};
 
 use super::super::{constant, memory, score};
-use super::l1::{A, B, PARAMETER_MEMORY, PARAMETERS, PLACES, ROWS_SPACE, core};
+use super::l1::{B, PARAMETER_MEMORY, PARAMETERS, PLACES, ROWS_SPACE, core};
 
 /// Declared initiation interval of 16 elements of eight positions.
 pub const II: u32 = 20;
@@ -31,7 +31,7 @@ pub fn emit(a: &mut Asm, a_unit: Operand) {
     let to_memory = memory(score::Q_SPACE, PLACES.q);
     let p = a.p();
     a.imm(p, i64::from(PARAMETERS));
-    let mut word = |a: &mut Asm, at: i64| {
+    let word = |a: &mut Asm, at: i64| {
         let r = a.r();
         a.mi(PARAMETER_MEMORY, "lda {}, [{}, {}]", &[r, p, at.into()]);
         r
@@ -42,7 +42,6 @@ pub fn emit(a: &mut Asm, a_unit: Operand) {
     let (from, b_unit) = (a.r(), constant(a, i64::from(B)));
     a.mov("r27".into(), on_b);
     a.i("sel.eqz {}, {}, {}, r27", &[from, a_unit, b_unit]);
-    let _ = A;
     let next_tile = a.dj();
     a.mov(next_tile, tile);
     let (ones, step, step_to) = (constant(a, -1), constant(a, STEP), constant(a, STEP_TO));
