@@ -204,3 +204,77 @@ fn a_whole_group() {
 fn a_group_and_a_ragged_one_of_eight_heads() {
     Case::random(global(300, 0, 8), 3.0, 4).check();
 }
+
+#[test]
+fn histories() {
+    Case::random(global(40, 5, 2), 3.0, 5).check();
+    Case::random(global(40, 1000, 1), 3.0, 6).check();
+}
+
+#[test]
+fn a_window_that_ends_within_a_block() {
+    Case::random(local(300, 0, 1, 100, 300), 3.0, 7).check();
+    Case::random(local(40, 1000, 1, 100, 64), 3.0, 8).check();
+    Case::random(local(40, 5, 1, 7, 40), 3.0, 9).check();
+}
+
+#[test]
+fn the_edge_of_a_window_of_1024() {
+    Case::random(local(40, 1010, 1, 1024, 512), 3.0, 10).check();
+    Case::random(local(5, 1023, 4, 1024, 8), 3.0, 11).check();
+}
+
+#[test]
+fn a_ring_that_wraps_inside_a_block() {
+    let kernel = local(70, 130, 4, 50, 72);
+    assert!((130 - 49..200).any(|p| p % kernel.cache_segment().slots() == 0), "the reads wrap");
+    Case::random(kernel, 3.0, 12).check();
+}
+
+#[test]
+fn pages_out_of_order() {
+    let pages = KvPages::new(40).expect("whole groups");
+    let cache = Cache::Pages { pages, pool: 9, table: vec![7, 0, 3, 8, 1, 2, 4] };
+    Case::random(ScaledAttention::new(100, 150, 4, cache).expect("a legal shape"), 3.0, 13).check();
+}
+
+fn utilisation(name: &str, case: &Case, ddr: Option<f64>) -> f64 {
+    let (ctx, ran) = case.run(ddr);
+    let kernel = &case.kernel;
+    let first = kernel.history();
+    let pairs = case.mask().pairs(first..first + kernel.seq());
+    let macs = pairs * (2 * QUERY_HEADS * HEAD_DIM * kernel.kv_heads()) as u64;
+    let share = macs as f64 / (ran.report.cycles as f64 * 2048.0);
+    let sum = |f: &dyn Fn(&aie2_sim::report::Stalls) -> u64| ran.report.cores.iter().map(|c| f(&c.stalls)).sum::<u64>() / 16;
+    println!(
+        "{name}: {} cycles, {:.1} % of BF16 peak, read {:.1} MB, stalls a core: lock {}, own {}, dma {}; {:.1} s; modelled",
+        ran.report.cycles,
+        100.0 * share,
+        ran.report.ddr_read_bytes() as f64 / 1e6,
+        sum(&|s| s.lock),
+        sum(&|s| s.own),
+        sum(&|s| s.dma_bank),
+        ran.wall_s,
+    );
+    assert_eq!(ctx.len(), case.q.len());
+    share
+}
+
+const DDR: f64 = 32.9e9;
+
+#[test]
+fn two_thousand_positions_keep_half_of_the_multiplier_busy() {
+    let program = ScaledAttention::program().expect("it compiles");
+    println!("program: {} bytes", program.bytes.len());
+    let case = Case::random(global(2048, 0, 2), 3.0, 20);
+    for (name, ddr) in [("S = 2048, global", None), ("S = 2048, global, 32.9 GB/s", Some(DDR))] {
+        let share = utilisation(name, &case, ddr);
+        assert!(share >= 0.5, "{name}: {share}");
+    }
+    let case = Case::random(local(2048, 0, 2, 1024, 2048), 3.0, 21);
+    for (name, ddr) in [("S = 2048, local", None), ("S = 2048, local, 32.9 GB/s", Some(DDR))] {
+        utilisation(name, &case, ddr);
+    }
+    let case = Case::random(global(512, 0, 2), 3.0, 22);
+    utilisation("S = 512, global", &case, None);
+}
