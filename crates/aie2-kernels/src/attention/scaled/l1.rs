@@ -97,8 +97,6 @@ pub mod header {
 pub const PARAMETER_MEMORY: MemRef = MemRef::space(16).in_bank(3);
 /// Alias class of Q as it arrives, in either ring.
 pub const ROWS_SPACE: u16 = 17;
-/// Alias class of the out ring.
-pub const OUT_SPACE: u16 = 18;
 
 /// The words of core (`col`, `row`), with the lanes of [`core::DISTANCES`].
 pub fn core_parameters(col: u8, row: u8) -> Vec<u8> {
