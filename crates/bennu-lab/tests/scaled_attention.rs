@@ -278,3 +278,13 @@ fn two_thousand_positions_keep_half_of_the_multiplier_busy() {
     let case = Case::random(global(512, 0, 2), 3.0, 22);
     utilisation("S = 512, global", &case, None);
 }
+
+#[test]
+fn quick() {
+    for (seq, heads) in [(256, 1), (256, 2), (256, 4), (512, 1), (1024, 1)] {
+        let case = Case::random(global(seq, 0, heads), 3.0, 20);
+        let (_, ran) = case.run(None);
+        let c = ran.report.cores.last().expect("cores");
+        println!("quick {seq} {heads} {} cycles: {:?} {} {:?} {}", ran.report.cycles, c.tile, c.bundles, c.stalls, c.vmacs);
+    }
+}

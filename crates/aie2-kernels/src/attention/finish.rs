@@ -44,14 +44,15 @@ const OUT_MEMORY: MemRef = MemRef::space(13).in_bank(2);
 
 /// Emits the three loops.
 pub fn emit(a: &mut Asm) {
-    emit_reciprocals(a, &Places::ALONE);
+    let (from, to) = reciprocal_buffers(&Places::ALONE);
+    recip::emit(a, Function::Reciprocal, QUERY_TILES, from, to);
+    emit_limbs(a, &Places::ALONE);
     emit_quotients(a);
 }
 
-fn emit_reciprocals(a: &mut Asm, places: &Places) {
+fn reciprocal_buffers(places: &Places) -> (Buffer, Buffer) {
     let l = Buffer { at: places.l, memory: memory(softmax::L_STORE_SPACE, places.l) };
-    recip::emit(a, Function::Reciprocal, QUERY_TILES, l, Buffer { memory: RECIPROCAL_MEMORY, ..l });
-    emit_limbs(a, places);
+    (l, Buffer { memory: RECIPROCAL_MEMORY, ..l })
 }
 
 fn emit_limbs(a: &mut Asm, places: &Places) {
@@ -159,7 +160,9 @@ const TRANSPOSE_8X4: i64 = 28;
 
 /// Emits the end of a pass with results in units of a ring, from its first on.
 pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
-    emit_reciprocals(a, places);
+    let (from, to) = reciprocal_buffers(places);
+    recip::emit_serial(a, Function::Reciprocal, QUERY_TILES, from, to);
+    emit_limbs(a, places);
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let transpose = constant(a, TRANSPOSE_8X4);
     let highs = [splat16(a, 0), splat16(a, 0)];

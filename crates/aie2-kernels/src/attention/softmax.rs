@@ -25,10 +25,8 @@ use crate::KernelError;
 
 /// Declared initiation interval of the references of four queries.
 pub const REFERENCE_II: u32 = 30;
-/// Declared initiation interval of the rescale of the sums of four queries.
-pub const SUM_RESCALE_II: u32 = 24;
-/// Declared initiation interval of the rescale of 4 tiles of outputs.
-pub const OUTPUT_RESCALE_II: u32 = 22;
+/// Declared initiation interval of the rescale of 2 tiles of outputs.
+pub const OUTPUT_RESCALE_II: u32 = 11;
 /// Declared initiation interval of the probabilities of four queries.
 pub const PROBABILITY_II: u32 = 32;
 
@@ -155,7 +153,7 @@ pub fn emit_rescale_at(a: &mut Asm, places: &Places) {
     for (p, at) in [(factors, places.factors), (load, places.l), (store, places.l)] {
         a.imm(p, i64::from(at));
     }
-    a.pipelined("rescale_sums", SUM_RESCALE_II, QUERY_TILES, |a| {
+    a.loop_n("rescale_sums", QUERY_TILES, |a| {
         let factor = a.x();
         a.vldb(factor_memory, factor.lo(), factors, 32);
         a.vldb(factor_memory, factor.hi(), factors, 32);
@@ -163,17 +161,18 @@ pub fn emit_rescale_at(a: &mut Asm, places: &Places) {
     });
     a.imm(load, i64::from(places.o));
     a.imm(store, i64::from(places.o));
-    let (base, offset, step) = (constant(a, i64::from(places.factors)), constant(a, 0), constant(a, i64::from(ROW_BYTES)));
-    let wrap = constant(a, i64::from(QUERY_TILES * ROW_BYTES - 1));
-    a.pipelined("rescale_outputs", OUTPUT_RESCALE_II, output::D_GROUPS * QUERY_TILES, |a| {
+    let (base, offset, step) = (constant(a, i64::from(places.factors)), constant(a, 0), constant(a, i64::from(ROW_BYTES / 2)));
+    // two trips to a query tile
+    let wrap = constant(a, i64::from((QUERY_TILES - 1) * ROW_BYTES));
+    a.pipelined("rescale_outputs", OUTPUT_RESCALE_II, 2 * output::D_GROUPS * QUERY_TILES, |a| {
         let (at, factor) = (a.r(), a.x());
-        a.add(at, base, offset);
+        a.i("and {}, {}, {}", &[at, offset, wrap]);
+        a.add(at, at, base);
         a.mov(factors, at);
         a.add(offset, offset, step);
-        a.i("and {}, {}, {}", &[offset, offset, wrap]);
         a.vldb(factor_memory, factor.lo(), factors, 32);
         a.vldb(factor_memory, factor.hi(), factors, 32);
-        for _ in 0..4 {
+        for _ in 0..2 {
             c.tile(a, factor, (o_load, load), (o_store, store));
         }
     });

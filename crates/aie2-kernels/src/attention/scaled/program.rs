@@ -15,7 +15,7 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
-use super::super::{constant, finish, memory, output, score, set_modes, softmax};
+use super::super::{constant, finish, memory, output, score, set_modes, softmax, splat32};
 use super::l1::{self, A_UNIT_BYTES, B, HEADER, PARAMETER_MEMORY, PARAMETERS, PLACES, TABLE, core, header};
 use super::{mask, queries};
 
@@ -210,16 +210,22 @@ fn copy_plan(a: &mut Asm) {
 
 /// r = -∞, l = 0, O = 0.
 fn start_rows(a: &mut Asm) {
-    let start = i64::from(softmax::START + softmax::REFERENCE_OFFSET);
-    for (name, at, value, space, bytes) in [
-        ("start_references", PLACES.r, start, softmax::R_STORE_SPACE, softmax::QUERY_TILES * softmax::ROW_BYTES),
-        ("start_sums", PLACES.l, 0, softmax::L_STORE_SPACE, softmax::QUERY_TILES * softmax::ROW_BYTES),
-        ("start_outputs", PLACES.o, 0, output::O_STORE_SPACE, 4 * 128 * score::QUERIES),
-    ] {
-        let (x, p) = (super::super::splat32(a, value), a.p());
+    let (start, zero) = (splat32(a, i64::from(softmax::START + softmax::REFERENCE_OFFSET)), splat32(a, 0));
+    let [r, l, o] = [PLACES.r, PLACES.l, PLACES.o].map(|at| {
+        let p = a.p();
         a.imm(p, i64::from(at));
-        a.pipelined(name, 1, bytes / 32, |a| a.vst(memory(space, at), x.lo(), p, 32));
-    }
+        p
+    });
+    let rows = softmax::QUERY_TILES * softmax::ROW_BYTES;
+    a.pipelined("start_rows", 2, rows / 32, |a| {
+        a.vst(memory(softmax::R_STORE_SPACE, PLACES.r), start.lo(), r, 32);
+        a.vst(memory(softmax::L_STORE_SPACE, PLACES.l), zero.lo(), l, 32);
+    });
+    a.pipelined("start_outputs", 2, 4 * 128 * score::QUERIES / 64, |a| {
+        for _ in 0..2 {
+            a.vst(memory(output::O_STORE_SPACE, PLACES.o), zero.lo(), o, 32);
+        }
+    });
 }
 
 #[cfg(test)]
