@@ -130,9 +130,10 @@ impl Emitter {
         a.mov(entry, p);
         let first = word(a, i64::from(PARAMETERS) + core::FIRST);
         a.add(distance, distance, first);
+        let begun = constant(a, 0);
         let block = a.label("block");
         a.bind(block);
-        self.block(a, distance);
+        self.block(a, distance, begun);
         a.add(distance, distance, Operand::Imm(-i64::from(score::KEYS)));
         a.add(blocks, blocks, Operand::Imm(-1));
         a.jnz(blocks, block);
@@ -156,7 +157,7 @@ impl Emitter {
         });
     }
 
-    fn block(&self, a: &mut Asm, distance: Operand) {
+    fn block(&self, a: &mut Asm, distance: Operand, begun: Operand) {
         let (unread, next) = (a.label("unread"), a.label("next"));
         self.take_a(a);
         let (reach, hidden) = (a.r(), header_word(a, header::HIDDEN));
@@ -174,6 +175,9 @@ impl Emitter {
             mask::emit(a, distance, window);
         });
         let changed = softmax::emit_references_at(a, &PLACES);
+        // before the first block there is nothing to rescale
+        a.i("and {}, {}, {}", &[changed, changed, begun]);
+        a.imm(begun, 1);
         a.if_nz(changed, |a| softmax::emit_rescale_at(a, &PLACES));
         softmax::emit_probabilities_at(a, &PLACES);
         let c = output::Constants::new(a, &PLACES);
