@@ -23,7 +23,7 @@ pub const LIMBS_II: u32 = 10;
 pub const QUOTIENT_II: u32 = 18;
 
 /// The same into a unit of a ring.
-pub const UNIT_II: u32 = 20;
+pub const UNIT_II: u32 = 18;
 
 /// Bytes of the limbs of 1/l of a query tile.
 const FACTOR_BYTES: u32 = 128;

@@ -24,7 +24,7 @@ pub const KEYS: u32 = 32;
 /// Queries of a block, of both heads.
 pub const QUERIES: u32 = 32;
 /// Declared initiation interval of 2 × 2 tiles.
-pub const II: u32 = 72;
+pub const II: u32 = 70;
 
 /// Core address of K.
 pub const K: u32 = CORE_BASE;

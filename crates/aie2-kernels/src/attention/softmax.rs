@@ -29,6 +29,8 @@ pub const REFERENCE_II: u32 = 30;
 pub const OUTPUT_RESCALE_II: u32 = 11;
 /// Declared initiation interval of the probabilities of four queries.
 pub const PROBABILITY_II: u32 = 32;
+/// The same with Sᵀ and Pᵀ in different banks.
+pub const PROBABILITY_APART_II: u32 = 29;
 
 /// Reference of a query that has seen no score: the pattern of minus infinity.
 pub const START: i32 = 0xFF80_0000u32 as i32;
@@ -219,7 +221,8 @@ pub fn emit_probabilities_at(a: &mut Asm, places: &Places) {
     for (p, at) in [(scores, places.s), (to, places.p), (references, places.r), (sums, places.l), (new_sums, places.l)] {
         a.imm(p, i64::from(at));
     }
-    a.pipelined("probabilities", PROBABILITY_II, QUERY_TILES, |a| {
+    let ii = if s_memory.bank == p_memory.bank { PROBABILITY_II } else { PROBABILITY_APART_II };
+    a.pipelined("probabilities", ii, QUERY_TILES, |a| {
         for (quarter, step) in [(0, 32), (1, -32), (2, 32), (3, 32)] {
             a.vlda(r_store, reference.am(quarter), references, step);
         }
