@@ -433,8 +433,7 @@ fn same_softmax(program: &Program, patterns: &[i32], rows: &mut Rows) -> u64 {
 fn softmax_program() -> Program {
     let program = softmax::program().expect("the softmax block compiles");
     let reached: Vec<(Option<u32>, u32)> = program.loops.iter().map(|l| (l.ii_declared, l.ii_reached)).collect();
-    let declared =
-        [softmax::REFERENCE_II, softmax::OUTPUT_RESCALE_II, softmax::PROBABILITY_II];
+    let declared = [softmax::REFERENCE_II, softmax::OUTPUT_RESCALE_II, softmax::PROBABILITY_II];
     assert_eq!(reached, declared.map(|ii| (Some(ii), ii)));
     program
 }

@@ -5,13 +5,15 @@ use std::sync::OnceLock;
 
 use aie2_kernels::attention::scaled::{AttentionError, Cache, HEAD_DIM, QUERY_HEADS, SEQ_MAX, ScaledAttention};
 use aie2_kernels::{Compiled, KernelError};
-use bennu_lab::machine::{Binary, Intended, Loaded, Ran, clock_hz};
+use bennu_lab::machine::{Binary, Intended, Loaded, Ran};
 use npu_container::txn;
 use npu_package::layout::{KvPages, KvRing, Plane};
 use oracle::attention::{HeadProblem, Precision, relative_error};
-use oracle::data::{Rng, activations};
+use oracle::data::activations;
 use oracle::fp::{bf16_rne, widen};
 use oracle::mask::Mask;
+use oracle::model::AttentionConfig;
+use oracle::outliers::{Scene, hidden_states};
 
 /// Everything but the runtime stream is the same for all instances.
 fn compiled(kernel: &ScaledAttention) -> Compiled {
@@ -245,7 +247,8 @@ fn utilisation(name: &str, case: &Case, ddr: Option<f64>) -> f64 {
     let pairs = case.mask().pairs(first..first + kernel.seq());
     let macs = pairs * (2 * QUERY_HEADS * HEAD_DIM * kernel.kv_heads()) as u64;
     let share = macs as f64 / (ran.report.cycles as f64 * 2048.0);
-    let sum = |f: &dyn Fn(&aie2_sim::report::Stalls) -> u64| ran.report.cores.iter().map(|c| f(&c.stalls)).sum::<u64>() / 16;
+    let sum =
+        |f: &dyn Fn(&aie2_sim::report::Stalls) -> u64| ran.report.cores.iter().map(|c| f(&c.stalls)).sum::<u64>() / 16;
     println!(
         "{name}: {} cycles, {:.1} % of BF16 peak, read {:.1} MB, stalls a core: lock {}, own {}, dma {}; {:.1} s; modelled",
         ran.report.cycles,
@@ -260,31 +263,119 @@ fn utilisation(name: &str, case: &Case, ddr: Option<f64>) -> f64 {
     share
 }
 
+/// Bytes per second: four a cycle on each of the eight channels.
 const DDR: f64 = 32.9e9;
 
 #[test]
 fn two_thousand_positions_keep_half_of_the_multiplier_busy() {
-    let program = ScaledAttention::program().expect("it compiles");
-    println!("program: {} bytes", program.bytes.len());
     let case = Case::random(global(2048, 0, 1), 3.0, 20);
     for (name, ddr) in [("S = 2048, global", None), ("S = 2048, global, 32.9 GB/s", Some(DDR))] {
         let share = utilisation(name, &case, ddr);
         assert!(share >= 0.5, "{name}: {share}");
     }
-    let case = Case::random(local(2048, 0, 1, 1024, 2048), 3.0, 21);
-    for (name, ddr) in [("S = 2048, local", None), ("S = 2048, local, 32.9 GB/s", Some(DDR))] {
-        utilisation(name, &case, ddr);
-    }
-    let case = Case::random(global(512, 0, 2), 3.0, 22);
-    utilisation("S = 512, global", &case, None);
 }
 
 #[test]
-fn quick() {
-    for (seq, heads) in [(256, 1), (256, 2), (256, 4), (512, 1), (1024, 1)] {
-        let case = Case::random(global(seq, 0, heads), 3.0, 20);
-        let (_, ran) = case.run(None);
-        let c = ran.report.cores.last().expect("cores");
-        println!("quick {seq} {heads} {} cycles: {:?} {} {:?} {}", ran.report.cycles, c.tile, c.bundles, c.stalls, c.vmacs);
+fn windows_and_short_prompts_keep_a_good_part_of_it_busy() {
+    let case = Case::random(local(2048, 0, 1, 1024, 2048), 3.0, 21);
+    assert!(utilisation("S = 2048, window 1024", &case, None) >= 0.42);
+    let case = Case::random(global(512, 0, 4), 3.0, 22);
+    assert!(utilisation("S = 512, global", &case, None) >= 0.32);
+}
+
+#[test]
+fn the_program_leaves_room() {
+    let program = ScaledAttention::program().expect("it compiles");
+    println!("program: {} bytes", program.bytes.len());
+    assert!(program.bytes.len() <= 9 * 1024);
+    for l in &program.loops {
+        assert_eq!(l.ii_declared, Some(l.ii_reached), "{}", l.name);
     }
+}
+
+/// Whatever the instance, program and configuration are the same.
+#[test]
+fn one_program_serves_all() {
+    let [a, b] = [global(40, 5, 2), local(300, 700, 4, 128, 512)].map(|k| k.compile().expect("the kernel compiles"));
+    assert_eq!(a.pdi, b.pdi);
+    assert_ne!(a.txn, b.txn);
+}
+
+#[test]
+fn two_dispatches_one_after_the_other() {
+    let case = Case::random(global(33, 15, 1), 3.0, 23);
+    let mut loaded = Loaded::new(&binary(&compiled(&case.kernel)), None).expect("the PDI loads");
+    loaded.write("cache", &case.cache()).expect("the cache fits");
+    loaded.write("plan", &case.kernel.plan()).expect("the plan fits");
+    for turn in 0..2 {
+        let mut q = case.q.clone();
+        q.rotate_left(turn * 4 * HEAD_DIM);
+        loaded.write("q", &bytes(&q)).expect("q fits");
+        loaded.run().unwrap_or_else(|fault| panic!("{fault:#}"));
+        let case = Case { q, kernel: case.kernel.clone(), k: case.k.clone(), v: case.v.clone() };
+        case.same(&halves(&loaded.read("ctx").expect("every context was written")));
+    }
+}
+
+#[test]
+fn adversarial_inputs() {
+    for oracle::cases::Case { name, problem } in oracle::cases::adversarial(&AttentionConfig::gemma3_27b()) {
+        let (tokens, history) = (problem.queries(), problem.history());
+        let sees_all = problem.mask == Mask::causal();
+        let kernel = if sees_all { global(tokens, history, 1) } else { local(tokens, history, 1, 1024, tokens) };
+        let narrow = |x: &[f64]| -> Vec<u16> { x.iter().map(|v| bf16_rne(*v as f32)).collect() };
+        let scaled: Vec<f64> = problem.q.iter().map(|q| q * problem.scale * std::f64::consts::LOG2_E).collect();
+        // [head][token] to [token][head]
+        let row = |token: usize, h: usize| scaled[(h * tokens + token) * HEAD_DIM..][..HEAD_DIM].to_vec();
+        let pairs = (0..tokens).flat_map(|token| (0..QUERY_HEADS).map(move |h| (token, h)));
+        let q: Vec<f64> = pairs.flat_map(|(token, h)| row(token, h)).collect();
+        let case = Case { kernel, q: narrow(&q), k: narrow(&problem.k), v: narrow(&problem.v) };
+        let (ctx, _) = case.run(None);
+        case.same(&ctx);
+        let error = case.error(&ctx);
+        println!("{name}: {error:.2e}");
+        assert!(error <= 0.005, "{name}: {error}");
+    }
+}
+
+#[test]
+fn outliers() {
+    for scene in Scene::ALL {
+        let kernel = global(64, 100, 1);
+        let narrow = |x: Vec<f64>, by: f64| -> Vec<u16> { x.iter().map(|v| bf16_rne((v * by) as f32)).collect() };
+        let rows = |rows: usize, seed: u64| hidden_states(HEAD_DIM, rows, scene, seed);
+        // what the norms leave of q and k, and log₂ e / √168
+        let scale = 2.0 * std::f64::consts::LOG2_E * AttentionConfig::gemma3_27b().score_scale();
+        let case =
+            Case { kernel, q: narrow(rows(128, 1), scale), k: narrow(rows(164, 2), 1.0), v: narrow(rows(164, 3), 1.0) };
+        let (ctx, _) = case.run(None);
+        case.same(&ctx);
+        let error = case.error(&ctx);
+        println!("{scene:?}: {error:.2e}");
+        assert!(error <= 0.005, "{scene:?}: {error}");
+    }
+}
+
+#[test]
+fn what_the_array_does_not_do_is_refused() {
+    let linear = |slots| Cache::linear(slots).expect("whole groups");
+    let refused = |seq, history, heads, cache| ScaledAttention::new(seq, history, heads, cache).expect_err("a refusal");
+    for seq in [0, SEQ_MAX + 1] {
+        let error = refused(seq, 0, 1, linear(8192));
+        assert!(
+            matches!(error, KernelError::Attention(AttentionError::Positions { seq: s, .. }) if s == seq),
+            "{error}"
+        );
+    }
+    let error = refused(2, 7, 1, linear(8));
+    assert!(matches!(error, KernelError::Attention(AttentionError::PagesMissing { positions: 9, .. })), "{error}");
+    let pages = KvPages::new(16).expect("whole groups");
+    let error = refused(2, 7, 1, Cache::Pages { pages, pool: 3, table: vec![3] });
+    assert!(matches!(error, KernelError::Attention(AttentionError::NoSuchPage { page: 3, pool: 3 })), "{error}");
+    let error = refused(1, 1 << 30, 1, linear(8));
+    assert!(matches!(error, KernelError::Attention(AttentionError::TooFar { .. })), "{error}");
+    let ring = KvRing::new(100, 8).expect("a legal ring");
+    assert!(matches!(refused(9, 0, 1, Cache::Ring(ring)), KernelError::Shape(_)));
+    assert!(matches!(refused(1, 0, 5, linear(8)), KernelError::Shape(_)));
+    assert!(matches!(Cache::linear(12), Err(KernelError::Shape(_))));
 }

@@ -278,8 +278,7 @@ mod tests {
                 (0..2).flat_map(|head| (0..tokens).flat_map(move |token| row(head, token).to_vec())).collect()
             };
             let scale = std::f64::consts::LN_2;
-            let problem =
-                HeadProblem { head_dim: HEAD_DIM, mask, scale, q: by_head(&wide(&queries)), group: 2, k, v };
+            let problem = HeadProblem { head_dim: HEAD_DIM, mask, scale, q: by_head(&wide(&queries)), group: 2, k, v };
             let error = relative_error(&by_head(&wide(&got)), &problem.direct(Precision::Exact));
             assert!(error <= 0.005, "{error}");
         }

@@ -168,8 +168,11 @@ pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
     let highs = [splat16(a, 0), splat16(a, 0)];
     let (outputs, factor_base, ring) =
         (constant(a, i64::from(places.o)), constant(a, i64::from(places.factors)), constant(a, i64::from(out.at)));
-    let (o_memory, factor_memory, unit_memory) =
-        (memory(output::O_STORE_SPACE, places.o), memory(softmax::FACTOR_SPACE, places.factors), memory(UNIT_SPACE, out.at));
+    let (o_memory, factor_memory, unit_memory) = (
+        memory(output::O_STORE_SPACE, places.o),
+        memory(softmax::FACTOR_SPACE, places.factors),
+        memory(UNIT_SPACE, out.at),
+    );
     let unit = constant(a, 0);
     a.loop_n("out_units", UNITS, |a| {
         // bits of the unit: eight positions 1, half of the head 2, head 4

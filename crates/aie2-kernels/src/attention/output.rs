@@ -113,7 +113,8 @@ impl Constants {
 
 /// Emits the loop over the next `groups` groups of d.
 pub fn emit_groups(a: &mut Asm, c: &Constants, groups: u32, places: &Places) {
-    let Constants { dense, transpose, walk, step, gap, keep, pair, half, group, to_v, o_base, v_base, p_base, to_half } = *c;
+    let Constants { dense, transpose, walk, step, gap, keep, pair, half, group, to_v, o_base, v_base, p_base, to_half } =
+        *c;
     let p_memory = memory(P_SPACE, places.p);
     let (o_load, o_store) = (memory(O_LOAD_SPACE, places.o), memory(O_STORE_SPACE, places.o));
     let (pv, pp, pp_b, load, store) = (a.p(), a.p(), a.p(), a.p(), a.p());

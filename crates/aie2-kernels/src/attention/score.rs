@@ -70,7 +70,8 @@ pub fn emit_at(a: &mut Asm, keys_base: Operand, places: &Places) {
     let (dense, elementwise) = (constant(a, config::BF16_4X8X4), constant(a, config::BF16_ELEMENTWISE));
     let grid = exp2::grid_factors(a);
     // bytes of Sᵀ before the next trip, [4 query pairs][key pair in 4]; a step carries over the bit of the second query tile
-    let (at, step, gap) = (constant(a, 0), constant(a, i64::from(ROWS as u32 * S_TILE_BYTES)), constant(a, i64::from(S_ROW_BYTES)));
+    let (at, step, gap) =
+        (constant(a, 0), constant(a, i64::from(ROWS as u32 * S_TILE_BYTES)), constant(a, i64::from(S_ROW_BYTES)));
     let keep = constant(a, !i64::from(S_ROW_BYTES));
     let [odd, group, pair] = [S_ODD_PAIR, S_KEY_GROUP, S_QUERY_PAIR].map(|bits| constant(a, i64::from(bits)));
     let up = constant(a, i64::from((GROUP_BYTES / S_KEY_GROUP).ilog2()));

@@ -163,7 +163,8 @@ pub fn emit_rescale_at(a: &mut Asm, places: &Places) {
     });
     a.imm(load, i64::from(places.o));
     a.imm(store, i64::from(places.o));
-    let (base, offset, step) = (constant(a, i64::from(places.factors)), constant(a, 0), constant(a, i64::from(ROW_BYTES / 2)));
+    let (base, offset, step) =
+        (constant(a, i64::from(places.factors)), constant(a, 0), constant(a, i64::from(ROW_BYTES / 2)));
     // two trips to a query tile
     let wrap = constant(a, i64::from((QUERY_TILES - 1) * ROW_BYTES));
     a.pipelined("rescale_outputs", OUTPUT_RESCALE_II, 2 * output::D_GROUPS * QUERY_TILES, |a| {
@@ -218,7 +219,8 @@ pub fn emit_probabilities_at(a: &mut Asm, places: &Places) {
         ["cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6"].map(|name| pinned(a, Asm::cm, name));
     let sum = sum.bm(0);
     let (scores, to, references, sums, new_sums) = (a.p(), a.p(), a.p(), a.p(), a.p());
-    for (p, at) in [(scores, places.s), (to, places.p), (references, places.r), (sums, places.l), (new_sums, places.l)] {
+    for (p, at) in [(scores, places.s), (to, places.p), (references, places.r), (sums, places.l), (new_sums, places.l)]
+    {
         a.imm(p, i64::from(at));
     }
     let ii = if s_memory.bank == p_memory.bank { PROBABILITY_II } else { PROBABILITY_APART_II };

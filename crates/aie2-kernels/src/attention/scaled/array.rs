@@ -86,7 +86,8 @@ fn core(design: &mut Design, col: u8, row: u8) -> Result<Locks, Error> {
     let tile = Tile::core(col, row);
     let a = design.ring(tile, "A", 2, A_UNIT_BYTES, slots(l1::A, 2, A_UNIT_BYTES))?;
     let b = design.ring(tile, "B", 2, B_UNIT_BYTES, slots(l1::B, 2, B_UNIT_BYTES))?;
-    let out = design.ring(tile, "out", OUT_UNITS as usize, OUT_UNIT_BYTES, slots(l1::OUT, OUT_UNITS, OUT_UNIT_BYTES))?;
+    let out =
+        design.ring(tile, "out", OUT_UNITS as usize, OUT_UNIT_BYTES, slots(l1::OUT, OUT_UNITS, OUT_UNIT_BYTES))?;
     design.fill_by_dma(a, S2mm(0), &[Pattern::linear(A_UNIT_BYTES / WORD)])?;
     design.fill_by_dma(b, S2mm(1), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
     // [8 columns][8 rows][4 words] -> row by row

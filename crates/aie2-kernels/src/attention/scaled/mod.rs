@@ -25,8 +25,8 @@ use aie2_array::TileKind;
 use aie2_array::runtime::Stream;
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
-use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvPages, KvRing, KvSegment};
 use npu_package::layout::names;
+use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvPages, KvRing, KvSegment};
 
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage};
 

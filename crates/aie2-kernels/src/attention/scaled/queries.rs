@@ -36,8 +36,7 @@ pub fn emit(a: &mut Asm, a_unit: Operand) {
         a.mi(PARAMETER_MEMORY, "lda {}, [{}, {}]", &[r, p, at.into()]);
         r
     };
-    let (row, tile, gap, gap_to) =
-        (word(a, core::ROW), word(a, core::TILE), word(a, core::GAP), word(a, core::GAP_TO));
+    let (row, tile, gap, gap_to) = (word(a, core::ROW), word(a, core::TILE), word(a, core::GAP), word(a, core::GAP_TO));
     let (half, half_to, on_b) = (word(a, core::HALF), word(a, core::HALF_TO), word(a, core::ON_B));
     let (from, b_unit) = (a.r(), constant(a, i64::from(B)));
     a.mov("r27".into(), on_b);

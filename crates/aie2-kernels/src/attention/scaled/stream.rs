@@ -96,9 +96,10 @@ impl Builder<'_> {
         let rounds = chains.iter().flatten().map(|chain| chain.len().div_ceil(TASK_BDS)).max().unwrap_or(0);
         for round in 0..rounds {
             let tasks = |col: usize| {
-                chains[col].iter().zip([Mm2s(0), Mm2s(1)]).filter_map(move |(chain, channel)| {
-                    Some((chain.chunks(TASK_BDS).nth(round)?, channel))
-                })
+                chains[col]
+                    .iter()
+                    .zip([Mm2s(0), Mm2s(1)])
+                    .filter_map(move |(chain, channel)| Some((chain.chunks(TASK_BDS).nth(round)?, channel)))
             };
             let needed = |col: usize| {
                 let results = if round == 0 { results[col].0.len() } else { 0 };
