@@ -1,14 +1,16 @@
-//! Pieces of scaled attention on one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::flash`, `oracle::recip`. The whole
-//! design: `docs/attention-design.md`.
+//! Scaled attention: the kernel [`scaled`], and its pieces for one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::flash`,
+//! `oracle::recip`. The whole design: `docs/attention-design.md`.
 //!
 //! | piece | loop | II | bound |
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
-//! | [`score`] | `score` | 140 for 136 `vmac.f` of 8 tiles | vector slot |
+//! | [`score`] | `score` | 70 for 68 `vmac.f` of 4 tiles | vector slot |
 //! | [`softmax`] | `references` | 30 for 4 queries, 32 keys | dependence chain (28) |
-//! | [`softmax`] | `rescale_outputs` | 22 for 4 tiles | store slot (20) |
-//! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys | bank 3 |
-//! | [`output`] | `output` | 77 for 64 `vmac.f` of 16 tiles | bank 2 (64), shared by loads and stores of Oᵀ |
+//! | [`softmax`] | `rescale_outputs` | 11 for 2 tiles | store slot (10) |
+//! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys; 29 with Sᵀ and Pᵀ apart | bank 3; accumulator ports (26) |
+//! | [`output`] | `output` | 36 for 32 `vmac.f` of 8 tiles | banks of Oᵀ and Pᵀ (32), load ports (33) |
+//! | [`scaled::queries`] | `queries` | 15 for 16 elements of 8 positions | moves (13) |
+//! | [`scaled::mask`] | `mask` | 9 for 4 keys, 4 queries | tiles under way (9) |
 //! | [`finish`] | `limbs` | 10 for 16 values | store slot (6) |
 //! | [`finish`] | `quotient` | 18 for 4 tiles | store slot (16) |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |

@@ -30,6 +30,8 @@ use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvPages, KvRing, Kv
 
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage};
 
+pub use program::{Locks, emit};
+
 /// Name of the kernel in packages.
 pub const NAME: &str = "scaled_attention";
 

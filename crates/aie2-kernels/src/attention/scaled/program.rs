@@ -50,9 +50,14 @@ pub fn compile(locks: Locks) -> Result<Program, CodegenError> {
     let mut a = Asm::new();
     set_modes(&mut a);
     let a_unit = constant(&mut a, i64::from(l1::A));
-    let e = Emitter { locks, a_unit };
-    a.forever(|a| e.dispatch(a));
+    a.forever(|a| emit(a, locks, a_unit));
     a.finish()
+}
+
+/// Emits one dispatch. The register holds the address of the next unit of A and is kept; B and the out ring stand at their first units, before and
+/// after. Rounding and saturation are set: to even, to the full range.
+pub fn emit(a: &mut Asm, locks: Locks, a_unit: Operand) {
+    Emitter { locks, a_unit }.dispatch(a);
 }
 
 struct Emitter {
