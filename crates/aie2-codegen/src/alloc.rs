@@ -36,7 +36,8 @@ pub(crate) fn assign(asm: &Asm, flow: &Flow, index: &VarIndex) -> Result<Assignm
         live.widen_pipes(flow, index, &share);
         match color(asm, flow, index, &live) {
             Ok(a) => return Ok(a),
-            Err(Unplaced { error, occupied }) => {
+            Err(unplaced) => {
+                let Unplaced { error, occupied } = *unplaced;
                 let unshared = |of: &dyn Fn(&Region) -> bool| {
                     flow.regions.iter().find_map(|r| match r.kind {
                         Kind::Pipe(p) if !share.contains(&p) && of(r) => Some(p),
@@ -93,7 +94,7 @@ pub(crate) fn substitute(o: Operand, whole: Reg) -> Operand {
     }
 }
 
-fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<Assignment, Unplaced> {
+fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<Assignment, Box<Unplaced>> {
     let halves = 2 * flow.points.len() + 2;
     let mut busy = vec![Bits::new(halves); aie2_isa::Atom::count()];
     for (v, occupied) in index.list.iter().zip(&live.occupied) {
@@ -132,7 +133,7 @@ fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<As
             v.parts.iter().for_each(|part| {
                 occupied.or(part);
             });
-            return Err(Unplaced { error: refusal(asm, flow, &values, &out, v), occupied });
+            return Err(Box::new(Unplaced { error: refusal(asm, flow, &values, &out, v), occupied }));
         };
         for (a, occupied) in reg.atoms().iter().zip(&v.parts) {
             busy[a.as_usize()].or(occupied);

@@ -379,3 +379,17 @@ fn what_the_array_does_not_do_is_refused() {
     assert!(matches!(refused(1, 0, 5, linear(8)), KernelError::Shape(_)));
     assert!(matches!(Cache::linear(12), Err(KernelError::Shape(_))));
 }
+
+#[test]
+fn the_largest_instances_have_streams_within_their_operands() {
+    let pages = KvPages::new(512).expect("whole groups");
+    let paged = Cache::Pages { pages, pool: 300, table: (0..300).rev().collect() };
+    let far = ScaledAttention::new(700, 131_072, 16, paged).expect("a legal shape");
+    for kernel in [global(SEQ_MAX, 0, 16), global(1, 131_071, 16), local(SEQ_MAX, 5000, 16, 1024, SEQ_MAX), far] {
+        let stream = kernel.stream().expect("the stream can be built");
+        for (arg, operand) in kernel.operands().iter().enumerate() {
+            let used = stream.extents.get(&(arg as u32)).map_or(0, |extent| extent.bytes());
+            assert!(used <= operand.bytes as u64, "{}: {used} of {} bytes", operand.name, operand.bytes);
+        }
+    }
+}
