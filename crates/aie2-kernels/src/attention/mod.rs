@@ -4,7 +4,7 @@
 //! | piece | loop | II | bound |
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
-//! | [`score`] | `score` | 70 for 68 `vmac.f` of 4 tiles | vector slot |
+//! | [`score`] | `score` | 72 for 68 `vmac.f` of 4 tiles; 70 with Qᵀ and Sᵀ apart | bank 3; vector slot |
 //! | [`softmax`] | `references` | 30 for 4 queries, 32 keys | dependence chain (28) |
 //! | [`softmax`] | `rescale_outputs` | 11 for 2 tiles | store slot (10) |
 //! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys; 29 with Sᵀ and Pᵀ apart | bank 3; accumulator ports (26) |

@@ -11,7 +11,7 @@
 //! products start while this one's tiles are stored.
 //!
 //! ```text
-//! per trip   vec 68 | lda 64 K | ldb 64 Q | st 8 half tiles      ⇒ at least 68; 72 leave the DMA a turn at K's bank
+//! per trip   vec 68 | lda 64 K | ldb 64 Q | st 8 half tiles      ⇒ at least 68; 72 where Qᵀ and Sᵀ share a bank
 //! ```
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
@@ -24,7 +24,9 @@ pub const KEYS: u32 = 32;
 /// Queries of a block, of both heads.
 pub const QUERIES: u32 = 32;
 /// Declared initiation interval of 2 × 2 tiles.
-pub const II: u32 = 70;
+pub const II: u32 = 72;
+/// The same with Qᵀ and Sᵀ in different banks.
+pub const APART_II: u32 = 70;
 
 /// Core address of K.
 pub const K: u32 = CORE_BASE;
@@ -80,7 +82,8 @@ pub fn emit_at(a: &mut Asm, keys_base: Operand, places: &Places) {
     let tiles: Vec<Operand> = (0..2 * ROWS * COLS).map(|i| half_accumulator(a, i)).collect();
     let keys: Vec<Operand> = (0..5).map(|_| a.x()).collect();
     let queries: Vec<Operand> = (0..5).map(|_| a.x()).collect();
-    a.pipelined("score", II, KEYS / (4 * ROWS as u32) * PAIRS, |a| {
+    let ii = if q_memory.bank == s_memory.bank { II } else { APART_II };
+    a.pipelined("score", ii, KEYS / (4 * ROWS as u32) * PAIRS, |a| {
         let (k, q, s) = (a.r(), a.r(), a.r());
         a.i("and {}, {}, {}", &[k, at, group]);
         a.i("lshl {}, {}, {}", &[k, k, up]);
