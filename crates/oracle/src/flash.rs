@@ -5,6 +5,7 @@
 
 use crate::exp2::{STEPS, on_grid, probability};
 use crate::fp::{bf16_rne, mac_lane};
+use crate::mask::{Coverage, Mask};
 use crate::recip::{limb, reciprocal};
 
 /// Inputs per head.
@@ -104,9 +105,94 @@ pub fn quotient(o: f32, l: f32) -> u16 {
     bf16_rne(mac_lane(Some(y), &[(o1, r2), (o2, r2)], false))
 }
 
+/// Positions of a group: one of [`TILE`] for each of 16 compute tiles.
+pub const GROUP: usize = 256;
+/// Positions of a tile, whose query heads share keys, values and the decision to rescale.
+pub const TILE: usize = 16;
+/// Keys of a block.
+pub const BLOCK: usize = 32;
+/// Keys that lie together in the cache: the first key of a group is a multiple of this.
+const RECORD: usize = 8;
+
+/// Attention of one key-value head as the array computes it: groups of 256 positions, tiles of 16, blocks of 32 keys.
+///
+/// Queries `[tokens][heads][128]`, the last one at the last position; keys and values `[positions][128]`. A group's blocks begin at the record of the
+/// oldest key that its first query sees. A tile skips the blocks that are hidden from all of its positions. Positions behind the last one have
+/// queries of zeros. Returns `[tokens][heads][128]`.
+///
+/// # Panics
+/// If there are more queries than positions.
+pub fn head(queries: &[u16], heads: usize, keys: &[u16], values: &[u16], mask: &Mask) -> Vec<u16> {
+    let (tokens, positions) = (queries.len() / (heads * HEAD_DIM), keys.len() / HEAD_DIM);
+    let history = positions.checked_sub(tokens).expect("queries have positions");
+    let mut out = vec![0; queries.len()];
+    for first in (history..positions).step_by(GROUP) {
+        let start = mask.keys(first).start / RECORD * RECORD;
+        let end = (first + GROUP).min(positions);
+        for at in (first..end).step_by(TILE) {
+            let tile = Tile { first: at, start, end, positions };
+            let rows: Vec<usize> = (at..at + TILE).map(|position| position - history).collect();
+            tile.attend((queries, heads, &rows), keys, values, mask, &mut out);
+        }
+    }
+    out
+}
+
+/// Sixteen positions, and the keys of their group.
+struct Tile {
+    first: usize,
+    start: usize,
+    end: usize,
+    positions: usize,
+}
+
+impl Tile {
+    fn attend(
+        &self,
+        (queries, heads, tokens): (&[u16], usize, &[usize]),
+        keys: &[u16],
+        values: &[u16],
+        mask: &Mask,
+        out: &mut [u16],
+    ) {
+        // rows [head][position]
+        let place = |row: usize| (tokens[row % TILE] * heads + row / TILE) * HEAD_DIM;
+        let rows = heads * TILE;
+        let load = |from: &[u16], at: usize| from.get(at..at + HEAD_DIM).map_or(vec![0; HEAD_DIM], <[u16]>::to_vec);
+        let q: Vec<u16> = (0..rows).flat_map(|row| load(queries, place(row))).collect();
+        let (mut references, mut sums, mut output) = (vec![START; rows], vec![0.0; rows], vec![0.0; HEAD_DIM * rows]);
+        for block in (self.start..self.end).step_by(BLOCK) {
+            if mask.coverage(self.first..self.first + TILE, block..block + BLOCK) == Coverage::Empty {
+                continue;
+            }
+            let gather = |from: &[u16]| -> Vec<u16> {
+                (block..block + BLOCK).flat_map(|key| load(from, key.min(self.positions) * HEAD_DIM)).collect()
+            };
+            let mut scores = patterns(&gather(keys), &q);
+            for (i, score) in scores.iter_mut().enumerate() {
+                let (key, position) = (block + i / rows, self.first + i % rows % TILE);
+                if !mask.sees(position, key) {
+                    *score = START;
+                }
+            }
+            let factors = lower_references(&mut references, &scores);
+            rescale(&mut sums, &factors);
+            rescale(&mut output, &factors);
+            let p = probabilities(&scores, &references, &mut sums);
+            accumulate(&mut output, &gather(values), &p);
+        }
+        for row in (0..rows).filter(|row| self.first + row % TILE < self.positions) {
+            for (d, o) in out[place(row)..][..HEAD_DIM].iter_mut().enumerate() {
+                *o = quotient(output[d * rows + row], sums[row]);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attention::{HeadProblem, Precision, relative_error};
     use crate::data::activations;
     use crate::fp::widen;
 
@@ -173,6 +259,28 @@ mod tests {
             rescale(&mut scaled, &[factor(9), ONE]);
             assert!((scaled[0] * 512.0 - v).abs() <= v.abs() * f32::EPSILON, "{v}");
             assert!((scaled[1] - v).abs() <= v.abs() * f32::EPSILON, "{v}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_attention_to_half_a_percent_with_and_without_a_window() {
+        for (mask, tokens, positions) in [(Mask::causal(), 40, 45), (Mask::sliding(37), 70, 110)] {
+            let (keys, values) = (activations(31, positions * HEAD_DIM), activations(32, positions * HEAD_DIM));
+            let queries: Vec<u16> = activations(33, 2 * tokens * HEAD_DIM)
+                .into_iter()
+                .map(|q| bf16_rne(widen(q) * 2.0 / (HEAD_DIM as f32).sqrt()))
+                .collect();
+            let got = head(&queries, 2, &keys, &values, &mask);
+            let wide = |x: &[u16]| -> Vec<f64> { x.iter().map(|v| f64::from(widen(*v))).collect() };
+            let (k, v) = (wide(&keys), wide(&values));
+            let by_head = |x: &[f64]| -> Vec<f64> {
+                let row = |head: usize, token: usize| &x[(2 * token + head) * HEAD_DIM..][..HEAD_DIM];
+                (0..2).flat_map(|head| (0..tokens).flat_map(move |token| row(head, token).to_vec())).collect()
+            };
+            let scale = std::f64::consts::LN_2;
+            let problem = HeadProblem { head_dim: HEAD_DIM, mask, scale, q: by_head(&wide(&queries)), group: 2, k, v };
+            let error = relative_error(&by_head(&wide(&got)), &problem.direct(Precision::Exact));
+            assert!(error <= 0.005, "{error}");
         }
     }
 }

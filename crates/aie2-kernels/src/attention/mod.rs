@@ -1,14 +1,16 @@
-//! Pieces of scaled attention on one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::flash`, `oracle::recip`. The whole
-//! design: `docs/attention-design.md`.
+//! Scaled attention: the kernel [`scaled`], and its pieces for one compute tile. Specs, bit for bit: `oracle::exp2`, `oracle::flash`,
+//! `oracle::recip`. The whole design: `docs/attention-design.md`.
 //!
 //! | piece | loop | II | bound |
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
-//! | [`score`] | `score` | 140 for 136 `vmac.f` of 8 tiles | vector slot |
+//! | [`score`] | `score` | 72 for 68 `vmac.f` of 4 tiles; 70 with Qᵀ and Sᵀ apart | bank 3; vector slot |
 //! | [`softmax`] | `references` | 30 for 4 queries, 32 keys | dependence chain (28) |
-//! | [`softmax`] | `rescale_outputs` | 22 for 4 tiles | store slot (20) |
-//! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys | bank 3 |
-//! | [`output`] | `output` | 77 for 64 `vmac.f` of 16 tiles | bank 2 (64), shared by loads and stores of Oᵀ |
+//! | [`softmax`] | `rescale_outputs` | 11 for 2 tiles | store slot (10) |
+//! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys; 29 with Sᵀ and Pᵀ apart | bank 3; accumulator ports (26) |
+//! | [`output`] | `output` | 36 for 32 `vmac.f` of 8 tiles | banks of Oᵀ and Pᵀ (32), load ports (33) |
+//! | [`scaled::queries`] | `queries` | 15 for 16 elements of 8 positions | moves (13) |
+//! | [`scaled::mask`] | `mask` | 9 for 4 keys, 4 queries | tiles under way (9) |
 //! | [`finish`] | `limbs` | 10 for 16 values | store slot (6) |
 //! | [`finish`] | `quotient` | 18 for 4 tiles | store slot (16) |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |
@@ -18,6 +20,7 @@ pub mod exp2;
 pub mod finish;
 pub mod output;
 pub mod recip;
+pub mod scaled;
 pub mod score;
 pub mod softmax;
 
@@ -62,6 +65,43 @@ pub mod place {
     pub const BYTES: u32 = BANK_BYTES;
     pub(super) const IN_MEMORY: MemRef = MemRef::space(1).in_bank(0);
     pub(super) const OUT_MEMORY: MemRef = MemRef::space(2).in_bank(1);
+}
+
+/// Where the blocks find what they work on, as core addresses. Blocks of the same places may follow each other on one memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Qᵀ.
+    pub q: u32,
+    /// Sᵀ.
+    pub s: u32,
+    /// Pᵀ, aligned to its size.
+    pub p: u32,
+    /// Oᵀ.
+    pub o: u32,
+    /// References.
+    pub r: u32,
+    /// Sums.
+    pub l: u32,
+    /// Factors, aligned to their size.
+    pub factors: u32,
+}
+
+impl Places {
+    /// Where the blocks that run on their own have them.
+    pub const ALONE: Self = Self {
+        q: score::Q,
+        s: score::S,
+        p: output::P,
+        o: output::O,
+        r: softmax::R,
+        l: softmax::L,
+        factors: softmax::FACTORS,
+    };
+}
+
+/// The accesses of alias class `space` to the memory around a core address.
+const fn memory(space: u16, at: u32) -> MemRef {
+    MemRef::space(space).in_bank(((at - CORE_BASE) / BANK_BYTES) as u8)
 }
 
 /// Sets rounding and saturation, which every spec of this module assumes.

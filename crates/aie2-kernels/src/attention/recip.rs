@@ -111,12 +111,31 @@ pub fn program(function: Function, trips: u32) -> Result<Program, KernelError> {
 
 /// Emits the loop over `trips` · [`LANES`] values.
 pub fn emit(a: &mut Asm, function: Function, trips: u32, source: Buffer, target: Buffer) {
+    let (name, ii) = match function {
+        Function::Reciprocal => ("reciprocal", RECIPROCAL_II),
+        Function::Rsqrt => ("rsqrt", RSQRT_II),
+    };
+    emit_loop(a, function, source, target, |a, body| a.pipelined(name, ii, trips, body));
+}
+
+/// The same, one trip after the other: longer, in less than half the program memory.
+pub fn emit_serial(a: &mut Asm, function: Function, trips: u32, source: Buffer, target: Buffer) {
+    emit_loop(a, function, source, target, |a, body| a.loop_n("serial_recip", trips, body));
+}
+
+fn emit_loop(
+    a: &mut Asm,
+    function: Function,
+    source: Buffer,
+    target: Buffer,
+    repeat: impl FnOnce(&mut Asm, &dyn Fn(&mut Asm)),
+) {
     let float = constant(a, config::BF16_ELEMENTWISE);
     let one = half_splat(a, ONE);
     let one_float = splat_accumulator(a, ONE << 16, "cm8").bm(0);
-    let (seed, name, ii) = match function {
-        Function::Reciprocal => (RECIPROCAL_SEED, "reciprocal", RECIPROCAL_II),
-        Function::Rsqrt => (RSQRT_SEED, "rsqrt", RSQRT_II),
+    let seed = match function {
+        Function::Reciprocal => RECIPROCAL_SEED,
+        Function::Rsqrt => RSQRT_SEED,
     };
     let seed = half_splat(a, seed);
     let mut zero = || splat16(a, 0);
@@ -131,7 +150,7 @@ pub fn emit(a: &mut Asm, function: Function, trips: u32, source: Buffer, target:
     let (from, to) = (a.p(), a.p());
     a.imm(from, i64::from(source.at));
     a.imm(to, i64::from(target.at));
-    a.pipelined(name, ii, trips, |a| {
+    repeat(a, &|a: &mut Asm| {
         let (l, rest, y) = (a.bm(), a.bm(), a.bm());
         for quarter in 0..2 {
             a.vlda(source.memory, l.am(quarter), from, 32);

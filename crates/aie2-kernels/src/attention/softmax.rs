@@ -20,18 +20,20 @@ use aie2_codegen::{Asm, MemRef, Operand, Program};
 
 use super::exp2::{self, Constants, STEPS, Tile};
 use super::recip::half_splat;
-use super::{config, constant, output, pinned, score, set_modes, shift, splat16, splat32};
+use super::{Places, config, constant, memory, output, pinned, score, set_modes, shift, splat16, splat32};
 use crate::KernelError;
 
 /// Declared initiation interval of the references of four queries.
 pub const REFERENCE_II: u32 = 30;
-/// Declared initiation interval of the rescale of the sums of four queries.
-pub const SUM_RESCALE_II: u32 = 24;
-/// Declared initiation interval of the rescale of 4 tiles of outputs.
-pub const OUTPUT_RESCALE_II: u32 = 22;
+/// Declared initiation interval of the rescale of 2 tiles of outputs.
+pub const OUTPUT_RESCALE_II: u32 = 11;
 /// Declared initiation interval of the probabilities of four queries.
 pub const PROBABILITY_II: u32 = 32;
+/// The same with Sᵀ and Pᵀ in different banks.
+pub const PROBABILITY_APART_II: u32 = 29;
 
+/// Reference of a query that has seen no score: the pattern of minus infinity.
+pub const START: i32 = 0xFF80_0000u32 as i32;
 /// Core address of the references.
 pub const R: u32 = output::P + 2 * score::KEYS * score::QUERIES;
 /// Core address of the sums.
@@ -42,19 +44,14 @@ pub const REFERENCE_OFFSET: i32 = 63 * STEPS as i32;
 /// Core address of the factors of a rescale and, at the end of a pass, of the limbs of 1/l; aligned to their size.
 pub const FACTORS: u32 = L + QUERY_TILES * ROW_BYTES;
 
-const S_MEMORY: MemRef = MemRef::space(3).in_bank(3);
-const P_MEMORY: MemRef = MemRef::space(5).in_bank(3);
-const R_MEMORY: MemRef = MemRef::space(8).in_bank(3);
-const L_MEMORY: MemRef = MemRef::space(9).in_bank(3);
+const R_SPACE: u16 = 8;
+const L_SPACE: u16 = 9;
 /// Within a loop references, sums and outputs of a tile are loaded once, before they are stored; loops follow each other in whole bundles, so that the
 /// loads of one come behind the stores of the one before.
-const R_STORE: MemRef = MemRef::space(10).in_bank(3);
-pub(super) const L_STORE: MemRef = MemRef::space(11).in_bank(3);
-const L_RESCALED: MemRef = MemRef::space(15).in_bank(3);
-
-const FACTOR_MEMORY: MemRef = MemRef::space(12).in_bank(3);
-const O_LOAD: MemRef = MemRef::space(6).in_bank(2);
-const O_STORE: MemRef = MemRef::space(7).in_bank(2);
+pub(super) const R_STORE_SPACE: u16 = 10;
+pub(super) const L_STORE_SPACE: u16 = 11;
+const L_RESCALED_SPACE: u16 = 15;
+pub(super) const FACTOR_SPACE: u16 = 12;
 
 /// Tiles of four queries.
 pub(super) const QUERY_TILES: u32 = score::QUERIES / 4;
@@ -72,6 +69,13 @@ const ALL_LANES: i64 = 0xFFFF;
 
 /// Emits the loop that lowers the references and makes the factors. The register it returns is not zero if any of them is not 1.
 pub fn emit_references(a: &mut Asm) -> Operand {
+    emit_references_at(a, &Places::ALONE)
+}
+
+/// The same elsewhere.
+pub fn emit_references_at(a: &mut Asm, places: &Places) -> Operand {
+    let (s_memory, r_memory) = (memory(score::S_SPACE, places.s), memory(R_SPACE, places.r));
+    let (r_store, factor_memory) = (memory(R_STORE_SPACE, places.r), memory(FACTOR_SPACE, places.factors));
     let (octaves, offset) = (splat32(a, -STEPS), splat32(a, i64::from(REFERENCE_OFFSET)));
     let headroom = splat32(a, -HEADROOM * STEPS);
     let (rows, row) = (constant(a, 32), constant(a, 16));
@@ -79,7 +83,7 @@ pub fn emit_references(a: &mut Asm) -> Operand {
     let minus_one = splat16(a, -ONE);
     let (quarter, unchanged) = (shift(a, 2), constant(a, ALL_LANES));
     let (scores, from, to, factors) = (a.p(), a.p(), a.p(), a.p());
-    for (p, at) in [(scores, score::S), (from, R), (to, R), (factors, FACTORS)] {
+    for (p, at) in [(scores, places.s), (from, places.r), (to, places.r), (factors, places.factors)] {
         a.imm(p, i64::from(at));
     }
     // few enough to leave room, enough for loads to run ahead
@@ -89,8 +93,8 @@ pub fn emit_references(a: &mut Asm) -> Operand {
     let difference = a.bm();
     a.pipelined("references", REFERENCE_II, QUERY_TILES, |a| {
         for (i, tile) in tiles.iter().enumerate() {
-            a.vlda(S_MEMORY, tile.lo(), scores, 32);
-            a.vlda(S_MEMORY, tile.hi(), scores, 32);
+            a.vlda(s_memory, tile.lo(), scores, 32);
+            a.vlda(s_memory, tile.hi(), scores, 32);
             if i > 0 {
                 let before = if i == 1 { tiles[0] } else { least };
                 a.i("vmin_ge.s32 {}, {}, {}, {}", &[least, "r16".into(), before, *tile]);
@@ -103,22 +107,22 @@ pub fn emit_references(a: &mut Asm) -> Operand {
         }
         a.i("vband {}, {}, {}", &[folded, folded, octaves]);
         a.i("vadd.32 {}, {}, {}", &[folded, folded, offset]);
-        a.vlda(R_MEMORY, reference.lo(), from, 32);
-        a.vlda(R_MEMORY, reference.hi(), from, 32);
+        a.vlda(r_memory, reference.lo(), from, 32);
+        a.vlda(r_memory, reference.hi(), from, 32);
         // bit set: the reference is beyond every score already
         a.i("vge.s32 {}, {}, {}", &["r17".into(), folded, reference]);
         a.i("vadd.32 {}, {}, {}", &[folded, folded, headroom]);
         a.i("vsel.32 {}, {}, {}, {}", &[lowered, folded, reference, "r17".into()]);
         a.i("and {}, {}, {}", &[unchanged, unchanged, "r17".into()]);
-        a.vst(R_STORE, lowered.lo(), to, 32);
-        a.vst(R_STORE, lowered.hi(), to, 32);
+        a.vst(r_store, lowered.lo(), to, 32);
+        a.vst(r_store, lowered.hi(), to, 32);
         // pattern of 2^(r - r'): 128 · (127 + (r' - r) / 512)
         a.i("vsub.32 {}, {}, {}", &[other, lowered, reference]);
         a.i("vmov {}, {}", &[difference, other]);
         a.i("vsrs.s16.s32 {}, {}, {}", &[other.lo(), difference, quarter]);
         a.i("vmaxdiff_lt.s16 {}, {}, {}, {}", &[other, "r16".into(), other, minus_one]);
-        a.vst(FACTOR_MEMORY, other.lo(), factors, 32);
-        a.vst(FACTOR_MEMORY, other.lo(), factors, 32);
+        a.vst(factor_memory, other.lo(), factors, 32);
+        a.vst(factor_memory, other.lo(), factors, 32);
     });
     let (changed, all) = (a.r(), constant(a, ALL_LANES));
     a.i("ne {}, {}, {}", &[changed, unchanged, all]);
@@ -134,35 +138,45 @@ struct Rescale {
 
 /// Emits the rescale of sums and outputs by the factors.
 pub fn emit_rescale(a: &mut Asm) {
+    emit_rescale_at(a, &Places::ALONE);
+}
+
+/// The same elsewhere.
+pub fn emit_rescale_at(a: &mut Asm, places: &Places) {
+    let factor_memory = memory(FACTOR_SPACE, places.factors);
+    let (l_memory, l_rescaled) = (memory(L_SPACE, places.l), memory(L_RESCALED_SPACE, places.l));
+    let (o_load, o_store) = (memory(output::O_LOAD_SPACE, places.o), memory(output::O_STORE_SPACE, places.o));
     let c = Rescale {
         one: half_splat(a, ONE),
         float: constant(a, config::BF16_ELEMENTWISE),
         limbs: [splat16(a, 0), splat16(a, 0), splat16(a, 0)],
     };
     let (factors, load, store) = (a.p(), a.p(), a.p());
-    for (p, at) in [(factors, FACTORS), (load, L), (store, L)] {
+    for (p, at) in [(factors, places.factors), (load, places.l), (store, places.l)] {
         a.imm(p, i64::from(at));
     }
-    a.pipelined("rescale_sums", SUM_RESCALE_II, QUERY_TILES, |a| {
+    a.loop_n("rescale_sums", QUERY_TILES, |a| {
         let factor = a.x();
-        a.vldb(FACTOR_MEMORY, factor.lo(), factors, 32);
-        a.vldb(FACTOR_MEMORY, factor.hi(), factors, 32);
-        c.tile(a, factor, (L_MEMORY, load), (L_RESCALED, store));
+        a.vldb(factor_memory, factor.lo(), factors, 32);
+        a.vldb(factor_memory, factor.hi(), factors, 32);
+        c.tile(a, factor, (l_memory, load), (l_rescaled, store));
     });
-    a.imm(load, i64::from(output::O));
-    a.imm(store, i64::from(output::O));
-    let (base, offset, step) = (constant(a, i64::from(FACTORS)), constant(a, 0), constant(a, i64::from(ROW_BYTES)));
-    let wrap = constant(a, i64::from(QUERY_TILES * ROW_BYTES - 1));
-    a.pipelined("rescale_outputs", OUTPUT_RESCALE_II, output::D_GROUPS * QUERY_TILES, |a| {
+    a.imm(load, i64::from(places.o));
+    a.imm(store, i64::from(places.o));
+    let (base, offset, step) =
+        (constant(a, i64::from(places.factors)), constant(a, 0), constant(a, i64::from(ROW_BYTES / 2)));
+    // two trips to a query tile
+    let wrap = constant(a, i64::from((QUERY_TILES - 1) * ROW_BYTES));
+    a.pipelined("rescale_outputs", OUTPUT_RESCALE_II, 2 * output::D_GROUPS * QUERY_TILES, |a| {
         let (at, factor) = (a.r(), a.x());
-        a.add(at, base, offset);
+        a.i("and {}, {}, {}", &[at, offset, wrap]);
+        a.add(at, at, base);
         a.mov(factors, at);
         a.add(offset, offset, step);
-        a.i("and {}, {}, {}", &[offset, offset, wrap]);
-        a.vldb(FACTOR_MEMORY, factor.lo(), factors, 32);
-        a.vldb(FACTOR_MEMORY, factor.hi(), factors, 32);
-        for _ in 0..4 {
-            c.tile(a, factor, (O_LOAD, load), (O_STORE, store));
+        a.vldb(factor_memory, factor.lo(), factors, 32);
+        a.vldb(factor_memory, factor.hi(), factors, 32);
+        for _ in 0..2 {
+            c.tile(a, factor, (o_load, load), (o_store, store));
         }
     });
 }
@@ -191,36 +205,46 @@ impl Rescale {
 
 /// Emits the loop that makes the probabilities and adds up their sums.
 pub fn emit_probabilities(a: &mut Asm) {
+    emit_probabilities_at(a, &Places::ALONE);
+}
+
+/// The same elsewhere.
+pub fn emit_probabilities_at(a: &mut Asm, places: &Places) {
+    let (s_memory, p_memory) = (memory(score::S_SPACE, places.s), memory(output::P_SPACE, places.p));
+    let r_store = memory(R_STORE_SPACE, places.r);
+    let (l_rescaled, l_store) = (memory(L_RESCALED_SPACE, places.l), memory(L_STORE_SPACE, places.l));
     let c = Constants::new(a);
     let (ones, dense) = (splat16(a, ONE), constant(a, config::BF16_4X8X4));
     let [x0, x1, d, slope, y, reference, sum] =
         ["cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6"].map(|name| pinned(a, Asm::cm, name));
     let sum = sum.bm(0);
     let (scores, to, references, sums, new_sums) = (a.p(), a.p(), a.p(), a.p(), a.p());
-    for (p, at) in [(scores, score::S), (to, output::P), (references, R), (sums, L), (new_sums, L)] {
+    for (p, at) in [(scores, places.s), (to, places.p), (references, places.r), (sums, places.l), (new_sums, places.l)]
+    {
         a.imm(p, i64::from(at));
     }
-    a.pipelined("probabilities", PROBABILITY_II, QUERY_TILES, |a| {
+    let ii = if s_memory.bank == p_memory.bank { PROBABILITY_II } else { PROBABILITY_APART_II };
+    a.pipelined("probabilities", ii, QUERY_TILES, |a| {
         for (quarter, step) in [(0, 32), (1, -32), (2, 32), (3, 32)] {
-            a.vlda(R_STORE, reference.am(quarter), references, step);
+            a.vlda(r_store, reference.am(quarter), references, step);
         }
         for half in 0..2 {
-            a.vlda(L_RESCALED, sum.am(half), sums, 32);
+            a.vlda(l_rescaled, sum.am(half), sums, 32);
         }
         for pair in 0..PAIRS {
             let x = [x0, x1][pair % 2];
             for quarter in 0..4 {
-                a.vlda(S_MEMORY, x.am(quarter), scores, 32);
+                a.vlda(s_memory, x.am(quarter), scores, 32);
             }
             exp2::tile(a, &c, reference, &Tile { x, d, slope, y });
             let p = a.x();
             a.i("vsrs.s16.s32 {}, {}, {}", &[p, y, c.rounding()]);
             a.i("vmac.f {}, {}, {}, {}, {}", &[sum, sum, ones, p, dense]);
-            a.vst(P_MEMORY, p.lo(), to, 32);
-            a.vst(P_MEMORY, p.hi(), to, 32);
+            a.vst(p_memory, p.lo(), to, 32);
+            a.vst(p_memory, p.hi(), to, 32);
         }
         for half in 0..2 {
-            a.vst(L_STORE, sum.am(half), new_sums, 32);
+            a.vst(l_store, sum.am(half), new_sums, 32);
         }
     });
 }

@@ -1,0 +1,197 @@
+//! The runtime stream of one dispatch, pass after pass, two of them under way:
+//!
+//! ```text
+//! MM2S 1  plan                                                                                     once
+//! S2MM 0  rows of the column's 64 positions, 128 bytes at a time; those behind the last into scratch
+//! MM2S 0  Q of two cores of the row,    then records of K, 4 for every block
+//! MM2S 1  Q of two cores of the column, then records of V
+//! ```
+
+use std::collections::VecDeque;
+
+use aie2_array::runtime::Stream;
+use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
+use npu_package::layout::{KV_GROUP_SLOTS, Plane};
+
+use super::{GRID, GROUP, Group, HEAD_BYTES, PLAN_ZEROS_AT, ROW_TILES, ScaledAttention, TILE};
+
+/// Host buffers by index.
+pub mod arg {
+    /// Queries.
+    pub const Q: u32 = 0;
+    /// Keys and values.
+    pub const CACHE: u32 = 1;
+    /// Groups of the dispatch.
+    pub const PLAN: u32 = 2;
+    /// Contexts.
+    pub const CTX: u32 = 3;
+    /// Where the rows of positions behind the last one drain.
+    pub const SCRATCH: u32 = 4;
+}
+
+const WORD: usize = 4;
+/// Bytes of a piece of a row on path C, and pieces of a position.
+const PIECE_BYTES: usize = 128;
+const PIECES: usize = HEAD_BYTES / PIECE_BYTES;
+/// BDs of one task; eight of two channels and a result chain fit a shim's sixteen.
+const TASK_BDS: usize = 4;
+/// Tasks that wait in a channel's queue at most.
+const ROUNDS_IN_FLIGHT: usize = 3;
+
+/// Bytes of scratch: a column's rows in one turn of the join.
+pub const SCRATCH_BYTES: usize = GRID as usize * COLUMN_ROWS * PIECE_BYTES;
+/// Positions of a column in a group.
+const COLUMN_ROWS: usize = ROW_TILES * TILE;
+
+fn words(bytes: usize) -> u32 {
+    (bytes / WORD) as u32
+}
+
+/// What the columns have been given together, and the channels whose tokens end it.
+struct Round {
+    waits: Vec<(u8, aie2_array::Channel)>,
+}
+
+struct Builder<'a> {
+    kernel: &'a ScaledAttention,
+    rt: Runtime,
+    rounds: VecDeque<Round>,
+}
+
+/// Builds the stream.
+///
+/// # Errors
+/// A shape that the DMAs cannot express; the message names the field and its limit.
+pub fn stream(kernel: &ScaledAttention) -> Result<Stream, Error> {
+    let mut b = Builder { kernel, rt: Runtime::new(GRID)?, rounds: VecDeque::new() };
+    let mut waits = Vec::new();
+    for col in 0..GRID {
+        let plan = ShimBd::linear(arg::PLAN, 0, super::PLAN_UNIT_BYTES as u64)?;
+        b.rt.task(col, Mm2s(1), &plan, 1, true)?;
+        waits.push((col, Mm2s(1).into()));
+    }
+    b.rounds.push_back(Round { waits });
+    for head in 0..kernel.kv_heads() {
+        for group in kernel.groups() {
+            b.pass(head, &group)?;
+        }
+    }
+    while let Some(round) = b.rounds.pop_front() {
+        b.wait(round)?;
+    }
+    b.rt.finish()
+}
+
+impl Builder<'_> {
+    fn wait(&mut self, round: Round) -> Result<(), Error> {
+        round.waits.into_iter().try_for_each(|(col, channel)| self.rt.wait(col, channel))
+    }
+
+    fn pass(&mut self, head: usize, group: &Group) -> Result<(), Error> {
+        let chains: Vec<[Vec<ShimBd>; 2]> = (0..GRID)
+            .map(|col| Ok([self.chain(Plane::Key, head, group, col)?, self.chain(Plane::Value, head, group, col)?]))
+            .collect::<Result<_, Error>>()?;
+        let results: Vec<(Vec<ShimBd>, u32)> =
+            (0..GRID).map(|col| self.results(head, group, col)).collect::<Result<_, _>>()?;
+        let rounds = chains.iter().flatten().map(|chain| chain.len().div_ceil(TASK_BDS)).max().unwrap_or(0);
+        for round in 0..rounds {
+            let tasks = |col: usize| {
+                chains[col]
+                    .iter()
+                    .zip([Mm2s(0), Mm2s(1)])
+                    .filter_map(move |(chain, channel)| Some((chain.chunks(TASK_BDS).nth(round)?, channel)))
+            };
+            let needed = |col: usize| {
+                let results = if round == 0 { results[col].0.len() } else { 0 };
+                results + tasks(col).map(|(bds, _)| bds.len()).sum::<usize>()
+            };
+            while self.rounds.len() >= ROUNDS_IN_FLIGHT
+                || (0..GRID).any(|col| self.rt.free_bds(col) < needed(usize::from(col)))
+            {
+                let Some(oldest) = self.rounds.pop_front() else { break };
+                self.wait(oldest)?;
+            }
+            let mut waits = Vec::new();
+            for col in 0..GRID {
+                let (chain, runs) = &results[usize::from(col)];
+                if round == 0 {
+                    self.rt.task_chain(col, S2mm(0), chain, *runs, true)?;
+                }
+                for (bds, channel) in tasks(usize::from(col)) {
+                    self.rt.task_chain(col, channel, bds, 1, true)?;
+                    waits.push((col, channel.into()));
+                }
+                if round + 1 == rounds {
+                    waits.push((col, S2mm(0).into()));
+                }
+            }
+            self.rounds.push_back(Round { waits });
+        }
+        Ok(())
+    }
+
+    /// Rows of Q on a stream, then the records of a plane. Row `col` of the cores listens to A, column `col` to B.
+    fn chain(&self, plane: Plane, head: usize, group: &Group, col: u8) -> Result<Vec<ShimBd>, Error> {
+        let mut chain = self.queries(plane, head, group, col)?;
+        let (pool, heads) = (self.kernel.cache_segment(), self.kernel.heads());
+        let (record, stride) = (words(heads.record_bytes()), words(heads.group_bytes()));
+        for (segment, first, records) in &group.runs {
+            let at = segment * pool.bytes() + pool.offset(plane, head, first * KV_GROUP_SLOTS, 0);
+            let pattern = Pattern::new(&[(1, record), (stride, *records as u32)]);
+            chain.push(ShimBd::new(arg::CACHE, at as u64, pattern));
+        }
+        Ok(chain)
+    }
+
+    fn queries(&self, plane: Plane, head: usize, group: &Group, col: u8) -> Result<Vec<ShimBd>, Error> {
+        let row_bytes = self.kernel.kv_heads() * HEAD_BYTES;
+        let units: Vec<usize> = (0..GRID)
+            .map(|other| match plane {
+                Plane::Key => (other, col),
+                Plane::Value => (col, other),
+            })
+            .filter(|&(c, r)| super::on_b(c, r) == (plane == Plane::Value))
+            .map(|(c, r)| super::first_position(c, r))
+            .collect();
+        let valid = |unit: usize| group.positions.saturating_sub(unit).min(TILE);
+        let at = |unit: usize| ((group.first + unit) * row_bytes + head * HEAD_BYTES) as u64;
+        let (line, stride) = (words(HEAD_BYTES), words(row_bytes));
+        let mut chain = Vec::new();
+        if units.iter().all(|&unit| valid(unit) == TILE) {
+            let apart = (units[1] - units[0]) as u32;
+            let pattern = Pattern::new(&[(1, line), (stride, TILE as u32), (apart * stride, units.len() as u32)]);
+            return Ok(vec![ShimBd::new(arg::Q, at(units[0]), pattern)]);
+        }
+        let mut missing = units.len() * TILE;
+        // the first of two ragged units takes all rows there are: the second lies behind it
+        for &unit in units.iter().filter(|&&unit| valid(unit) > 0) {
+            chain.push(ShimBd::new(arg::Q, at(unit), Pattern::new(&[(1, line), (stride, valid(unit) as u32)])));
+            missing -= valid(unit);
+        }
+        chain.push(ShimBd::linear(arg::PLAN, PLAN_ZEROS_AT as u64, (missing * HEAD_BYTES) as u64)?);
+        Ok(chain)
+    }
+
+    /// A column's rows of a pass: `[4 pieces][64 positions][128 bytes]`.
+    fn results(&self, head: usize, group: &Group, col: u8) -> Result<(Vec<ShimBd>, u32), Error> {
+        let row_bytes = self.kernel.kv_heads() * HEAD_BYTES;
+        let first = usize::from(col) * COLUMN_ROWS;
+        let valid = group.positions.saturating_sub(first).min(COLUMN_ROWS);
+        let (piece, stride) = (words(PIECE_BYTES), words(row_bytes));
+        let at = ((group.first + first) * row_bytes + head * HEAD_BYTES) as u64;
+        if valid == COLUMN_ROWS {
+            let pattern = Pattern::new(&[(1, piece), (stride, valid as u32), (piece, PIECES as u32)]);
+            return Ok((vec![ShimBd::new(arg::CTX, at, pattern)], 1));
+        }
+        let mut chain = Vec::new();
+        if valid > 0 {
+            let pattern = Pattern::new(&[(1, piece), (stride, valid as u32)]).iterate(piece, PIECES as u8);
+            chain.push(ShimBd::new(arg::CTX, at, pattern));
+        }
+        let rest = ((COLUMN_ROWS - valid) * PIECE_BYTES) as u64;
+        chain.push(ShimBd::linear(arg::SCRATCH, (usize::from(col) * COLUMN_ROWS * PIECE_BYTES) as u64, rest)?);
+        Ok((chain, PIECES as u32))
+    }
+}
+
+const _: () = assert!(GROUP == GRID as usize * COLUMN_ROWS);
