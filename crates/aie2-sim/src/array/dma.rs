@@ -326,54 +326,69 @@ impl Fabric {
         None
     }
 
-    /// One cycle of all active channels and arbiters: receivers first, so that a sender sees the room they made; inside a direction
-    /// the order rotates so that nobody is favoured.
+    /// One cycle of all active channels and arbiters: receivers first, so that a sender sees the room they made.
     pub fn step_channels(&mut self) -> Result<(), Fault> {
-        let observed = self.log.is_some();
-        for dir in [Direction::S2mm, Direction::Mm2s] {
-            let d = dir_ix(dir);
-            if dir == Direction::Mm2s && self.packets_awake {
-                self.step_packets()?;
-            }
-            let (turn, bucket) = ((self.now % 64) as u32, self.now as usize % BUCKETS);
-            let looks = self.active[d];
-            let mut behind = 0u64;
-            loop {
-                // One that is woken in this pass takes part if its turn is still to come.
-                let ready = (self.due[d][bucket] & looks).rotate_right(turn) & !behind;
-                if ready == 0 {
-                    break;
-                }
-                let place = ready.trailing_zeros();
-                behind = u64::MAX >> (63 - place);
-                let c = (place + turn) as usize % 64;
-                self.due[d][bucket] &= !(1 << c);
-                if self.skip[d][c] > self.now {
-                    continue;
-                }
-                let next = match dir {
-                    Direction::S2mm => self.step_s2mm(c)?,
-                    Direction::Mm2s => self.step_mm2s(c)?,
-                };
-                self.skip[d][c] = next;
-                if observed {
-                    self.observe(dir, c);
-                }
-                if next == PARKED {
-                    self.active[d] &= !(1 << c);
-                } else if next > self.now + SLEEP {
-                    self.active[d] &= !(1 << c);
-                    self.schedule(next, Event::Wake(dir, c));
-                } else {
-                    self.due[d][next as usize % BUCKETS] |= 1 << c;
-                }
-            }
+        self.step_receivers().map_err(|fault| *fault)?;
+        if self.packets_awake {
+            self.step_packets()?;
         }
+        self.step_senders().map_err(|fault| *fault)?;
         let bucket = self.now as usize % BUCKETS;
         for due in &mut self.due {
             due[(bucket + 1) % BUCKETS] |= std::mem::take(&mut due[bucket]);
         }
         Ok(())
+    }
+
+    // Apart, so that each direction is compiled for itself.
+    #[inline(never)]
+    fn step_receivers(&mut self) -> Result<(), Box<Fault>> {
+        self.step_direction(Direction::S2mm, Self::step_s2mm)
+    }
+
+    #[inline(never)]
+    fn step_senders(&mut self) -> Result<(), Box<Fault>> {
+        self.step_direction(Direction::Mm2s, Self::step_mm2s)
+    }
+
+    /// One cycle of the active channels of a direction. The order rotates so that nobody is favoured.
+    #[inline(always)]
+    fn step_direction(
+        &mut self,
+        dir: Direction,
+        step: impl Fn(&mut Self, usize) -> Result<u64, Box<Fault>>,
+    ) -> Result<(), Box<Fault>> {
+        let d = dir_ix(dir);
+        let observed = self.log.is_some();
+        let (turn, bucket) = ((self.now % 64) as u32, self.now as usize % BUCKETS);
+        let mut looks = self.active[d];
+        loop {
+            // One that is woken in this pass takes part if its turn is still to come.
+            let ready = (self.due[d][bucket] & looks).rotate_right(turn);
+            if ready == 0 {
+                return Ok(());
+            }
+            let place = ready.trailing_zeros();
+            let c = (place + turn) as usize % index::CHANNELS;
+            looks &= (!1u64 << place).rotate_left(turn);
+            self.due[d][bucket] &= !(1 << c);
+            if self.skip[d][c] > self.now {
+                continue;
+            }
+            let next = step(self, c)?;
+            self.skip[d][c] = next;
+            if observed {
+                self.observe(dir, c);
+            }
+            if next <= self.now + SLEEP {
+                self.due[d][next as usize % BUCKETS] |= 1 << c;
+            } else {
+                self.active[d] &= !(1 << c);
+                if next != PARKED {
+                    self.schedule(next, Event::Wake(dir, c));
+                }
+            }
+        }
     }
 
     /// Brings an S2MM channel to where it moves words. `Some`: it is not there, and this is the next cycle to look.
@@ -390,7 +405,7 @@ impl Fabric {
     }
 
     #[inline(always)]
-    fn step_s2mm(&mut self, c: usize) -> Result<u64, Fault> {
+    fn step_s2mm(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         const DIR: Direction = Direction::S2mm;
         let now = self.now;
         let ch = &self.channels[0][c];
@@ -463,7 +478,7 @@ impl Fabric {
     }
 
     #[inline(always)]
-    fn step_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+    fn step_mm2s(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         let fetch = self.fetch_mm2s(c)?;
         let port = self.port_mm2s(c)?;
         Ok(fetch.min(port))
@@ -497,7 +512,7 @@ impl Fabric {
 
     /// Memory side of an MM2S channel. Returns the next cycle to look.
     #[inline(always)]
-    fn fetch_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+    fn fetch_mm2s(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         const DIR: Direction = Direction::Mm2s;
         let now = self.now;
         let ch = &self.channels[1][c];
@@ -558,7 +573,7 @@ impl Fabric {
     /// The port sends one word per cycle. Words that have room already are handed over together, each with the cycle it
     /// takes the port: nobody else sends on this flow and room never shrinks, so this is what single steps would do.
     #[inline(always)]
-    fn port_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+    fn port_mm2s(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         const DIR: Direction = Direction::Mm2s;
         let now = self.now;
         let ch = &mut self.channels[1][c];
@@ -570,7 +585,7 @@ impl Fabric {
         }
         let flow = &mut self.flows.flows[c];
         if !flow.is_connected() {
-            return Err(self.flows.unconnected(c, None));
+            return Err(self.flows.unconnected(c, None).into());
         }
         let room = flow.room_for(LINE);
         if room == 0 {
@@ -602,7 +617,7 @@ impl Fabric {
         addr: u64,
         words: &mut [Word; LINE as usize],
         n: usize,
-    ) -> Result<Access, Fault> {
+    ) -> Result<Access, Box<Fault>> {
         match self.channels[dir_ix(dir)][c].kind {
             TileKind::Core => self.access_core(dir, c, addr, words, n),
             TileKind::Mem => self.access_mem(dir, c, addr, words, n),
@@ -610,10 +625,11 @@ impl Fabric {
         }
     }
 
-    fn dma_address_fault(&self, dir: Direction, c: usize, addr: u64, why: &'static str) -> Fault {
+    #[cold]
+    fn dma_address_fault(&self, dir: Direction, c: usize, addr: u64, why: &'static str) -> Box<Fault> {
         let ch = &self.channels[dir_ix(dir)][c];
         let (bd, word) = ch.current.as_ref().map_or((0, 0), |cur| (cur.bd, cur.walker.done()));
-        Fault::DmaAddress { channel: ch.id, bd, word, addr, why }
+        Box::new(Fault::DmaAddress { channel: ch.id, bd, word, addr, why })
     }
 
     /// Takes memory banks for this cycle against other DMA channels of the tile.
@@ -638,7 +654,7 @@ impl Fabric {
         addr: u64,
         words: &mut [Word; LINE as usize],
         n: usize,
-    ) -> Result<Access, Fault> {
+    ) -> Result<Access, Box<Fault>> {
         if addr + 4 * n as u64 > CORE_MEM_BYTES as u64 {
             return Err(self.dma_address_fault(dir, c, addr, "beyond the 64 KiB of the tile"));
         }
@@ -678,7 +694,7 @@ impl Fabric {
         addr: u64,
         words: &mut [Word; LINE as usize],
         n: usize,
-    ) -> Result<Access, Fault> {
+    ) -> Result<Access, Box<Fault>> {
         let id = self.channels[dir_ix(dir)][c].id;
         // SOURCE: Xilinx/mlir-aie getMemLocalBaseAddress: west at 0, own at 0x80000, east at 0x100000.
         let window = addr / MEM_TILE_BYTES as u64;
@@ -714,7 +730,7 @@ impl Fabric {
         addr: u64,
         words: &mut [Word; LINE as usize],
         n: usize,
-    ) -> Result<Access, Fault> {
+    ) -> Result<Access, Box<Fault>> {
         let now = self.now;
         let bytes = 4 * n as u64;
         let rate = match dir {

@@ -152,7 +152,7 @@ pub struct Fabric {
     /// BD registers by tile.
     pub bds: Vec<BdFile>,
     /// S2MM and MM2S channels.
-    pub channels: [Vec<Channel>; 2],
+    pub channels: [Box<[Channel; index::CHANNELS]>; 2],
     /// Channels to look at, by direction.
     pub active: [u64; 2],
     /// Channels to step by cycle, modulo the number of buckets. A channel may stand in more than one; `skip` tells which counts.
@@ -198,8 +198,7 @@ impl Fabric {
     /// A partition in the state after a column reset: everything zero, cores in reset, memory never written.
     pub fn new(timing: Timing, ddr_millibytes_per_cycle: Option<u64>) -> Self {
         let tiles = || (0..COLUMNS).flat_map(|col| (0..ROWS).map(move |row| TileLoc::new(col, row)));
-        let channels =
-            |dir, words| (0..index::CHANNELS).map(|c| Channel::new(index::channel_id(dir, c), words)).collect();
+        let channels = |dir, words| Box::new(std::array::from_fn(|c| Channel::new(index::channel_id(dir, c), words)));
         let egress_words = timing.mm2s_egress_words;
         let core_regs = CoreRegs {
             enable: false,

@@ -97,7 +97,7 @@ impl Memory {
     }
 
     /// The four words of the line around `at` and its 16 marks of written bytes. `None`: the memory ends inside the line.
-    #[inline]
+    #[inline(always)]
     pub fn line(&self, at: usize) -> Option<([u32; 4], u16)> {
         let at = at & !15;
         let bytes: &[u8; 16] = self.bytes.get(at..at + 16)?.as_array()?;
@@ -106,7 +106,7 @@ impl Memory {
     }
 
     /// Stores the four words of an aligned line.
-    #[inline]
+    #[inline(always)]
     pub fn set_line(&mut self, at: usize, words: [u32; 4]) {
         let mut bytes = [0; 16];
         for (b, w) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {

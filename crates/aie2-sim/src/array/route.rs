@@ -716,7 +716,7 @@ impl Flow {
 
     /// Earliest cycle at which receiver `r` can hold `n` words, given what has entered by `now`. Exact when the words are
     /// on the way, a lower bound when they have yet to be sent.
-    #[inline]
+    #[inline(always)]
     pub fn earliest(&self, r: usize, n: u64, now: u64) -> u64 {
         let rx = &self.receivers[r];
         let missing = rx.consumed + n - rx.entered.min(rx.consumed + n);
@@ -759,12 +759,12 @@ pub struct Flows {
     /// By source number.
     pub flows: Vec<Flow>,
     /// By sink number.
-    pub taps: Vec<Option<Tap>>,
+    pub taps: Box<[Option<Tap>; ALL_ENDPOINTS]>,
 }
 
 impl Default for Flows {
     fn default() -> Self {
-        Self { flows: vec![Flow::default(); ALL_ENDPOINTS], taps: vec![None; ALL_ENDPOINTS] }
+        Self { flows: vec![Flow::default(); ALL_ENDPOINTS], taps: Box::new([None; ALL_ENDPOINTS]) }
     }
 }
 
