@@ -364,6 +364,8 @@ pub struct MachineOf<C> {
     jobs: Vec<Vec<Job<C>>>,
     /// Cores in state `Running`.
     pub(crate) running: u16,
+    /// No running core has a bundle due before this cycle.
+    cores_due: u64,
     /// A command was dispatched: cores may run.
     pub(crate) dispatched: bool,
     pub(crate) op_hooks: Vec<(usize, OpHook)>,
@@ -382,6 +384,7 @@ impl<C: CoreModel> MachineOf<C> {
             jobs: Vec::new(),
             config,
             running: 0,
+            cores_due: 0,
             dispatched: false,
             op_hooks: Vec::new(),
             push_at: [[None; index::CHANNELS]; 2],
@@ -540,6 +543,7 @@ impl<C: CoreModel> MachineOf<C> {
                     slot.time = now + 1;
                     slot.log_start();
                     self.running |= 1 << i;
+                    self.cores_due = 0;
                 }
                 _ if !on => {
                     slot.log_end(now);
@@ -567,6 +571,7 @@ impl<C: CoreModel> MachineOf<C> {
             slot.time = now.max(since);
             slot.log.iter_mut().for_each(|log| log.waited(slot.time, reason));
             self.running |= 1 << i;
+            self.cores_due = 0;
         }
     }
 
@@ -589,6 +594,9 @@ impl<C: CoreModel> MachineOf<C> {
     /// the next request that others can see.
     pub(crate) fn run_cores(&mut self, crew: Option<&Crew<'_, C>>) -> Result<(), Fault> {
         let now = self.fabric.now;
+        if now < self.cores_due {
+            return Ok(());
+        }
         let horizon = (now / RUN_AHEAD + 1) * RUN_AHEAD;
         let mut due = self.running;
         while due != 0 {
@@ -618,6 +626,8 @@ impl<C: CoreModel> MachineOf<C> {
             let asks_now = |i: &CoreIx| alone >> i & 1 == 1 && self.cores[*i].asks && self.cores[*i].time <= now;
             due = (0..index::CORES).filter(asks_now).fold(0, |mask, i| mask | 1 << i);
         }
+        let running = (0..index::CORES).filter(|i| self.running >> i & 1 == 1);
+        self.cores_due = running.map(|i| self.cores[i].time).min().unwrap_or(u64::MAX);
         Ok(())
     }
 

@@ -459,7 +459,7 @@ impl Fabric {
         self.log = Some(Box::new(ArrayLog {
             start: now,
             window,
-            channels: [logs(&self.channels[0]), logs(&self.channels[1])],
+            channels: [logs(&*self.channels[0]), logs(&*self.channels[1])],
             locks: self.locks.iter().map(|l| vec![(now, l.value)]).collect(),
             op_at: now,
             controller: Vec::new(),
@@ -514,8 +514,9 @@ impl Fabric {
         let cut = Cut { start: log.start, window: window.clone() };
         let mut channels = Vec::new();
         for (logs, states) in log.channels.into_iter().zip(&self.channels) {
-            channels
-                .extend(logs.into_iter().zip(states).filter_map(|(l, ch)| l.track(ch.id, self.now, ch.words, &cut)));
+            channels.extend(
+                logs.into_iter().zip(states.iter()).filter_map(|(l, ch)| l.track(ch.id, self.now, ch.words, &cut)),
+            );
         }
         let locks = log.locks.into_iter().enumerate().filter(|(_, v)| v.len() > 1).map(|(lock, values)| {
             let (tile, id) = index::lock_id(lock);

@@ -50,7 +50,7 @@ impl<C: CoreModel> MachineOf<C> {
         for slot in self.cores.iter_mut() {
             slot.stalls = Stalls::default();
         }
-        for ch in self.fabric.channels.iter_mut().flatten() {
+        for ch in self.fabric.channels.iter_mut().flat_map(|channels| channels.iter_mut()) {
             (ch.words, ch.busy_cycles) = (0, 0);
             ch.busy_since = ch.busy_since.map(|_| start);
         }
@@ -382,7 +382,7 @@ impl<C: CoreModel> MachineOf<C> {
             })
             .filter(|r| r.bundles > 0 || r.stalls != Stalls::default())
             .collect();
-        let shim_channels = (self.fabric.channels.iter().flatten())
+        let shim_channels = (self.fabric.channels.iter().flat_map(|channels| channels.iter()))
             .filter(|ch| ch.id.tile.row == 0 && (ch.words > 0 || ch.busy_cycles > 0))
             .map(|ch| ShimChannelReport {
                 channel: ch.id,

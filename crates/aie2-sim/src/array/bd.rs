@@ -244,24 +244,48 @@ pub struct Run {
     pub words: u32,
 }
 
-/// Address generator of one BD execution.
+/// Address generator of one BD execution. What every run looks at stands in front.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Walker {
-    dims: [Dim; 4],
-    count: [u32; 4],
     /// Byte address of the present position.
     at: u64,
-    base: u64,
     left: u64,
-    length: u64,
+    /// Words to the end of the present row of D0; a row without end has more than any BD.
+    row: u64,
+    /// Bytes from one word to the next.
+    step: u64,
+    /// Words that may stand in one run: one where neighbours in the stream are none in memory.
+    most: u32,
     padded: bool,
+    count: [u32; 4],
+    base: u64,
+    length: u64,
+    dims: [Dim; 4],
+}
+
+/// Words of a row.
+const fn row(d0: &Dim) -> u64 {
+    if d0.wrap == 0 { u64::MAX } else { d0.wrap as u64 }
 }
 
 impl Walker {
     /// Starts `bd` at iteration `iteration`.
     pub fn new(bd: &Bd, iteration: u8) -> Self {
         let base = bd.base + u64::from(iteration) * bd.iteration_step * 4;
-        Self { dims: bd.dims, count: [0; 4], at: base, base, left: bd.length, length: bd.length, padded: bd.padded() }
+        let d0 = &bd.dims[0];
+        Self {
+            at: base,
+            left: bd.length,
+            row: row(d0),
+            step: d0.step * 4,
+            most: if d0.step == 1 { 4 } else { 1 },
+            padded: bd.padded(),
+            count: [0; 4],
+            base,
+            length: bd.length,
+            dims: bd.dims,
+        }
     }
 
     /// Words still to come.
@@ -275,25 +299,17 @@ impl Walker {
     }
 
     /// The next run without consuming it: at most to the end of the 16-byte line. `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&self) -> Option<Run> {
         if self.left == 0 {
             return None;
         }
-        let most = self.left.min(4) as u32;
         if self.padded {
-            return Some(self.peek_padded(most));
+            return Some(self.peek_padded(self.left.min(4) as u32));
         }
-        let d0 = &self.dims[0];
-        let in_line = 4 - (self.at >> 2 & 3) as u32;
-        let in_row = if d0.step != 1 {
-            1
-        } else if d0.wrap == 0 {
-            u32::MAX
-        } else {
-            d0.wrap - self.count[0]
-        };
-        Some(Run { addr: Some(self.at), words: most.min(in_line).min(in_row) })
+        let in_line = 4 - (self.at >> 2 & 3);
+        let words = self.left.min(self.row).min(in_line).min(self.most.into()) as u32;
+        Some(Run { addr: Some(self.at), words })
     }
 
     fn extent(&self, k: usize) -> u32 {
@@ -301,6 +317,7 @@ impl Walker {
         d.before + d.wrap + d.after
     }
 
+    #[cold]
     fn peek_padded(&self, most: u32) -> Run {
         let outside = |k: usize| {
             let d = &self.dims[k];
@@ -332,24 +349,36 @@ impl Walker {
     }
 
     /// Consumes `words` words of the run last peeked.
-    #[inline]
+    #[inline(always)]
     pub fn advance(&mut self, words: u32) {
         self.left -= u64::from(words);
-        self.count[0] += words;
         if self.padded {
-            for k in 0..3 {
-                if self.dims[k].wrap == 0 || self.count[k] < self.extent(k) {
-                    break;
-                }
-                self.count[k] = 0;
-                self.count[k + 1] += 1;
-            }
-            return;
+            return self.advance_padded(words);
         }
-        self.at += u64::from(words) * self.dims[0].step * 4;
+        self.at += u64::from(words) * self.step;
+        self.row -= u64::from(words);
+        if self.row == 0 {
+            self.next_row();
+        }
+    }
+
+    fn advance_padded(&mut self, words: u32) {
+        self.count[0] += words;
+        for k in 0..3 {
+            if self.dims[k].wrap == 0 || self.count[k] < self.extent(k) {
+                break;
+            }
+            self.count[k] = 0;
+            self.count[k + 1] += 1;
+        }
+    }
+
+    /// Goes on from the end of a row; only D0 with a wrap has one.
+    fn next_row(&mut self) {
+        self.row = row(&self.dims[0]);
         for k in 0..3 {
             let d = self.dims[k];
-            if d.wrap == 0 || self.count[k] < d.wrap {
+            if k > 0 && (d.wrap == 0 || self.count[k] < d.wrap) {
                 break;
             }
             self.at = self.at - u64::from(d.wrap) * d.step * 4 + self.dims[k + 1].step * 4;

@@ -3,7 +3,7 @@
 use super::bd::Walker;
 use super::index::LockIx;
 use super::ports::TileKind;
-use super::route::Word;
+use super::route::{Flow, LINE, Word};
 use crate::fault::ChannelId;
 use std::collections::VecDeque;
 
@@ -61,13 +61,86 @@ pub struct End {
     pub task_end: bool,
 }
 
-/// A word in an egress buffer.
-#[derive(Clone, Copy, Default, Debug)]
+/// Egress buffer of an MM2S channel: words between its memory side and its port side.
+#[derive(Clone, Debug)]
 pub struct Egress {
-    /// The word.
-    pub word: Word,
-    /// Last word of its BD.
-    pub bd_end: bool,
+    /// Word n of the channel stands in line n / 4, modulo the number of lines.
+    lines: Box<[[Word; LINE as usize]]>,
+    put: u64,
+    taken: u64,
+    /// Behind the last word of the oldest BD that ends in the buffer.
+    end: u64,
+    /// The same of the BDs behind it.
+    later_ends: VecDeque<u64>,
+}
+
+impl Egress {
+    /// An empty buffer of `words` words.
+    fn new(words: u64) -> Self {
+        let lines = words.div_ceil(LINE).max(1).next_power_of_two() as usize;
+        let lines = vec![[Word::default(); LINE as usize]; lines].into();
+        Self { lines, put: 0, taken: 0, end: u64::MAX, later_ends: VecDeque::new() }
+    }
+
+    /// Words in the buffer.
+    #[inline(always)]
+    pub fn len(&self) -> u64 {
+        self.put - self.taken
+    }
+
+    /// Whether no word is in the buffer.
+    pub fn is_empty(&self) -> bool {
+        self.put == self.taken
+    }
+
+    fn clear(&mut self) {
+        (self.put, self.taken, self.end) = (0, 0, u64::MAX);
+        self.later_ends.clear();
+    }
+
+    /// Adds the first `n` of some words; there is room.
+    #[inline(always)]
+    pub fn put(&mut self, words: &[Word; LINE as usize], n: usize) {
+        let mask = self.lines.len() - 1;
+        if n as u64 == LINE && self.put.is_multiple_of(LINE) {
+            self.lines[(self.put / LINE) as usize & mask] = *words;
+        } else {
+            for (at, word) in (self.put..).zip(&words[..n]) {
+                self.lines[(at / LINE) as usize & mask][(at % LINE) as usize] = *word;
+            }
+        }
+        self.put += n as u64;
+    }
+
+    /// The word last added was the last one of its BD.
+    pub fn put_end(&mut self) {
+        if self.end == u64::MAX {
+            self.end = self.put;
+        } else {
+            self.later_ends.push_back(self.put);
+        }
+    }
+
+    /// Hands at most `most` words over to a flow, from cycle `at` on, but none behind the end of a BD. Returns their number
+    /// and whether the last one was the last of its BD.
+    #[inline(always)]
+    pub fn send(&mut self, most: u64, flow: &mut Flow, at: u64) -> (u64, bool) {
+        let mask = self.lines.len() - 1;
+        let n = most.min(self.len()).min(self.end - self.taken);
+        let line = |n: u64| (n / LINE) as usize & mask;
+        let whole = n == LINE && self.taken.is_multiple_of(LINE);
+        if !(whole && flow.push_line(&self.lines[line(self.taken)], at)) {
+            for (at, i) in (at..).zip(self.taken..self.taken + n) {
+                flow.push(self.lines[line(i)][(i % LINE) as usize], at);
+            }
+        }
+        self.taken += n;
+        let ends = self.taken == self.end;
+        if ends {
+            self.end = self.later_ends.pop_front().unwrap_or(u64::MAX);
+        }
+        (n, ends)
+    }
 }
 
 /// One DMA channel. What every step looks at stands together in front.
@@ -101,7 +174,7 @@ pub struct Channel {
     /// BD in execution.
     pub current: Option<Current>,
     /// Egress buffer of an MM2S channel.
-    pub egress: VecDeque<Egress>,
+    pub egress: Egress,
     /// Ends on their way.
     pub ends: VecDeque<End>,
     /// DDR rate: next access not before this time, in 1/1000 cycles.
@@ -127,8 +200,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// An idle channel.
-    pub fn new(id: ChannelId) -> Self {
+    /// An idle channel with an egress buffer of so many words.
+    pub fn new(id: ChannelId, egress_words: u64) -> Self {
         Self {
             id,
             kind: TileKind::of_row(id.tile.row),
@@ -143,7 +216,7 @@ impl Channel {
             port_not_before: 0,
             ends: VecDeque::with_capacity(8),
             last_end_at: 0,
-            egress: VecDeque::with_capacity(32),
+            egress: Egress::new(egress_words),
             urgent: false,
             calm_until: 0,
             losses: 0,

@@ -6,12 +6,13 @@
 //! to the next one at once; the end of the BD (release, token) follows after its own latency.
 
 use super::bd::{self, Bd, Walker};
-use super::channel::{Current, Egress, End, Phase, Task};
+use super::channel::{Current, End, Phase, Task};
 use super::fabric::{BUCKETS, Event, Fabric, MEM_TILE_BYTES, dir_ix};
 use super::index::{self, LockIx};
 use super::lock::Acquire;
+use super::memory::Memory;
 use super::ports::TileKind;
-use super::route::Word;
+use super::route::{LINE, Word};
 use crate::fault::{ChannelId, Direction, Fault};
 use crate::port::{COLUMNS, CORE_MEM_BYTES, MEM_ROW, TileLoc, physical_banks};
 
@@ -19,8 +20,6 @@ use crate::port::{COLUMNS, CORE_MEM_BYTES, MEM_ROW, TileLoc, physical_banks};
 const PARKED: u64 = u64::MAX;
 /// Waits longer than this leave the cycle loop.
 const SLEEP: u64 = 40;
-/// Words the port side hands over in one step (one line).
-const BURST: u64 = 4;
 /// Mem tile channels 0..3 reach the neighbours.
 // SOURCE: AM020 ch. 5; Xilinx/mlir-aie MemTileDMAOp verifier.
 const NEIGHBOUR_CHANNELS: u8 = 4;
@@ -327,49 +326,13 @@ impl Fabric {
         None
     }
 
-    /// One cycle of all active channels and arbiters: receivers first, so that a sender sees the room they made; inside a direction
-    /// the order rotates so that nobody is favoured.
+    /// One cycle of all active channels and arbiters: receivers first, so that a sender sees the room they made.
     pub fn step_channels(&mut self) -> Result<(), Fault> {
-        let observed = self.log.is_some();
-        for dir in [Direction::S2mm, Direction::Mm2s] {
-            let d = dir_ix(dir);
-            if dir == Direction::Mm2s && self.packets_awake {
-                self.step_packets()?;
-            }
-            let (turn, bucket) = ((self.now % 64) as u32, self.now as usize % BUCKETS);
-            let looks = self.active[d];
-            let mut behind = 0u64;
-            loop {
-                // One that is woken in this pass takes part if its turn is still to come.
-                let ready = (self.due[d][bucket] & looks).rotate_right(turn) & !behind;
-                if ready == 0 {
-                    break;
-                }
-                let place = ready.trailing_zeros();
-                behind = u64::MAX >> (63 - place);
-                let c = (place + turn) as usize % 64;
-                self.due[d][bucket] &= !(1 << c);
-                if self.skip[d][c] > self.now {
-                    continue;
-                }
-                let next = match dir {
-                    Direction::S2mm => self.step_s2mm(c)?,
-                    Direction::Mm2s => self.step_mm2s(c)?,
-                };
-                self.skip[d][c] = next;
-                if observed {
-                    self.observe(dir, c);
-                }
-                if next == PARKED {
-                    self.active[d] &= !(1 << c);
-                } else if next > self.now + SLEEP {
-                    self.active[d] &= !(1 << c);
-                    self.schedule(next, Event::Wake(dir, c));
-                } else {
-                    self.due[d][next as usize % BUCKETS] |= 1 << c;
-                }
-            }
+        self.step_receivers().map_err(|fault| *fault)?;
+        if self.packets_awake {
+            self.step_packets()?;
         }
+        self.step_senders().map_err(|fault| *fault)?;
         let bucket = self.now as usize % BUCKETS;
         for due in &mut self.due {
             due[(bucket + 1) % BUCKETS] |= std::mem::take(&mut due[bucket]);
@@ -377,25 +340,88 @@ impl Fabric {
         Ok(())
     }
 
-    fn step_s2mm(&mut self, c: usize) -> Result<u64, Fault> {
+    // Apart, so that each direction is compiled for itself.
+    #[inline(never)]
+    fn step_receivers(&mut self) -> Result<(), Box<Fault>> {
+        self.step_direction(Direction::S2mm, Self::step_s2mm)
+    }
+
+    #[inline(never)]
+    fn step_senders(&mut self) -> Result<(), Box<Fault>> {
+        self.step_direction(Direction::Mm2s, Self::step_mm2s)
+    }
+
+    /// One cycle of the active channels of a direction. The order rotates so that nobody is favoured.
+    #[inline(always)]
+    fn step_direction(
+        &mut self,
+        dir: Direction,
+        step: impl Fn(&mut Self, usize) -> Result<u64, Box<Fault>>,
+    ) -> Result<(), Box<Fault>> {
+        let d = dir_ix(dir);
+        let observed = self.log.is_some();
+        let (turn, bucket) = ((self.now % 64) as u32, self.now as usize % BUCKETS);
+        let mut looks = self.active[d];
+        loop {
+            // One that is woken in this pass takes part if its turn is still to come.
+            let ready = (self.due[d][bucket] & looks).rotate_right(turn);
+            if ready == 0 {
+                return Ok(());
+            }
+            let place = ready.trailing_zeros();
+            let c = (place + turn) as usize % index::CHANNELS;
+            looks &= (!1u64 << place).rotate_left(turn);
+            self.due[d][bucket] &= !(1 << c);
+            if self.skip[d][c] > self.now {
+                continue;
+            }
+            let next = step(self, c)?;
+            self.skip[d][c] = next;
+            if observed {
+                self.observe(dir, c);
+            }
+            if next <= self.now + SLEEP {
+                self.due[d][next as usize % BUCKETS] |= 1 << c;
+            } else {
+                self.active[d] &= !(1 << c);
+                if next != PARKED {
+                    self.schedule(next, Event::Wake(dir, c));
+                }
+            }
+        }
+    }
+
+    /// Brings an S2MM channel to where it moves words. `Some`: it is not there, and this is the next cycle to look.
+    #[inline(never)]
+    fn begin_s2mm(&mut self, c: usize) -> Result<Option<u64>, Fault> {
+        const DIR: Direction = Direction::S2mm;
+        if self.channels[0][c].phase == Phase::Idle && !self.next_task(DIR, c)? {
+            return Ok(Some(PARKED));
+        }
+        Ok(match self.channels[0][c].phase {
+            Phase::Lock(_) => self.try_lock(DIR, c),
+            Phase::Idle | Phase::Move => None,
+        })
+    }
+
+    #[inline(always)]
+    fn step_s2mm(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         const DIR: Direction = Direction::S2mm;
         let now = self.now;
-        if self.channels[0][c].not_before > now {
-            return Ok(self.channels[0][c].not_before);
+        let ch = &self.channels[0][c];
+        if ch.not_before > now {
+            return Ok(ch.not_before);
         }
-        if self.channels[0][c].phase == Phase::Idle && !self.next_task(DIR, c)? {
-            return Ok(PARKED);
-        }
-        if let Phase::Lock(_) = self.channels[0][c].phase
-            && let Some(next) = self.try_lock(DIR, c)
+        if ch.phase != Phase::Move
+            && let Some(next) = self.begin_s2mm(c)?
         {
             return Ok(next);
         }
         let Some(tap) = self.flows.taps[c] else { return Ok(PARKED) };
         let flow = &mut self.flows.flows[tap.flow];
         let here = flow.arrive(tap.receiver, now);
-        let Some(current) = self.channels[0][c].current.as_ref() else { return Ok(PARKED) };
-        let Some(run) = current.walker.peek() else { return Ok(PARKED) };
+        let ch = &mut self.channels[0][c];
+        let Some(run) = ch.current.as_ref().and_then(|current| current.walker.peek()) else { return Ok(PARKED) };
         let n = u64::from(run.words);
         if here < n {
             if flow.all_entered(tap.receiver) {
@@ -408,30 +434,35 @@ impl Fabric {
             }
             return Ok(flow.earliest(tap.receiver, n, now).max(now + 1));
         }
-        let mut words = [Word::default(); 4];
-        for (i, w) in words.iter_mut().take(run.words as usize).enumerate() {
-            *w = flow.look(tap.receiver, i as u64);
-        }
+        let mut words = flow.look_line(tap.receiver);
         let addr = run.addr.unwrap_or(0);
         // At most one word a cycle comes in.
         let calm = self.timing.s2mm_ingress_words.saturating_sub(self.timing.dma_urgent_words + here);
-        let ch = &mut self.channels[0][c];
         (ch.urgent, ch.calm_until) = (calm == 0, now + calm);
-        match self.access(DIR, c, addr, &mut words[..run.words as usize])? {
+        match self.access(DIR, c, addr, &mut words, run.words as usize)? {
             Access::Done => {}
             Access::Retry(at) => return Ok(at),
         }
         self.consume(tap.flow, tap.receiver, n);
         let ch = &mut self.channels[0][c];
         ch.words += n;
-        let kind = ch.kind;
-        let first_task = ch.tasks_started <= 1;
         let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
         current.walker.advance(run.words);
         if let Some(run) = current.walker.peek() {
             let flow = &self.flows.flows[tap.flow];
             return Ok(flow.earliest(tap.receiver, run.words.into(), now).max(now + 1));
         }
+        self.end_s2mm(c)?;
+        Ok(now + 1)
+    }
+
+    /// After the last word of an S2MM BD.
+    #[inline(never)]
+    fn end_s2mm(&mut self, c: usize) -> Result<(), Fault> {
+        const DIR: Direction = Direction::S2mm;
+        let now = self.now;
+        let ch = &self.channels[0][c];
+        let (kind, first_task) = (ch.kind, ch.tasks_started <= 1);
         let task_end = self.after_bd(DIR, c)?;
         let t = &self.timing;
         let delay = match (kind, task_end) {
@@ -443,17 +474,45 @@ impl Fabric {
         self.schedule_end(DIR, c, now + delay);
         let ch = &mut self.channels[0][c];
         ch.not_before = ch.not_before.max(now + 1 + bubble);
-        Ok(now + 1)
+        Ok(())
     }
 
-    fn step_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+    #[inline(always)]
+    fn step_mm2s(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         let fetch = self.fetch_mm2s(c)?;
         let port = self.port_mm2s(c)?;
         Ok(fetch.min(port))
     }
 
+    /// Brings the memory side of an MM2S channel to where it reads words. `Some`: it is not there, and this is the next cycle to
+    /// look.
+    #[inline(never)]
+    fn begin_mm2s(&mut self, c: usize) -> Result<Option<u64>, Fault> {
+        const DIR: Direction = Direction::Mm2s;
+        let now = self.now;
+        let cold = self.channels[1][c].phase == Phase::Idle;
+        if cold && !self.next_task(DIR, c)? {
+            return Ok(Some(PARKED));
+        }
+        if self.channels[1][c].not_before > now {
+            return Ok(Some(self.channels[1][c].not_before));
+        }
+        if let Phase::Lock(waited) = self.channels[1][c].phase {
+            if let Some(next) = self.try_lock(DIR, c) {
+                return Ok(Some(next));
+            }
+            if (waited || cold) && self.channels[1][c].kind != TileKind::Shim {
+                let at = now + self.timing.mm2s_grant_to_word;
+                self.channels[1][c].not_before = at;
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
     /// Memory side of an MM2S channel. Returns the next cycle to look.
-    fn fetch_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+    #[inline(always)]
+    fn fetch_mm2s(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         const DIR: Direction = Direction::Mm2s;
         let now = self.now;
         let ch = &self.channels[1][c];
@@ -463,24 +522,12 @@ impl Fabric {
         if ch.ends.len() as u64 >= self.timing.mm2s_bds_ahead {
             return Ok(PARKED);
         }
-        let cold = ch.phase == Phase::Idle;
-        if cold && !self.next_task(DIR, c)? {
-            return Ok(PARKED);
+        if ch.phase != Phase::Move
+            && let Some(next) = self.begin_mm2s(c)?
+        {
+            return Ok(next);
         }
-        if self.channels[1][c].not_before > now {
-            return Ok(self.channels[1][c].not_before);
-        }
-        if let Phase::Lock(waited) = self.channels[1][c].phase {
-            if let Some(next) = self.try_lock(DIR, c) {
-                return Ok(next);
-            }
-            if (waited || cold) && self.channels[1][c].kind != TileKind::Shim {
-                let at = now + self.timing.mm2s_grant_to_word;
-                self.channels[1][c].not_before = at;
-                return Ok(at);
-            }
-        }
-        let capacity = self.timing.mm2s_egress_words as usize;
+        let capacity = self.timing.mm2s_egress_words;
         let ch = &mut self.channels[1][c];
         let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
         if let Some(header) = current.header {
@@ -488,19 +535,18 @@ impl Fabric {
                 return Ok(PARKED);
             }
             current.header = None;
-            let word = Word { data: header, valid: 0xf, last: false };
-            ch.egress.push_back(Egress { word, bd_end: false });
+            ch.egress.put(&[Word { data: header, valid: 0xf, last: false }; LINE as usize], 1);
             return Ok(now + 1);
         }
         let Some(run) = current.walker.peek() else { return Ok(PARKED) };
-        let (n, tlast) = (run.words as usize, current.tlast);
-        if ch.egress.len() + n > capacity {
+        let n = run.words as usize;
+        if ch.egress.len() + u64::from(run.words) > capacity {
             return Ok(PARKED);
         }
-        let mut words = [Word { data: 0, valid: 0xf, last: false }; 4];
+        let mut words = [Word { data: 0, valid: 0xf, last: false }; LINE as usize];
         if let Some(addr) = run.addr {
-            (ch.urgent, ch.calm_until) = (ch.egress.len() <= self.timing.dma_urgent_words as usize, now + 1);
-            match self.access(DIR, c, addr, &mut words[..n])? {
+            (ch.urgent, ch.calm_until) = (ch.egress.len() <= self.timing.dma_urgent_words, now + 1);
+            match self.access(DIR, c, addr, &mut words, n)? {
                 Access::Done => {}
                 Access::Retry(at) => return Ok(at),
             }
@@ -509,20 +555,16 @@ impl Fabric {
         ch.words += n as u64;
         let Some(current) = ch.current.as_mut() else { return Ok(PARKED) };
         current.walker.advance(run.words);
-        let end = current.walker.left() == 0;
-        for (i, w) in words[..n].iter().enumerate() {
-            let bd_end = end && i + 1 == n;
-            let word = Word { last: bd_end && tlast, ..*w };
-            ch.egress.push_back(Egress { word, bd_end });
-        }
-        if end {
+        let next = current.walker.peek();
+        words[n - 1].last = next.is_none() && current.tlast;
+        ch.egress.put(&words, n);
+        let Some(next) = next else {
+            ch.egress.put_end();
             self.after_bd(DIR, c)?;
             return Ok(now + 1);
-        }
+        };
         // A full buffer moves again when the port has sent something. A log wants to see the cycle in which nothing moves.
-        let ch = &self.channels[1][c];
-        let fits = |run: bd::Run| ch.egress.len() + run.words as usize <= capacity;
-        let goes_on = ch.current.as_ref().and_then(|current| current.walker.peek()).is_none_or(fits);
+        let goes_on = ch.egress.len() + u64::from(next.words) <= capacity;
         Ok(if goes_on || self.log.is_some() { now + 1 } else { PARKED })
     }
 
@@ -530,7 +572,8 @@ impl Fabric {
     ///
     /// The port sends one word per cycle. Words that have room already are handed over together, each with the cycle it
     /// takes the port: nobody else sends on this flow and room never shrinks, so this is what single steps would do.
-    fn port_mm2s(&mut self, c: usize) -> Result<u64, Fault> {
+    #[inline(always)]
+    fn port_mm2s(&mut self, c: usize) -> Result<u64, Box<Fault>> {
         const DIR: Direction = Direction::Mm2s;
         let now = self.now;
         let ch = &mut self.channels[1][c];
@@ -542,48 +585,51 @@ impl Fabric {
         }
         let flow = &mut self.flows.flows[c];
         if !flow.is_connected() {
-            return Err(self.flows.unconnected(c, None));
+            return Err(self.flows.unconnected(c, None).into());
         }
-        let room = flow.room();
+        let room = flow.room_for(LINE);
         if room == 0 {
             flow.source_waits = true;
             return Ok(PARKED);
         }
-        let mut at = now;
-        let mut ended = None;
-        while at - now < room.min(BURST) && ended.is_none() {
-            let Some(Egress { word, bd_end }) = ch.egress.pop_front() else { break };
-            flow.push(word, at);
-            ended = bd_end.then_some(at);
-            at += 1;
-        }
-        let starved = std::mem::take(&mut flow.starved);
+        let (n, ended) = ch.egress.send(room, flow, now);
+        let starved = flow.starved;
         self.progress += 1;
-        let bubble = if ended.is_some() { self.timing.bd_bubble } else { 0 };
-        ch.port_not_before = at + bubble;
-        if let Some(last) = ended {
-            self.schedule_end(DIR, c, last + self.timing.mm2s_end_to_release);
+        ch.port_not_before = now + n;
+        if ended {
+            ch.port_not_before += self.timing.bd_bubble;
+            self.schedule_end(DIR, c, now + n - 1 + self.timing.mm2s_end_to_release);
         }
         if starved != 0 {
+            self.flows.flows[c].starved = 0;
             self.wake_sinks(starved);
         }
         // The memory side may have waited for this room in the egress buffer.
         Ok(now + 1)
     }
 
-    /// One memory access of a channel: reads into or writes from `words`.
-    fn access(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+    /// One memory access of a channel: reads into or writes from the first `n` of `words`.
+    #[inline(always)]
+    fn access(
+        &mut self,
+        dir: Direction,
+        c: usize,
+        addr: u64,
+        words: &mut [Word; LINE as usize],
+        n: usize,
+    ) -> Result<Access, Box<Fault>> {
         match self.channels[dir_ix(dir)][c].kind {
-            TileKind::Core => self.access_core(dir, c, addr, words),
-            TileKind::Mem => self.access_mem(dir, c, addr, words),
-            TileKind::Shim => self.access_ddr(dir, c, addr, words),
+            TileKind::Core => self.access_core(dir, c, addr, words, n),
+            TileKind::Mem => self.access_mem(dir, c, addr, words, n),
+            TileKind::Shim => self.access_ddr(dir, c, addr, words, n),
         }
     }
 
-    fn dma_address_fault(&self, dir: Direction, c: usize, addr: u64, why: &'static str) -> Fault {
+    #[cold]
+    fn dma_address_fault(&self, dir: Direction, c: usize, addr: u64, why: &'static str) -> Box<Fault> {
         let ch = &self.channels[dir_ix(dir)][c];
         let (bd, word) = ch.current.as_ref().map_or((0, 0), |cur| (cur.bd, cur.walker.done()));
-        Fault::DmaAddress { channel: ch.id, bd, word, addr, why }
+        Box::new(Fault::DmaAddress { channel: ch.id, bd, word, addr, why })
     }
 
     /// Takes memory banks for this cycle against other DMA channels of the tile.
@@ -600,14 +646,23 @@ impl Fabric {
         true
     }
 
-    fn access_core(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
-        if addr + 4 * words.len() as u64 > CORE_MEM_BYTES as u64 {
+    #[inline(always)]
+    fn access_core(
+        &mut self,
+        dir: Direction,
+        c: usize,
+        addr: u64,
+        words: &mut [Word; LINE as usize],
+        n: usize,
+    ) -> Result<Access, Box<Fault>> {
+        if addr + 4 * n as u64 > CORE_MEM_BYTES as u64 {
             return Err(self.dma_address_fault(dir, c, addr, "beyond the 64 KiB of the tile"));
         }
         let patience = self.timing.dma_bank_patience;
         let ch = &mut self.channels[dir_ix(dir)][c];
         let (tile, core) = (ch.tile, index::core(ch.id.tile));
-        let bank = physical_banks(addr as u32, 4);
+        // The access lies in one line.
+        let bank = physical_banks(addr as u32, 1);
         let core_uses_it = self.core_banks[core].at(self.now) & bank != 0;
         if core_uses_it && !ch.urgent && ch.losses < patience {
             // Cycles the core has run past are settled: the loser knows how often it will lose in a row.
@@ -627,11 +682,19 @@ impl Fabric {
             self.core_penalty[core] += 1;
         }
         self.channels[dir_ix(dir)][c].losses = 0;
-        transfer(&mut self.core_mem[core], dir, addr as usize, words);
+        transfer(&mut self.core_mem[core], dir, addr as usize, words, n);
         Ok(Access::Done)
     }
 
-    fn access_mem(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+    #[inline(always)]
+    fn access_mem(
+        &mut self,
+        dir: Direction,
+        c: usize,
+        addr: u64,
+        words: &mut [Word; LINE as usize],
+        n: usize,
+    ) -> Result<Access, Box<Fault>> {
         let id = self.channels[dir_ix(dir)][c].id;
         // SOURCE: Xilinx/mlir-aie getMemLocalBaseAddress: west at 0, own at 0x80000, east at 0x100000.
         let window = addr / MEM_TILE_BYTES as u64;
@@ -655,13 +718,21 @@ impl Fabric {
         if !self.take_banks(index::tile(TileLoc::new(col, MEM_ROW)), bank) {
             return Ok(Access::Retry(self.now + 1));
         }
-        transfer(&mut self.mem_tiles[usize::from(col)], dir, offset, words);
+        transfer(&mut self.mem_tiles[usize::from(col)], dir, offset, words, n);
         Ok(Access::Done)
     }
 
-    fn access_ddr(&mut self, dir: Direction, c: usize, addr: u64, words: &mut [Word]) -> Result<Access, Fault> {
+    #[inline]
+    fn access_ddr(
+        &mut self,
+        dir: Direction,
+        c: usize,
+        addr: u64,
+        words: &mut [Word; LINE as usize],
+        n: usize,
+    ) -> Result<Access, Box<Fault>> {
         let now = self.now;
-        let bytes = 4 * words.len() as u64;
+        let bytes = 4 * n as u64;
         let rate = match dir {
             Direction::S2mm => self.timing.shim_s2mm_millicycles_per_word,
             Direction::Mm2s => self.timing.shim_mm2s_millicycles_per_word,
@@ -680,40 +751,45 @@ impl Fabric {
             budget.credit -= bytes * 1000;
         }
         let (memory, offset) = self.ddr.access(id, bd, word, addr, bytes, dir == Direction::S2mm)?;
-        transfer(memory, dir, offset, words);
+        transfer(memory, dir, offset, words, n);
         // Up to one line of lost time is caught up, so that the mean rate holds.
-        let slack = words.len() as u64 * rate;
+        let slack = n as u64 * rate;
         let ch = &mut self.channels[dir_ix(dir)][c];
-        ch.ddr_next_milli = ch.ddr_next_milli.max((now * 1000).saturating_sub(slack)) + words.len() as u64 * rate;
+        ch.ddr_next_milli = ch.ddr_next_milli.max((now * 1000).saturating_sub(slack)) + slack;
         Ok(Access::Done)
     }
 }
 
-#[inline]
-fn transfer(memory: &mut super::memory::Memory, dir: Direction, at: usize, words: &mut [Word]) {
-    if let Ok(words) = <&mut [Word; 4]>::try_from(&mut *words)
-        && at.is_multiple_of(16)
-    {
-        match dir {
-            Direction::S2mm if words.iter().all(|w| w.valid == 0xf) => {
+/// Moves the first `n` of `words` into or out of one line of a memory.
+#[inline(always)]
+fn transfer(memory: &mut Memory, dir: Direction, at: usize, words: &mut [Word; LINE as usize], n: usize) {
+    match dir {
+        Direction::S2mm => {
+            let valid = words.iter().fold(0xf, |all, w| all & w.valid);
+            if n as u64 == LINE && valid == 0xf && at.is_multiple_of(16) {
                 return memory.set_line(at, words.map(|w| w.data));
             }
-            Direction::Mm2s => {
-                if let Some(line) = memory.line(at) {
-                    for (w, data) in words.iter_mut().zip(line) {
-                        (w.data, w.valid) = (data, 0xf);
-                    }
-                    return;
+            for (i, w) in words[..n].iter().enumerate() {
+                memory.set_word(at + 4 * i, w.data, w.valid);
+            }
+        }
+        Direction::Mm2s => match memory.line(at) {
+            Some((line, u16::MAX)) if n as u64 == LINE => {
+                for (w, data) in words.iter_mut().zip(line) {
+                    w.data = data;
                 }
             }
-            Direction::S2mm => {}
-        }
-    }
-    for (i, w) in words.iter_mut().enumerate() {
-        match dir {
-            Direction::S2mm => memory.set_word(at + 4 * i, w.data, w.valid),
-            Direction::Mm2s => (w.data, w.valid) = memory.word(at + 4 * i),
-        }
+            Some((line, written)) => {
+                for (i, w) in (at / 4 % 4..4).zip(&mut words[..n]) {
+                    (w.data, w.valid) = (line[i], (written >> (4 * i)) as u8 & 0xf);
+                }
+            }
+            None => {
+                for (i, w) in words[..n].iter_mut().enumerate() {
+                    (w.data, w.valid) = memory.word(at + 4 * i);
+                }
+            }
+        },
     }
 }
 

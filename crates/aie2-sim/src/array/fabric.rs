@@ -152,7 +152,7 @@ pub struct Fabric {
     /// BD registers by tile.
     pub bds: Vec<BdFile>,
     /// S2MM and MM2S channels.
-    pub channels: [Vec<Channel>; 2],
+    pub channels: [Box<[Channel; index::CHANNELS]>; 2],
     /// Channels to look at, by direction.
     pub active: [u64; 2],
     /// Channels to step by cycle, modulo the number of buckets. A channel may stand in more than one; `skip` tells which counts.
@@ -198,7 +198,8 @@ impl Fabric {
     /// A partition in the state after a column reset: everything zero, cores in reset, memory never written.
     pub fn new(timing: Timing, ddr_millibytes_per_cycle: Option<u64>) -> Self {
         let tiles = || (0..COLUMNS).flat_map(|col| (0..ROWS).map(move |row| TileLoc::new(col, row)));
-        let channels = |dir| (0..index::CHANNELS).map(|c| Channel::new(index::channel_id(dir, c))).collect();
+        let channels = |dir, words| Box::new(std::array::from_fn(|c| Channel::new(index::channel_id(dir, c), words)));
+        let egress_words = timing.mm2s_egress_words;
         let core_regs = CoreRegs {
             enable: false,
             reset: true,
@@ -228,7 +229,7 @@ impl Fabric {
                     BdFile { words: vec![[0; 8]; n], iteration: vec![0; n], users: vec![0; n] }
                 })
                 .collect(),
-            channels: [channels(Direction::S2mm), channels(Direction::Mm2s)],
+            channels: [channels(Direction::S2mm, 0), channels(Direction::Mm2s, egress_words)],
             active: [0; 2],
             due: [[0; BUCKETS]; 2],
             skip: [[0; index::CHANNELS]; 2],
@@ -340,11 +341,19 @@ impl Fabric {
     }
 
     /// Takes `n` words from a flow for one receiver and wakes those who waited for the room.
-    #[inline]
+    #[inline(always)]
     pub fn consume(&mut self, flow: usize, receiver: usize, n: u64) {
         self.progress += 1;
         let f = &mut self.flows.flows[flow];
         f.receivers[receiver].consumed += n;
+        if f.source_waits || f.held != 0 {
+            self.room_made(flow);
+        }
+    }
+
+    #[inline(never)]
+    fn room_made(&mut self, flow: usize) {
+        let f = &mut self.flows.flows[flow];
         let held = std::mem::take(&mut f.held);
         if std::mem::take(&mut f.source_waits) {
             if flow >= FIRST_PACKET_PORT {

@@ -96,20 +96,17 @@ impl Memory {
         if written == 0xffff_ffff { self.bytes[at..at + 32].as_array() } else { None }
     }
 
-    /// The four words of an aligned line if all their bytes were written.
-    #[inline]
-    pub fn line(&self, at: usize) -> Option<[u32; 4]> {
-        if self.written[at >> 6] >> (at & 63) & 0xffff != 0xffff {
-            return None;
-        }
-        let bytes: &[u8; 16] = self.bytes[at..at + 16].as_array()?;
-        Some(std::array::from_fn(|i| {
-            u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
-        }))
+    /// The four words of the line around `at` and its 16 marks of written bytes. `None`: the memory ends inside the line.
+    #[inline(always)]
+    pub fn line(&self, at: usize) -> Option<([u32; 4], u16)> {
+        let at = at & !15;
+        let bytes: &[u8; 16] = self.bytes.get(at..at + 16)?.as_array()?;
+        let word = |i: usize| u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]);
+        Some((std::array::from_fn(word), (self.written[at >> 6] >> (at & 63)) as u16))
     }
 
     /// Stores the four words of an aligned line.
-    #[inline]
+    #[inline(always)]
     pub fn set_line(&mut self, at: usize, words: [u32; 4]) {
         let mut bytes = [0; 16];
         for (b, w) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {

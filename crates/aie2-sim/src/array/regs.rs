@@ -428,7 +428,7 @@ impl Fabric {
     fn bd_user(&self, tile: TileLoc, bd: u8) -> Option<crate::fault::ChannelId> {
         self.channels
             .iter()
-            .flatten()
+            .flat_map(|channels| channels.iter())
             .find(|ch| ch.id.tile == tile && ch.queue.iter().any(|t| t.bds >> bd & 1 != 0))
             .map(|ch| ch.id)
     }

@@ -505,10 +505,15 @@ pub struct Word {
     pub last: bool,
 }
 
+/// Words of a line, as the DMAs move them.
+pub const LINE: u64 = 4;
+
+/// Four consecutive words on their way, and the cycles in which they were sent: one cache line of the host.
 #[derive(Clone, Copy, Default, Debug)]
-struct Slot {
-    word: Word,
-    pushed_at: u64,
+#[repr(align(64))]
+struct Line {
+    words: [Word; LINE as usize],
+    sent_at: [u64; LINE as usize],
 }
 
 /// A receiver's read state.
@@ -524,6 +529,8 @@ pub struct Receiver {
     /// Words that reached the endpoint's ingress buffer.
     pub entered: u64,
     entered_at: u64,
+    /// Words that no other branch holds back, as last computed; the true number only grows.
+    cleared: u64,
     /// Words other receivers' paths can take behind the split: (receiver position, words).
     after_split: Vec<(usize, u64)>,
 }
@@ -536,9 +543,12 @@ pub struct Flow {
     pub broken: Option<Box<Fault>>,
     /// Receivers.
     pub receivers: Vec<Receiver>,
-    ring: Vec<Slot>,
+    /// Word n stands in line n / 4, modulo the number of lines.
+    ring: Vec<Line>,
     /// Words sent.
     pub pushed: u64,
+    /// Words for which there is room, as last computed; the true number only grows.
+    granted: u64,
     /// Receivers (by endpoint bit) that wait for a word.
     pub starved: u128,
     /// Receivers that wait because another branch is full.
@@ -583,11 +593,12 @@ impl Flow {
                 consumed: 0,
                 entered: 0,
                 entered_at: 0,
+                cleared: 0,
                 after_split: after_split(j),
             })
             .collect();
-        self.ring = vec![Slot::default(); (longest as usize + 1).next_power_of_two()];
-        self.pushed = 0;
+        self.ring = vec![Line::default(); (longest + 1).div_ceil(LINE).next_power_of_two() as usize];
+        (self.pushed, self.granted) = (0, 0);
         self.route = route;
     }
 
@@ -597,39 +608,98 @@ impl Flow {
         self.receivers.iter().map(|r| r.capacity - (self.pushed - r.consumed)).min().unwrap_or(0)
     }
 
+    /// Words the source may send now, `most` at most.
+    #[inline]
+    pub fn room_for(&mut self, most: u64) -> u64 {
+        if self.granted < self.pushed + most {
+            self.granted = self.pushed + self.room();
+        }
+        most.min(self.granted - self.pushed)
+    }
+
+    #[inline(always)]
+    fn line(&self, n: u64) -> &Line {
+        &self.ring[(n / LINE) as usize & (self.ring.len() - 1)]
+    }
+
+    #[inline(always)]
+    fn line_mut(&mut self, n: u64) -> &mut Line {
+        let mask = self.ring.len() - 1;
+        &mut self.ring[(n / LINE) as usize & mask]
+    }
+
+    #[inline(always)]
+    fn sent_at(&self, n: u64) -> u64 {
+        self.line(n).sent_at[(n % LINE) as usize]
+    }
+
     /// Sends one word at cycle `at` (now, or later when the words before it take the port until then); there is
     /// [`Flow::room`].
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, word: Word, at: u64) {
-        let slot = self.pushed as usize & (self.ring.len() - 1);
-        self.ring[slot] = Slot { word, pushed_at: at };
+        let n = self.pushed;
+        let line = self.line_mut(n);
+        (line.words[(n % LINE) as usize], line.sent_at[(n % LINE) as usize]) = (word, at);
         self.pushed += 1;
+    }
+
+    /// Sends a line from cycle `at` on, a word per cycle. Whether it was one: the stream may stand in the midst of one.
+    #[inline(always)]
+    pub fn push_line(&mut self, words: &[Word; LINE as usize], at: u64) -> bool {
+        if !self.pushed.is_multiple_of(LINE) {
+            return false;
+        }
+        *self.line_mut(self.pushed) = Line { words: *words, sent_at: [at, at + 1, at + 2, at + 3] };
+        self.pushed += LINE;
+        true
     }
 
     /// Brings the ingress of receiver `r` up to date and returns how many words it holds.
     #[inline(always)]
     pub fn arrive(&mut self, r: usize, now: u64) -> u64 {
-        let mask = self.ring.len() - 1;
-        let mut limit = self.pushed;
-        if self.receivers.len() > 1 {
-            for &(k, words) in &self.receivers[r].after_split {
-                limit = limit.min(self.receivers[k].consumed + words);
+        let rx = &self.receivers[r];
+        let most = rx.entered + now.saturating_sub(rx.entered_at);
+        let mut limit = self.pushed.min(rx.consumed + rx.end_words).min(most);
+        if limit > rx.cleared {
+            let cleared = self.clear(r);
+            self.receivers[r].cleared = cleared;
+            limit = limit.min(cleared);
+        }
+        let rx = &self.receivers[r];
+        let (mut entered, latency) = (rx.entered, rx.latency);
+        if entered < limit {
+            // Words come in the order they were sent in: if the last one is here, all are.
+            if self.sent_at(limit - 1) + latency <= now {
+                entered = limit;
+            } else {
+                while self.sent_at(entered) + latency <= now {
+                    entered += 1;
+                }
             }
         }
         let rx = &mut self.receivers[r];
-        let most = rx.entered + now.saturating_sub(rx.entered_at);
-        limit = limit.min(rx.consumed + rx.end_words).min(most);
-        while rx.entered < limit && self.ring[rx.entered as usize & mask].pushed_at + rx.latency <= now {
-            rx.entered += 1;
-        }
-        rx.entered_at = now;
-        rx.entered - rx.consumed
+        (rx.entered, rx.entered_at) = (entered, now);
+        entered - rx.consumed
+    }
+
+    /// Words that no other branch holds back from receiver `r`.
+    fn clear(&self, r: usize) -> u64 {
+        let behind = self.receivers[r].after_split.iter();
+        behind.map(|&(k, words)| self.receivers[k].consumed + words).min().unwrap_or(u64::MAX)
     }
 
     /// Word `n` positions behind the read position of receiver `r`.
     #[inline]
     pub fn look(&self, r: usize, n: u64) -> Word {
-        self.ring[(self.receivers[r].consumed + n) as usize & (self.ring.len() - 1)].word
+        let n = self.receivers[r].consumed + n;
+        self.line(n).words[(n % LINE) as usize]
+    }
+
+    /// The four words behind the read position of receiver `r`; those that were not sent yet are of no meaning.
+    #[inline(always)]
+    pub fn look_line(&self, r: usize) -> [Word; LINE as usize] {
+        let n = self.receivers[r].consumed;
+        if n.is_multiple_of(LINE) { self.line(n).words } else { std::array::from_fn(|i| self.look(r, i as u64)) }
     }
 
     /// Whether receiver `r` has taken everything that was sent into its ingress.
@@ -646,13 +716,13 @@ impl Flow {
 
     /// Earliest cycle at which receiver `r` can hold `n` words, given what has entered by `now`. Exact when the words are
     /// on the way, a lower bound when they have yet to be sent.
-    #[inline]
+    #[inline(always)]
     pub fn earliest(&self, r: usize, n: u64, now: u64) -> u64 {
         let rx = &self.receivers[r];
         let missing = rx.consumed + n - rx.entered.min(rx.consumed + n);
         let last = rx.consumed + n - 1;
         let arrival = if last < self.pushed {
-            self.ring[last as usize & (self.ring.len() - 1)].pushed_at + rx.latency
+            self.sent_at(last) + rx.latency
         } else if rx.entered < self.pushed {
             now + rx.latency
         } else {
@@ -665,8 +735,7 @@ impl Flow {
     /// Cycle at which the next word of receiver `r` reaches its ingress, if one is on the way.
     pub fn next_arrival(&self, r: usize) -> Option<u64> {
         let rx = &self.receivers[r];
-        (rx.entered < self.pushed)
-            .then(|| self.ring[rx.entered as usize & (self.ring.len() - 1)].pushed_at + rx.latency)
+        (rx.entered < self.pushed).then(|| self.sent_at(rx.entered) + rx.latency)
     }
 
     /// Endpoints without room, for the deadlock picture.
@@ -690,12 +759,12 @@ pub struct Flows {
     /// By source number.
     pub flows: Vec<Flow>,
     /// By sink number.
-    pub taps: Vec<Option<Tap>>,
+    pub taps: Box<[Option<Tap>; ALL_ENDPOINTS]>,
 }
 
 impl Default for Flows {
     fn default() -> Self {
-        Self { flows: vec![Flow::default(); ALL_ENDPOINTS], taps: vec![None; ALL_ENDPOINTS] }
+        Self { flows: vec![Flow::default(); ALL_ENDPOINTS], taps: Box::new([None; ALL_ENDPOINTS]) }
     }
 }
 
