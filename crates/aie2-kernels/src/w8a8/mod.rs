@@ -191,7 +191,7 @@ fn name(activations: Activations) -> &'static str {
     }
 }
 
-fn usage(configuration: &aie2_array::Configuration) -> Usage {
+pub(crate) fn usage(configuration: &aie2_array::Configuration) -> Usage {
     let of = |kind: TileKind| {
         configuration.resources.iter().filter(move |(tile, _)| tile.kind() == kind).map(|(_, used)| used)
     };

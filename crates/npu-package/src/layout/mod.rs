@@ -23,6 +23,8 @@ pub mod names {
     pub const QKV_PANELS: &str = "qkv_panels";
     /// Three row-major matrices q, k, v one after the other.
     pub const Q_K_V_ROW_MAJOR: &str = "q_k_v_row_major";
+    /// A segment of [`super::KvSegment`].
+    pub const KV_SEGMENT: &str = "kv_segment";
     /// Contents private to the kernel.
     pub const OPAQUE: &str = "opaque";
 }
