@@ -20,7 +20,7 @@ use super::program::START;
 use crate::attention::exp2::{self, Constants, STEPS, Tile};
 use crate::attention::recip::half_splat;
 use crate::attention::softmax::REFERENCE_OFFSET;
-use crate::attention::{config, constant, half_accumulator, pinned, shift, splat16, splat32};
+use crate::attention::{config, constant, pinned, shift, splat16, splat32};
 
 /// Declared initiation interval of 8 products in each score.
 pub const SCORE_II: u32 = 8;
@@ -53,7 +53,7 @@ pub fn emit(a: &mut Asm, unit: Operand, list: Operand, turns: Operand, between: 
     let tiles = scores(a, unit);
     let (factors, changed) = references(a, &tiles, hidden);
     a.if_nz(changed, |a| rescale(a, factors));
-    let weights = probabilities(a);
+    let weights = probabilities(a, &tiles);
     between(a);
     outputs(a, unit, weights);
 }
@@ -74,7 +74,7 @@ fn hidden(a: &mut Asm, list: Operand, turns: Operand) -> [Operand; KEY_TILES] {
     words
 }
 
-/// Products of K and Qᵀ: tile 4 head + key tile.
+/// Products of K and Qᵀ: a pair of key tiles each, of the first head, then of the second.
 fn scores(a: &mut Asm, unit: Operand) -> Vec<Operand> {
     let dense = constant(a, config::BF16_4X8X4);
     let (second, record) = (a.r(), constant(a, RECORD_BYTES));
@@ -86,7 +86,8 @@ fn scores(a: &mut Asm, unit: Operand) -> Vec<Operand> {
     for (p, at) in queries.into_iter().zip([Q, Q + Q_HEAD_BYTES]) {
         a.imm(p, i64::from(at));
     }
-    let tiles: Vec<Operand> = (0..HEADS * KEY_TILES).map(|i| half_accumulator(a, i)).collect();
+    let pairs: Vec<Operand> = ["cm0", "cm1", "cm2", "cm3"].into_iter().map(|name| pinned(a, Asm::cm, name)).collect();
+    let tiles = halves(&pairs);
     for tile in &tiles {
         a.i("vclr {}", &[*tile]);
     }
@@ -106,17 +107,22 @@ fn scores(a: &mut Asm, unit: Operand) -> Vec<Operand> {
             a.i("vmac.f {}, {}, {}, {}, {}", &[*s, *s, k[i % KEY_TILES], q[i / KEY_TILES], dense]);
         }
     });
-    tiles
+    pairs
+}
+
+/// Tile 4 head + key tile of the pairs.
+fn halves(pairs: &[Operand]) -> Vec<Operand> {
+    pairs.iter().flat_map(|pair| [pair.bm(0), pair.bm(1)]).collect()
 }
 
 /// Scores to patterns, references that a block moves, factors of the move, and whether there is one.
-fn references(a: &mut Asm, tiles: &[Operand], hidden: [Operand; KEY_TILES]) -> ([Operand; HEADS], Operand) {
+fn references(a: &mut Asm, pairs: &[Operand], hidden: [Operand; KEY_TILES]) -> ([Operand; HEADS], Operand) {
     let elementwise = constant(a, config::BF16_ELEMENTWISE);
     let grid = exp2::grid_factors(a);
     let nothing = splat32(a, START);
     let junk = a.r();
     let least = [a.x(), a.x()];
-    for (i, s) in tiles.iter().enumerate() {
+    for (i, s) in halves(pairs).iter().enumerate() {
         let (head, tile) = (i / KEY_TILES, i % KEY_TILES);
         a.i("vmsc.f {}, {}, {}, {}, {}", &[*s, *s, grid, grid, elementwise]);
         let x = if tile == 0 { least[head] } else { a.x() };
@@ -210,7 +216,7 @@ fn rescale(a: &mut Asm, factors: [Operand; HEADS]) {
 }
 
 /// Pᵀ, `[head][pair]`, and the sums.
-fn probabilities(a: &mut Asm) -> [[Operand; PAIRS]; HEADS] {
+fn probabilities(a: &mut Asm, scores: &[Operand]) -> [[Operand; PAIRS]; HEADS] {
     let c = Constants::new(a);
     let (ones, dense) = (splat16(a, ONE), constant(a, config::BF16_4X8X4));
     let [reference, slope, sums] = ["cm4", "cm5", "cm6"].map(|name| pinned(a, Asm::cm, name));
@@ -228,7 +234,7 @@ fn probabilities(a: &mut Asm) -> [[Operand; PAIRS]; HEADS] {
             a.vlda(O_STORE, sum.am(half), load, 32);
         }
         for (pair, p) in pairs.iter().enumerate() {
-            let x = Operand::reg(["cm0", "cm1", "cm2", "cm3"][PAIRS * head + pair]);
+            let x = scores[PAIRS * head + pair];
             exp2::tile(a, &c, reference, &Tile { x, d: x, slope, y: x });
             a.i("vsrs.s16.s32 {}, {}, {}", &[*p, x, c.rounding()]);
             a.i("vmac.f {}, {}, {}, {}, {}", &[sum, sum, ones, *p, dense]);

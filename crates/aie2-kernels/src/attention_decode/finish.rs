@@ -22,6 +22,8 @@ const COLUMN_BYTES: i64 = 128;
 // SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4, T128_2x4_lo, T128_2x4_hi.
 const TRANSPOSE_8X4: i64 = 28;
 const BY_POSITION: [i64; 2] = [12, 13];
+/// Reciprocals, each in the place of its sum, which was loaded before.
+const RECIPROCAL_MEMORY: MemRef = MemRef::space(7).in_bank(3);
 /// 1 in bfloat16.
 const ONE: i64 = 0x3F80;
 
@@ -35,8 +37,8 @@ pub fn emit(a: &mut Asm) {
         a.vlda(MemRef::ANY, w, from, 64);
         a.vst(MemRef::ANY, w, to, 32);
     }
-    let reciprocals = Buffer { at: RECIPROCALS, memory: ROWS };
-    recip::emit(a, Function::Reciprocal, 1, reciprocals, reciprocals);
+    let sums = Buffer { at: RECIPROCALS, memory: ROWS };
+    recip::emit(a, Function::Reciprocal, 1, sums, Buffer { memory: RECIPROCAL_MEMORY, ..sums });
 
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let transpose = constant(a, TRANSPOSE_8X4);
@@ -47,8 +49,8 @@ pub fn emit(a: &mut Asm) {
     let [outputs, column] = [O, OUT].map(|at| constant(a, i64::from(at)));
     a.loop_n("heads", 2, |a| {
         let (r, rest, r1, r2) = (a.bm(), a.bm(), a.x(), a.x());
-        a.vlda(ROWS, r.am(0), reciprocal, 0);
-        a.vlda(ROWS, r.am(1), reciprocal, 32);
+        a.vlda(RECIPROCAL_MEMORY, r.am(0), reciprocal, 0);
+        a.vlda(RECIPROCAL_MEMORY, r.am(1), reciprocal, 32);
         a.i("vconv.bf16.fp32 {}, {}", &[highs[0].lo(), r]);
         a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, r, highs[0], one, float]);
         a.i("vmov {}, {}", &[r1.lo(), highs[0].lo()]);

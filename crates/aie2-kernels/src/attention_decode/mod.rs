@@ -174,3 +174,17 @@ impl DecodeAttention {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_leaves_room_for_those_of_other_phases() {
+        let locks = array::Array::new().expect("the array has room").locks();
+        let program = program::compile(locks).unwrap_or_else(|error| panic!("{error}"));
+        let loops: Vec<_> = program.loops.iter().map(|l| (&l.name, l.ii_declared, l.ii_reached)).collect();
+        println!("{} bytes of program, {loops:?}", program.bytes.len());
+        assert!(program.bytes.len() <= 5632, "{}", program.bytes.len());
+    }
+}
