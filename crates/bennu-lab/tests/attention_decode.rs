@@ -4,7 +4,7 @@ use aie2_kernels::attention_decode::{Cache, DecodeAttention};
 use aie2_kernels::{Compiled, CoreBinary, KernelError};
 use bennu_lab::machine::{Binary, Intended, Loaded, Ran};
 use npu_package::layout::{KvFormat, KvHeads, KvRing, KvSegment, Plane};
-use oracle::data::{activations, Rng};
+use oracle::data::{Rng, activations};
 use oracle::flash::HEAD_DIM;
 use oracle::flash_decode::{self, Block, HEADS, KEYS, POSITIONS, Stream};
 use oracle::fp::{bf16_rne, widen};
@@ -163,7 +163,12 @@ fn same(instance: &DecodeAttention, compiled: &Compiled, data: &Data, tokens: us
     let differ: Vec<usize> = (0..got.len()).filter(|i| got[*i] != want[*i]).collect();
     if let Some(&i) = differ.first() {
         let (s, head, d) = (i / HEAD_DIM / QUERY_HEADS, i / HEAD_DIM % QUERY_HEADS, i % HEAD_DIM);
-        panic!("{} outputs differ, the first at position {s}, head {head}, d {d}: {:#x} for {:#x}", differ.len(), got[i], want[i]);
+        panic!(
+            "{} outputs differ, the first at position {s}, head {head}, d {d}: {:#x} for {:#x}",
+            differ.len(),
+            got[i],
+            want[i]
+        );
     }
     (got, ran)
 }
@@ -199,7 +204,8 @@ fn a_thousand_positions() {
 #[test]
 fn a_ring_that_is_not_full_that_wraps_and_whose_window_ends_within_a_block() {
     // 129 groups: an odd number; 130
-    for (chunk, history, tokens) in [(1, 500, 1), (1, 1031, 1), (1, 1100, 1), (4, 1041, 4), (4, 1500, 3), (4, 5003, 4)] {
+    for (chunk, history, tokens) in [(1, 500, 1), (1, 1031, 1), (1, 1100, 1), (4, 1041, 4), (4, 1500, 3), (4, 5003, 4)]
+    {
         case(Cache::Local(ring(chunk)), history, tokens);
     }
 }
@@ -299,11 +305,12 @@ fn what_the_array_does_not_divide_is_refused() {
 
 /// Streams of the cache keep the shims busy: a bar of 80 % of 32 bytes per cycle.
 fn bench(history: usize, tokens: usize) {
-    let slots = history + 8;
+    let slots = (history + tokens).next_multiple_of(8);
     let kernel = instance(Cache::Global { slots }, history, tokens);
     let compiled = kernel.compile().expect("the kernel compiles");
     let data = Data::random(1, slots, tokens);
-    let (_, ran) = if history <= 1024 { same(&kernel, &compiled, &data, tokens) } else { ran(&kernel, &compiled, &data) };
+    let (_, ran) =
+        if history <= 1024 { same(&kernel, &compiled, &data, tokens) } else { ran(&kernel, &compiled, &data) };
     let needed = 2 * KV_HEADS * HEAD_DIM * 2 * (history + tokens);
     let rate = needed as f64 / ran.report.cycles as f64;
     println!(
@@ -321,4 +328,19 @@ fn bench(history: usize, tokens: usize) {
 fn a_short_context_keeps_the_shims_busy() {
     bench(1023, 1);
     bench(1020, 4);
+}
+
+// minutes without optimisation
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_context_of_8192_keeps_the_shims_busy() {
+    bench(8191, 1);
+    bench(8188, 4);
+}
+
+// minutes without optimisation
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_context_of_32768_keeps_the_shims_busy() {
+    bench(32_767, 1);
 }

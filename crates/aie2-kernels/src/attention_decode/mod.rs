@@ -25,8 +25,8 @@ use aie2_codegen::Program;
 use npu_container::{pdi, txn};
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvRun, KvSegment, names};
 
-use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
 use crate::w8a8::usage;
+use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
 use array::GRID;
 use plan::{BLOCK_KEYS, POSITIONS, Plan};
 

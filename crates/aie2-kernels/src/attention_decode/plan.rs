@@ -99,6 +99,9 @@ impl Plan {
 fn hidden(hides: impl Fn(usize, usize) -> bool) -> [u32; 4] {
     std::array::from_fn(|tile| {
         let pairs = (0..4).flat_map(|key| (0..POSITIONS).map(move |position| (key, position)));
-        pairs.filter(|&(key, position)| hides(4 * tile + key, position)).map(|(key, position)| 1 << (4 * key + position)).sum()
+        pairs
+            .filter(|&(key, position)| hides(4 * tile + key, position))
+            .map(|(key, position)| 1 << (4 * key + position))
+            .sum()
     })
 }

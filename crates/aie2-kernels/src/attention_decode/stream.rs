@@ -17,7 +17,7 @@ use npu_package::layout::{KvSegment, Plane};
 
 use super::array::{GRID, RECORD_WORDS};
 use super::l1::{A_UNIT_BYTES, B_UNIT_BYTES};
-use super::plan::{BYTES, Block, POSITIONS, Plan};
+use super::plan::{BYTES, POSITIONS, Plan};
 
 /// Host buffers by index.
 pub mod arg {
@@ -46,16 +46,25 @@ const B_CHAIN: usize = 8;
 /// Tasks of A that leave room for a chain of B.
 const A_TASKS: usize = 3;
 
-/// Turns whose blocks follow each other in the cache: first group and number.
-fn runs(blocks: &[Block]) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for block in blocks {
-        match runs.last_mut() {
-            Some((first, count)) if *count < TURNS_MAX && block.group == *first + 2 * *count => *count += 1,
-            Some(_) | None => runs.push((block.group, 1)),
+/// Turns whose blocks follow each other in the cache on either stream.
+struct Task {
+    /// First groups of A and of B.
+    groups: [usize; 2],
+    turns: usize,
+}
+
+/// Both streams are cut at the same turns: no task waits for one of the other stream that is pushed after it.
+fn tasks(plan: &Plan) -> Vec<Task> {
+    let mut tasks: Vec<Task> = Vec::new();
+    for (a, b) in plan.streams[0].iter().zip(&plan.streams[1]) {
+        let groups = [a.group, b.group];
+        let follows = |task: &Task| task.turns < TURNS_MAX && task.groups.map(|first| first + 2 * task.turns) == groups;
+        match tasks.last_mut() {
+            Some(task) if follows(task) => task.turns += 1,
+            Some(_) | None => tasks.push(Task { groups, turns: 1 }),
         }
     }
-    runs
+    tasks
 }
 
 /// Builds the stream.
@@ -75,17 +84,14 @@ pub fn stream(segment: &KvSegment, plan: &Plan, tokens: usize) -> Result<Stream,
             rt.task(col, Mm2s(0), &ShimBd::linear(arg::Q, 0, POSITION_BYTES as u64)?, padded, true)?;
         }
     }
-    let [a, b] = [&plan.streams[0], &plan.streams[1]].map(|blocks| runs(blocks));
-    for task in 0..a.len().max(b.len()) {
+    for Task { groups: [a, b], turns } in tasks(plan) {
         for col in 0..GRID {
-            if let Some(run) = a.get(task) {
-                room(&mut rt, col, Mm2s(0), A_CHAIN, A_TASKS)?;
-                rt.task_chain(col, Mm2s(0), &rows(segment, col, *run), run.1 as u32, true)?;
-            }
-            if let Some(run) = b.get(task) {
-                room(&mut rt, col, Mm2s(1), B_CHAIN, QUEUE_DEPTH)?;
-                rt.task_chain(col, Mm2s(1), &columns(segment, col, *run), run.1 as u32, true)?;
-            }
+            room(&mut rt, col, Mm2s(0), A_CHAIN, A_TASKS)?;
+            rt.task_chain(col, Mm2s(0), &rows(segment, col, (a, turns)), turns as u32, true)?;
+        }
+        for col in 0..GRID {
+            room(&mut rt, col, Mm2s(1), B_CHAIN, QUEUE_DEPTH)?;
+            rt.task_chain(col, Mm2s(1), &columns(segment, col, (b, turns)), turns as u32, true)?;
         }
     }
     rt.wait_all()?;
