@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub mod attention;
+pub mod attention_decode;
 pub mod decode_projection;
 pub mod norm_rope;
 pub mod w8a16;
@@ -97,6 +98,18 @@ pub enum KernelError {
         kernel: &'static str,
         /// The granularity asked for.
         scales: WeightScales,
+    },
+    /// A number that a kernel does not serve.
+    #[error("{kernel}: {what}: {needed}, not {found}")]
+    Refused {
+        /// The kernel.
+        kernel: &'static str,
+        /// Of what.
+        what: &'static str,
+        /// The number it takes, or the limit.
+        needed: usize,
+        /// The number asked for.
+        found: usize,
     },
     /// A loop with pinned issue times is not what its kernel declares.
     #[error("loop {name}: declared II {declared}, reached {reached}")]

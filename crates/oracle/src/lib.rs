@@ -1,7 +1,7 @@
 //! Dev-only mathematics: what a kernel must compute, said twice.
 //!
 //! * [`w8a8`] and [`w8a16`] hold the bit-exact specifications (`spec`) of the projections: every rounding the NPU performs, in the NPU's order.
-//! * [`exp2`], [`recip`] and [`flash`] hold those of the pieces of attention.
+//! * [`exp2`], [`recip`] and [`flash`] hold those of the pieces of attention, [`flash_decode`] that of its decode kernel.
 //! * The float64 references say how far that is from the mathematics: [`attention`] is one layer's attention from the normed hidden state to
 //!   the output projection, with [`norm`], [`rope`], [`mask`] and the weights of [`model`].
 //! * [`outliers`] and [`cases`] are its test data: layers of true size with realistic outliers, and the inputs that break a softmax.
@@ -15,6 +15,7 @@ pub mod cases;
 pub mod data;
 pub mod exp2;
 pub mod flash;
+pub mod flash_decode;
 pub mod fp;
 pub mod gemm;
 pub mod kv_int8;

@@ -26,7 +26,7 @@ const GRID_FACTORS: [i64; 2] = [0x4300, 0x42C0];
 /// Bits of -(128² + 96²): the pattern of x = 0.
 const ZERO_PATTERN: i64 = 0x46C8_0000 - (1 << 31);
 /// Steps of the grid in one octave.
-pub(super) const STEPS: i64 = 512;
+pub(crate) const STEPS: i64 = 512;
 /// 2^22 · a₁ of the cubic f (a₁ + a₂ f + f² / 16).
 const SLOPE: i64 = -1_307_784;
 /// 2^13 · a₂.

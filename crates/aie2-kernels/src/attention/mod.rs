@@ -28,14 +28,14 @@ use aie2_codegen::{Asm, MemRef, Operand};
 
 /// Address of a tile's own memory as its core sees it.
 // SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-const CORE_BASE: u32 = 0x7_0000;
+pub(crate) const CORE_BASE: u32 = 0x7_0000;
 /// Bytes of one of the four banks of data memory.
 // SOURCE: AM020 ch. 4: 64 KiB in four logical banks.
-const BANK_BYTES: u32 = 0x4000;
+pub(crate) const BANK_BYTES: u32 = 0x4000;
 
 /// Configuration words.
 // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode, bmode, variant, signs.
-mod config {
+pub(crate) mod config {
     /// Accumulator additions on int32 lanes.
     pub const INT32_ADD: i64 = 0;
     /// bfloat16 × bfloat16, 4x8x4.
@@ -105,7 +105,7 @@ const fn memory(space: u16, at: u32) -> MemRef {
 }
 
 /// Sets rounding and saturation, which every spec of this module assumes.
-fn set_modes(a: &mut Asm) {
+pub(crate) fn set_modes(a: &mut Asm) {
     for (register, value) in [("crRnd", ROUND_EVEN), ("crSat", SATURATE)] {
         let t = constant(a, value);
         a.mov(register.into(), t);
@@ -113,35 +113,35 @@ fn set_modes(a: &mut Asm) {
 }
 
 /// A scalar register that holds `value`.
-fn constant(a: &mut Asm, value: i64) -> Operand {
+pub(crate) fn constant(a: &mut Asm, value: i64) -> Operand {
     let r = a.r();
     a.imm(r, value);
     r
 }
 
 /// A vector register whose 32-bit lanes hold `bits`.
-fn splat32(a: &mut Asm, bits: i64) -> Operand {
+pub(crate) fn splat32(a: &mut Asm, bits: i64) -> Operand {
     let (x, t) = (a.x(), constant(a, bits));
     a.i("vbcst.32 {}, {}", &[x, t]);
     x
 }
 
 /// A vector register whose 16-bit lanes hold `bits`.
-fn splat16(a: &mut Asm, bits: i64) -> Operand {
+pub(crate) fn splat16(a: &mut Asm, bits: i64) -> Operand {
     let (x, t) = (a.x(), constant(a, bits));
     a.i("vbcst.16 {}, {}", &[x, t]);
     x
 }
 
 /// A shift register that holds `bits`.
-fn shift(a: &mut Asm, bits: i64) -> Operand {
+pub(crate) fn shift(a: &mut Asm, bits: i64) -> Operand {
     let (s, t) = (a.s(), constant(a, bits));
     a.mov(s, t);
     s
 }
 
 /// A new register in a fixed place, so that long-lived values and values under way do not fragment each other's file.
-fn pinned(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
+pub(crate) fn pinned(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
     let v = new(a);
     if let Operand::Physical(reg) = Operand::reg(name) {
         a.pin(v, reg);
@@ -150,7 +150,7 @@ fn pinned(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
 }
 
 /// The `i`-th of the eighteen accumulators of 16 float32.
-fn half_accumulator(a: &mut Asm, i: usize) -> Operand {
+pub(crate) fn half_accumulator(a: &mut Asm, i: usize) -> Operand {
     pinned(a, Asm::bm, &format!("bm{}{}", ["l", "h"][i % 2], i / 2))
 }
 

@@ -80,7 +80,7 @@ impl Emitter<'_> {
 }
 
 /// A bfloat16 constant in the lower half of a vector.
-pub(super) fn half_splat(a: &mut Asm, bits: i64) -> Operand {
+pub(crate) fn half_splat(a: &mut Asm, bits: i64) -> Operand {
     let (x, zero) = (splat16(a, bits), splat16(a, 0));
     a.i("vmov {}, {}", &[x.hi(), zero.lo()]);
     x

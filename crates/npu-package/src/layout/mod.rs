@@ -23,6 +23,8 @@ pub mod names {
     pub const ROW_MAJOR: &str = "row_major";
     /// [`super::Panels`].
     pub const PANELS: &str = "panels";
+    /// A segment of [`super::KvSegment`].
+    pub const KV_SEGMENT: &str = "kv_segment";
     /// Contents private to the kernel.
     pub const OPAQUE: &str = "opaque";
 }
