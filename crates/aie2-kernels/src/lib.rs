@@ -246,11 +246,13 @@ impl Operand {
         Self { name, direction, bytes, dtype: Dtype::U8, shape: vec![bytes], layout }
     }
 
-    fn input(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
+    /// A buffer that the NPU reads.
+    pub fn input(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
         Self { dtype, shape, layout, ..Self::new(name, Direction::In, bytes) }
     }
 
-    fn output(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
+    /// A buffer that the NPU writes.
+    pub fn output(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
         Self { dtype, shape, layout, ..Self::new(name, Direction::Out, bytes) }
     }
 

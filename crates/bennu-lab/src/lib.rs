@@ -1,6 +1,7 @@
 //! Runs NPU packages in the simulator and compares them with the mathematics. Dev-only; never part of what ships.
 #![forbid(unsafe_code)]
 
+pub mod attention;
 pub mod bench;
 pub mod case;
 pub mod golden;
