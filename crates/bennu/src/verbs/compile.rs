@@ -151,23 +151,30 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         let call = Call::new(shape.seq(), args.numerics.name(), bound(shape));
         kernels.push(write_kernel(&mut writer, &compiled, call)?);
     }
+    // a model that these do not serve still has its projections
+    let mut refused = Vec::new();
     for kind in ProjectionKind::ALL {
         let panels = model.panels(kind).map_err(Failure::refused)?;
         for &seq in lengths.iter().filter(|&&seq| seq <= DECODE_TOKENS) {
             let projection = DecodeProjection::new(seq, panels, args.numerics.activations(), WeightScales::PerChannel);
-            let compiled = projection.and_then(|projection| projection.compile()).map_err(kernel)?;
+            let compiled = match projection.and_then(|projection| projection.compile()) {
+                Ok(compiled) => compiled,
+                Err(error) => {
+                    let kernel = format!("{}_decode_{}_projection, S = {seq}", args.numerics.name(), kind.name());
+                    refused.push(NotBuilt { kernel, reason: error.to_string() });
+                    continue;
+                }
+            };
             let call = Call::new(seq, args.numerics.name(), streamed(panels.bytes() as u64));
             kernels.push(write_kernel(&mut writer, &compiled, call)?);
         }
     }
-    let mut refused = Vec::new();
     for kernel in attention::kernels(&dims, &lengths, args.history, args.context) {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }
         match kernel.compile() {
             Ok((compiled, call)) => kernels.push(write_kernel(&mut writer, &compiled, call)?),
-            // a model of other heads still has projections
             Err(error) => refused.push(NotBuilt { kernel: kernel.title(), reason: error.to_string() }),
         }
     }
