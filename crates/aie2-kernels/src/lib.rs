@@ -15,7 +15,19 @@ pub mod w8a16;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 4] = [w8a16::NAME, w8a16::O_NAME, w8a8::NAME, w8a8::O_NAME];
+pub const KERNELS: [&str; 11] = [
+    w8a16::NAME,
+    w8a16::O_NAME,
+    w8a8::NAME,
+    w8a8::O_NAME,
+    decode_projection::W8A16_NAMES[0],
+    decode_projection::W8A16_NAMES[1],
+    decode_projection::W8A8_NAMES[0],
+    decode_projection::W8A8_NAMES[1],
+    norm_rope::NAME,
+    attention::scaled::NAME,
+    attention_decode::NAME,
+];
 
 /// How many weights share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

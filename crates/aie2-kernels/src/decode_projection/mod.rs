@@ -61,13 +61,15 @@ impl DecodeProjection {
         match scales {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => Ok(Self { shape }),
-            WeightScales::PerGroup(_) => Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales }),
+            WeightScales::PerGroup(_) => {
+                Err(KernelError::ScalesNotImplemented { kernel: name(shape.panels().kind(), activations), scales })
+            }
         }
     }
 
     /// Name of the kernel.
     pub fn name(&self) -> &'static str {
-        name(&self.shape)
+        name(self.shape.panels().kind(), self.shape.activations())
     }
 
     /// Sizes.
@@ -117,12 +119,13 @@ impl DecodeProjection {
     }
 }
 
-fn name(shape: &DecodeShape) -> &'static str {
-    let [qkv, o] = match shape.activations() {
+/// Name of the kernel of a projection.
+pub const fn name(kind: ProjectionKind, activations: Activations) -> &'static str {
+    let [qkv, o] = match activations {
         Activations::Int8 => W8A8_NAMES,
         Activations::Int16 => W8A16_NAMES,
     };
-    match shape.panels().kind() {
+    match kind {
         ProjectionKind::Qkv => qkv,
         ProjectionKind::O => o,
     }

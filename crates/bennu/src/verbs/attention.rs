@@ -62,14 +62,18 @@ pub(super) fn kernels<'a>(
 }
 
 impl Attention<'_> {
-    /// Kernel, length and layer.
-    pub(super) fn title(&self) -> String {
-        let name = match self.what {
+    /// Name of the kernel.
+    pub(super) fn name(&self) -> &'static str {
+        match self.what {
             What::NormRope => norm_rope::NAME,
             What::Prefill => scaled::NAME,
             What::Decode => attention_decode::NAME,
-        };
-        format!("{name}, S = {}, {} layer", self.seq, self.context.layer.name())
+        }
+    }
+
+    /// Kernel, length and layer.
+    pub(super) fn title(&self) -> String {
+        format!("{}, S = {}, {} layer", self.name(), self.seq, self.context.layer.name())
     }
 
     fn heads(&self) -> Result<KvHeads, KernelError> {
