@@ -139,11 +139,18 @@ impl Only {
     }
 }
 
-/// The one kernel that the name and the sequence length leave.
-pub fn pick<'a>(manifest: &'a Manifest, name: Option<&str>, seq: Option<usize>) -> Result<&'a Kernel> {
-    let wanted = |k: &&Kernel| name.is_none_or(|n| n == k.kernel) && seq.is_none_or(|s| s == k.seq);
+/// The one kernel that the name, the sequence length and the kind of layer leave.
+pub fn pick<'a>(
+    manifest: &'a Manifest,
+    name: Option<&str>,
+    seq: Option<usize>,
+    layer: Option<&str>,
+) -> Result<&'a Kernel> {
+    let of_layer = |k: &Kernel| layer.is_none_or(|layer| k.context.is_some_and(|at| at.layer.name() == layer));
+    let wanted = |k: &&Kernel| name.is_none_or(|n| n == k.kernel) && seq.is_none_or(|s| s == k.seq) && of_layer(k);
     let list = |kernels: &[&Kernel]| {
-        kernels.iter().map(|k| format!("{} --seq {}", k.kernel, k.seq)).collect::<Vec<_>>().join(", ")
+        let layer = |k: &Kernel| k.context.map_or_else(String::new, |at| format!(" --layer {}", at.layer.name()));
+        kernels.iter().map(|k| format!("{} --seq {}{}", k.kernel, k.seq, layer(k))).collect::<Vec<_>>().join(", ")
     };
     match manifest.kernels.iter().filter(wanted).collect::<Vec<_>>()[..] {
         [kernel] => Ok(kernel),

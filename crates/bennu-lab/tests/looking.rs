@@ -20,7 +20,9 @@ fn look(window: std::ops::Range<u64>) -> Look {
         ([col, row], labels)
     });
     let labels = labels.collect();
-    Look::run(&tiny::binary(&compiled), &case, "w8a8_qkv_projection", labels, window).expect("the kernel runs")
+    let write = |loaded: &mut bennu_lab::machine::Loaded| case.write_to(loaded);
+    let kernel = ("w8a8_qkv_projection", case.shape.seq());
+    Look::run(&tiny::binary(&compiled), &write, kernel, labels, window).expect("the kernel runs")
 }
 
 /// Thousandths of a time stamp: cycles.
