@@ -12,7 +12,7 @@
 //! A channel takes a second task sooner if other channels are served in between. Of the 16 BDs of a shim the outputs hold two, B one chain of 8
 //! or several of 2, and A two or three.
 
-use aie2_array::device::QUEUE_DEPTH;
+use aie2_array::device::{QUEUE_DEPTH, TileKind};
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KvSegment, Plane};
@@ -45,9 +45,6 @@ const TURNS_MAX: usize = 64;
 /// BDs of a chain of A, of the outputs.
 const A_CHAIN: usize = 2;
 const OUT_CHAIN: usize = 2;
-/// Longest step of a shim BD.
-// SOURCE: Xilinx/mlir-aie, AIETargetModel (npu1): 20 bits of step, less one.
-const STEP_WORDS_MAX: usize = 1 << 20;
 /// Tasks of A that leave room for a chain of B.
 const A_TASKS: usize = 3;
 
@@ -144,7 +141,7 @@ fn columns(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<
     };
     let block = [(1, RECORD_WORDS), (stride, 2)];
     let planes = [Plane::Key, Plane::Value];
-    if lane_words <= STEP_WORDS_MAX {
+    if lane_words <= TileKind::Shim.dma().step_words as usize {
         let pattern =
             Pattern::new(&[block[0], block[1], (lane_words as u32, GRID.into())]).iterate(2 * stride, turns as u8);
         return planes.map(|plane| ShimBd::new(arg::CACHE, at(plane, 0), pattern.clone())).into();
