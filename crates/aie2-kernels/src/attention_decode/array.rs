@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! A   shim c ─MM2S 0─► mem c [4 × 32 KiB: K | V of two groups of lane c] ─a unit of 8 KiB for each column─► core row c, all columns
-//! B   shim c ─MM2S 1─► mem c [8 × 4 KiB: K, V of two groups of lanes 0 .. 3] ─► column c, all rows
+//! B   shim c ─MM2S 1─► mem c [4 × 32 KiB: K | V of two groups of lanes 0 .. 3] ─K, V of a lane─► column c, all rows
 //! C   core (c, r) [2 × 1024] ─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
 
@@ -19,7 +19,9 @@ pub const RECORD_WORDS: u32 = 512;
 /// Records in a unit of A.
 const UNIT_RECORDS: u32 = 4;
 const A_SLOTS: usize = 4;
-const B_SLOTS: usize = 8;
+const B_SLOTS: usize = 4;
+/// Bytes of a slot of B in a mem tile: a block of one head of every lane.
+pub const B_SLOT_BYTES: u32 = 2 * 4 * l1::B_UNIT_BYTES;
 const OUT_SLOTS: usize = 2;
 /// Bytes of one core's outputs.
 const JOIN_BYTES: u32 = 2 * l1::OUT_UNIT_BYTES;
@@ -117,9 +119,12 @@ fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
     design.connect((shim, Mm2s(0)).into(), &[(mem, S2mm(0)).into()])?;
     design.connect((mem, Mm2s(0)).into(), &row)?;
 
-    let b = design.ring(mem, "B", B_SLOTS, l1::B_UNIT_BYTES, Place::Anywhere)?;
-    design.fill_by_dma(b, S2mm(1), &[Pattern::linear(l1::B_UNIT_BYTES / WORD)])?;
-    design.drain_by_dma(b, Mm2s(1), &[Pattern::linear(l1::B_UNIT_BYTES / WORD)])?;
+    let b = design.ring(mem, "B", B_SLOTS, B_SLOT_BYTES, Place::Anywhere)?;
+    design.fill_by_dma(b, S2mm(1), &[Pattern::linear(B_SLOT_BYTES / WORD)])?;
+    // [K, V][4 lanes][unit] -> [4 lanes][K, V]
+    let unit = l1::B_UNIT_BYTES / WORD;
+    let planes = Pattern::new(&[(1, unit), (columns * unit, 2), (unit, columns)]);
+    design.drain_by_dma(b, Mm2s(1), &[planes])?;
     let column: Vec<_> = (0..GRID).map(|r| (Tile::core(col, r), S2mm(1)).into()).collect();
     design.connect((shim, Mm2s(1)).into(), &[(mem, S2mm(1)).into()])?;
     design.connect((mem, Mm2s(1)).into(), &column)?;

@@ -7,9 +7,10 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
+use super::array::B_SLOT_BYTES;
 use super::block;
 use super::finish;
-use super::l1::{self, A, B, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS};
+use super::l1::{self, A, B, B_UNIT_BYTES, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS};
 use super::plan::{BYTES, LISTS};
 use crate::attention::softmax::REFERENCE_OFFSET;
 use crate::attention::{constant, set_modes, splat32};
@@ -143,7 +144,7 @@ pub fn emit(a: &mut Asm, locks: Locks) {
     release(a, locks.out_full, 2);
 }
 
-/// Keeps the first of two units of B.
+/// Keeps the first unit of a slot of B.
 fn plan(a: &mut Asm, locks: Locks) {
     acquire(a, locks.b_full, 1);
     let (from, to, w) = (a.p(), a.p(), a.w());
@@ -154,8 +155,10 @@ fn plan(a: &mut Asm, locks: Locks) {
         a.vst(ROWS, w, to, 32);
     });
     release(a, locks.b_empty, 1);
-    acquire(a, locks.b_full, 1);
-    release(a, locks.b_empty, 1);
+    a.loop_n("plan_units", B_SLOT_BYTES / B_UNIT_BYTES - 1, |a| {
+        acquire(a, locks.b_full, 1);
+        release(a, locks.b_empty, 1);
+    });
 }
 
 /// Unit r of four on A holds `[4 positions][4 columns][2 heads][128]` of the KV heads of row r.
