@@ -135,8 +135,7 @@ pub fn measure(kind: LayerKind, scene: Scene, history_len: usize, tokens: usize)
     let mut layer = Layer::new(&config, kind, &weights, capacity)?;
     layer.append(&k, &v)?;
     let bits: Vec<u16> = x.iter().map(|v| bf16_rne(*v as f32)).collect();
-    let step =
-        if history_len > 0 && tokens <= DECODE_TOKENS { layer.decode(&bits)? } else { layer.prefill(&bits)? };
+    let step = if history_len > 0 && tokens <= DECODE_TOKENS { layer.decode(&bits)? } else { layer.prefill(&bits)? };
     let mut cache = Cache::linear(&config);
     cache.append(&wide(&k), &wide(&v));
     let exact = Attention::new(&config, kind, &weights).step(&x, &mut cache)?;
@@ -242,15 +241,20 @@ pub fn run(args: &Args, as_json: bool) -> Result<bool> {
         let lines: Vec<_> = report
             .lines
             .iter()
-            .map(|l| json!({ "tensor": l.tensor, "relative": l.relative, "limit": l.limit, "largest_over_rms": l.largest,
-                "largest_limit": l.largest_limit }))
+            .map(|l| {
+                json!({ "tensor": l.tensor, "relative": l.relative, "limit": l.limit, "largest_over_rms": l.largest,
+                "largest_limit": l.largest_limit })
+            })
             .collect();
         let kernels: Vec<_> =
             report.cycles.iter().map(|(kernel, cycles)| json!({ "kernel": kernel, "cycles": cycles })).collect();
         println!("{:#}", json!({ "errors": lines, "kernels": kernels, "cycles": cycles }));
         return Ok(report.holds());
     }
-    println!("{kind:?}, {scene:?}, history {}, {} new; errors against float64, modelled cycles", args.history, args.seq);
+    println!(
+        "{kind:?}, {scene:?}, history {}, {} new; errors against float64, modelled cycles",
+        args.history, args.seq
+    );
     for l in &report.lines {
         let verdict = if l.relative <= l.limit && l.largest <= l.largest_limit { "" } else { "  TOO LARGE" };
         println!(
