@@ -187,10 +187,11 @@ fn a_prefill_and_decoded_tokens_are_the_prefill_of_all() {
             let tokens = x.len() / CONFIG.hidden;
             let whole = layer(kind, &weights, tokens).prefill(&x).unwrap_or_else(|e| panic!("{e:#}"));
             let at_once = tensors(&whole);
-            for last in [1, 2, 3, 4] {
+            // every count on the INT8 model; the ends on the other, whose kernels are the same
+            let counts: &[usize] = if model == Model::Int8 { &[1, 2, 3, 4] } else { &[1, 4] };
+            for &last in counts {
                 let mut layer = layer(kind, &weights, tokens);
                 let (before, after) = x.split_at((tokens - last) * CONFIG.hidden);
-                // the ring or segment takes any chunk up to all tokens
                 layer.prefill(before).unwrap_or_else(|e| panic!("{e:#}"));
                 let decoded = layer.decode(after).unwrap_or_else(|e| panic!("{e:#}"));
                 let end = |all: &[u16], part: &[u16]| all[all.len() - part.len()..] == *part;
