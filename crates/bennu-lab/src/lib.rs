@@ -5,6 +5,8 @@ pub mod attention;
 pub mod bench;
 pub mod case;
 pub mod golden;
+pub mod layer;
+pub mod layer_report;
 pub mod look;
 pub mod machine;
 pub mod report;
