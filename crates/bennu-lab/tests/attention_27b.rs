@@ -3,52 +3,51 @@
 
 use aie2_kernels::attention_decode::{Cache, DecodeAttention};
 use bennu_lab::layer::{HEAD_DIM, HEADS, KV_HEADS, halves};
-use bennu_lab::layer_report::measure;
 use bennu_lab::machine::{Binary, Intended, Loaded};
 use npu_package::layout::{KvFormat, KvHeads, KvRing, Plane};
 use oracle::attention::{HeadProblem, Precision, relative_error};
 use oracle::fp::{bf16_rne, widen};
 use oracle::mask::Mask;
-use oracle::model::{AttentionConfig, LayerKind};
-use oracle::outliers::Scene;
+use oracle::model::AttentionConfig;
 
+/// Whole layers: minutes without optimisation.
 #[cfg(not(debug_assertions))]
-fn check(kind: LayerKind, scene: Scene, history: usize, tokens: usize) {
-    let report = measure(kind, scene, history, tokens).unwrap_or_else(|error| panic!("{error:#}"));
-    println!("{kind:?}, {scene:?}, history {history}, {tokens} new");
-    for line in &report.lines {
-        println!("{:<18} {:.3} %, largest {:.4} rms", line.tensor, 100.0 * line.relative, line.largest);
-        // exact results would not have been rounded to bfloat16
-        assert!(line.relative > 1e-3, "{kind:?}, {scene:?}: {line:?}");
+mod layers {
+    use bennu_lab::layer_report::measure;
+    use oracle::model::LayerKind;
+    use oracle::outliers::Scene;
+
+    fn check(kind: LayerKind, scene: Scene, history: usize, tokens: usize) {
+        let report = measure(kind, scene, history, tokens).unwrap_or_else(|error| panic!("{error:#}"));
+        println!("{kind:?}, {scene:?}, history {history}, {tokens} new");
+        for line in &report.lines {
+            println!("{:<18} {:.3} %, largest {:.4} rms", line.tensor, 100.0 * line.relative, line.largest);
+            // exact results would not have been rounded to bfloat16
+            assert!(line.relative > 1e-3, "{kind:?}, {scene:?}: {line:?}");
+        }
+        for line in &report.lines {
+            let holds = line.relative <= line.limit && line.largest <= line.largest_limit;
+            assert!(holds, "{kind:?}, {scene:?}, history {history}, {tokens} new: {line:?}");
+        }
     }
-    for line in &report.lines {
-        let holds = line.relative <= line.limit && line.largest <= line.largest_limit;
-        assert!(holds, "{kind:?}, {scene:?}, history {history}, {tokens} new: {line:?}");
+
+    #[test]
+    fn prefills_of_512() {
+        check(LayerKind::Local, Scene::Outliers, 0, 512);
+        check(LayerKind::Global, Scene::Severe, 0, 512);
     }
-}
 
-// minutes without optimisation
-#[cfg(not(debug_assertions))]
-#[test]
-fn prefills_of_512() {
-    check(LayerKind::Local, Scene::Outliers, 0, 512);
-    check(LayerKind::Global, Scene::Severe, 0, 512);
-}
+    #[test]
+    fn a_decoded_position_behind_a_thousand() {
+        check(LayerKind::Local, Scene::Severe, 1023, 1);
+        check(LayerKind::Global, Scene::Mild, 1020, 4);
+    }
 
-// minutes without optimisation
-#[cfg(not(debug_assertions))]
-#[test]
-fn a_decoded_position_behind_a_thousand() {
-    check(LayerKind::Local, Scene::Severe, 1023, 1);
-    check(LayerKind::Global, Scene::Mild, 1020, 4);
-}
-
-// minutes without optimisation
-#[cfg(not(debug_assertions))]
-#[test]
-fn decoded_positions_behind_eight_thousand() {
-    check(LayerKind::Local, Scene::Mild, 8188, 4);
-    check(LayerKind::Global, Scene::Outliers, 8188, 4);
+    #[test]
+    fn decoded_positions_behind_eight_thousand() {
+        check(LayerKind::Local, Scene::Mild, 8188, 4);
+        check(LayerKind::Global, Scene::Outliers, 8188, 4);
+    }
 }
 
 /// Every adversarial input of at most 4 queries, and the last 4 of the others, on all heads of `decode_attention`.
