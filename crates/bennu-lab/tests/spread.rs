@@ -20,10 +20,11 @@ fn the_projection_gives_the_same_outputs_under_every_extreme() {
     let spread = spread::measure(&simulate, consulted, false).expect("the kernel runs with the table's values");
     assert!(spread.same_outputs, "{}", spread.table());
     assert!(spread.fewest < spread.cycles && spread.cycles < spread.most, "{}", spread.table());
-    // The cost of the first token is paid once, cycle for cycle; taken away, other waits show from behind it.
+    // The cost of the first token is paid once, up to where the windows fall in which cores run ahead of the array; taken away, other waits show
+    // from behind it.
     let residue = find(&spread, "first_token_residue");
     assert!(matches!(residue.runs[0].delta, Some(-8000..0)), "{residue:?}");
-    assert_eq!(residue.runs[1].delta, Some(8000));
+    assert!(matches!(residue.runs[1].delta, Some(7990..=8010)), "{residue:?}");
     assert!(spread.parameters.is_sorted_by_key(|m| std::cmp::Reverse(m.reach())), "the strongest first");
     assert!(spread.exact.contains(&"switch_to_local") && !spread.exact.contains(&"op_write"));
     assert_eq!(spread.not_consulted, ["ddr_burst_bytes", "op_noop"]);
