@@ -11,6 +11,7 @@ pub mod attention;
 pub mod attention_decode;
 pub mod decode_projection;
 pub mod norm_rope;
+mod scaling;
 pub mod w8a16;
 pub mod w8a8;
 
