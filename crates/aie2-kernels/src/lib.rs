@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub mod attention;
 pub mod attention_decode;
 pub mod decode_projection;
+pub mod grid;
 pub mod norm_rope;
 mod scaling;
 pub mod w8a16;

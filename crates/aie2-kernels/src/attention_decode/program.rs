@@ -14,6 +14,7 @@ use super::l1::{self, A, B, B_UNIT_BYTES, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY,
 use super::plan::{BYTES, LISTS};
 use crate::attention::softmax::REFERENCE_OFFSET;
 use crate::attention::{constant, set_modes, splat32};
+use crate::grid::Locks;
 
 /// Declared initiation interval of two tiles of queries.
 pub const QUERIES_II: u32 = 8;
@@ -25,23 +26,6 @@ pub const START: i64 = 0xFF80_0000 - (1 << 32);
 // SOURCE: Xilinx/llvm-aie aiev2_enums.h, T128_4x2_lo, T128_4x2_hi, T16_4x8.
 const POSITIONS_TO_K: [i64; 2] = [8, 9];
 const TRANSPOSE_4X8: i64 = 29;
-
-/// Locks of the three rings as the core numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Locks {
-    /// Full units of A.
-    pub a_full: u8,
-    /// Empty units of A.
-    pub a_empty: u8,
-    /// Full units of B.
-    pub b_full: u8,
-    /// Empty units of B.
-    pub b_empty: u8,
-    /// Empty units of the out ring.
-    pub out_empty: u8,
-    /// Full units of the out ring.
-    pub out_full: u8,
-}
 
 /// One of two streams: what its next half slot needs.
 struct Side {

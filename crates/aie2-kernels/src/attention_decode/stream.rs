@@ -17,9 +17,10 @@ use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KvSegment, Plane};
 
-use super::array::{B_SLOT_BYTES, GRID, RECORD_WORDS};
+use super::array::{B_SLOT_BYTES, RECORD_WORDS};
 use super::l1::A_UNIT_BYTES;
 use super::plan::{BYTES, POSITIONS, Plan};
+use crate::grid::GRID;
 
 /// Host buffers by index.
 pub mod arg {

@@ -10,7 +10,8 @@
 use aie2_codegen::{Asm, Guards, Operand, Trip};
 
 use super::l1::{self, TOKEN_WORD_BYTES, TOKENS, UNIT_BYTES, space};
-use super::program::{Locks, Regs, shifted};
+use super::program::{Regs, shifted};
+use crate::grid::Locks;
 use crate::w8a8::program::fixed;
 use crate::w8a8::quantise::{round_and_saturate, token_scale};
 

@@ -3,8 +3,9 @@
 use aie2_codegen::{Asm, Guards};
 
 use super::l1::{L1, space};
-use super::program::{Locks, fixed};
+use super::program::fixed;
 use super::quantise::next_out_unit;
+use crate::grid::Locks;
 use crate::scaling::{At, Scaling, TILES, Tile};
 
 /// Columns of 8 outputs.

@@ -17,7 +17,8 @@ use aie2_codegen::{Asm, Guards, MemRef, Operand, Trip};
 
 use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
 use super::phase::{Entry, Word};
-use super::program::{Locks, fixed};
+use super::program::fixed;
+use crate::grid::Locks;
 
 /// Codes that one step of the inner loop makes: two rows of a unit for each limb.
 pub const CODES_PER_STEP: u32 = 256;
