@@ -12,7 +12,7 @@ use aie2_kernels::attention::scaled::{self, ScaledAttention};
 use aie2_kernels::attention_decode::{self, DecodeAttention};
 use aie2_kernels::decode_projection::DecodeProjection;
 use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Call, Place};
-use aie2_kernels::{Compiled, CoreBinary, WeightScales, w8a16};
+use aie2_kernels::{Compiled, WeightScales, w8a16};
 use anyhow::{Context, Result, bail, ensure};
 use npu_package::layout::{
     Activations, DECODE_TOKENS, HeadNorm, KvFormat, KvHeads, KvRing, KvSegment, Panels, Plane, RopeLimbs, RopeTable,
@@ -21,7 +21,7 @@ use oracle::mask::Mask;
 use oracle::model::{AttentionConfig, AttentionWeights, LayerKind, Linear, Values};
 
 use crate::case::pack;
-use crate::machine::{Binary, Intended, Loaded};
+use crate::machine::{Binary, Loaded};
 
 /// Width of a head.
 pub const HEAD_DIM: usize = 128;
@@ -79,19 +79,9 @@ pub struct Step {
     pub cycles: Vec<(String, u64)>,
 }
 
-fn binary(compiled: &Compiled, buffers: Vec<(String, usize)>) -> Binary {
-    let intended = |(&(col, row), core): (&(u8, u8), &CoreBinary)| Intended {
-        tile: [col, row],
-        early_reads: core.early_reads.clone(),
-        partial_locks: core.partial_locks.clone(),
-    };
-    let cores = compiled.cores.iter().map(intended).collect();
-    Binary { pdi: compiled.pdi.clone(), txn: compiled.txn.clone(), cores, buffers }
-}
-
 /// Loads a kernel, fills its inputs and runs it.
 fn dispatch(compiled: &Compiled, buffers: Vec<(String, usize)>, inputs: &[(&str, &[u8])]) -> Result<(Loaded, u64)> {
-    let mut loaded = Loaded::new(&binary(compiled, buffers), None)?;
+    let mut loaded = Loaded::new(&Binary { buffers, ..Binary::from(compiled) }, None)?;
     for (name, data) in inputs {
         loaded.write(name, data).with_context(|| format!("{}: operand {name}", compiled.kernel))?;
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use aie2_kernels::{Compiled, CoreBinary};
 use aie2_sim::{BufferId, Config, Machine, RunReport, Timing};
 use anyhow::{Context, Result, bail};
 use npu_package::{Direction, Kernel, Manifest, Package};
@@ -65,6 +66,22 @@ impl Binary {
             cores: kernel.programs.iter().map(Intended::of).collect(),
             buffers: buffers.collect::<Result<_>>()?,
         })
+    }
+}
+
+impl From<&Compiled> for Binary {
+    fn from(compiled: &Compiled) -> Self {
+        let intended = |(&(col, row), core): (&(u8, u8), &CoreBinary)| Intended {
+            tile: [col, row],
+            early_reads: core.early_reads.clone(),
+            partial_locks: core.partial_locks.clone(),
+        };
+        Self {
+            pdi: compiled.pdi.clone(),
+            txn: compiled.txn.clone(),
+            cores: compiled.cores.iter().map(intended).collect(),
+            buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
+        }
     }
 }
 

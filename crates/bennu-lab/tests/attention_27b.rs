@@ -3,7 +3,7 @@
 
 use aie2_kernels::attention_decode::{Cache, DecodeAttention};
 use bennu_lab::layer::{HEAD_DIM, HEADS, KV_HEADS, halves};
-use bennu_lab::machine::{Binary, Intended, Loaded};
+use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::{KvFormat, KvHeads, KvRing, Plane};
 use oracle::attention::{HeadProblem, Precision, relative_error};
 use oracle::fp::{bf16_rne, widen};
@@ -88,18 +88,7 @@ fn adversarial_inputs_decoded() {
                 }
             }
         }
-        let intended = compiled.cores.iter().map(|(&(col, row), core)| Intended {
-            tile: [col, row],
-            early_reads: core.early_reads.clone(),
-            partial_locks: core.partial_locks.clone(),
-        });
-        let binary = Binary {
-            cores: intended.collect(),
-            pdi: compiled.pdi.clone(),
-            txn: compiled.txn.clone(),
-            buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-        };
-        let mut loaded = Loaded::new(&binary, None).expect("the PDI loads");
+        let mut loaded = Loaded::new(&Binary::from(&compiled), None).expect("the PDI loads");
         loaded.write("q", &q.iter().flat_map(|b| b.to_le_bytes()).collect::<Vec<_>>()).expect("q fits");
         loaded.write("cache", &bytes).expect("the cache fits");
         loaded.write("plan", kernel.plan_bytes()).expect("the plan fits");

@@ -1,8 +1,8 @@
 //! `decode_attention` on the simulated array, from the bytes of PDI and TXN, bit for bit against its specification.
 
 use aie2_kernels::attention_decode::{Cache, DecodeAttention};
-use aie2_kernels::{Compiled, CoreBinary, KernelError};
-use bennu_lab::machine::{Binary, Intended, Loaded, Ran};
+use aie2_kernels::{Compiled, KernelError};
+use bennu_lab::machine::{Binary, Loaded, Ran};
 use npu_package::layout::{KvFormat, KvHeads, KvRing, KvSegment, Plane};
 use oracle::data::{Rng, activations};
 use oracle::flash::HEAD_DIM;
@@ -134,19 +134,8 @@ fn exact(data: &Data, mask: Mask, slot: impl Fn(usize) -> usize, history: usize,
     ctx
 }
 
-fn intended((&(col, row), core): (&(u8, u8), &CoreBinary)) -> Intended {
-    let (early_reads, partial_locks) = (core.early_reads.clone(), core.partial_locks.clone());
-    Intended { tile: [col, row], early_reads, partial_locks }
-}
-
 fn ran(instance: &DecodeAttention, compiled: &Compiled, data: &Data) -> (Vec<u16>, Ran) {
-    let binary = Binary {
-        pdi: compiled.pdi.clone(),
-        txn: compiled.txn.clone(),
-        cores: compiled.cores.iter().map(intended).collect(),
-        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-    };
-    let mut loaded = Loaded::new(&binary, None).expect("the PDI loads");
+    let mut loaded = Loaded::new(&Binary::from(compiled), None).expect("the PDI loads");
     let q: Vec<u8> = data.queries.iter().flat_map(|q| q.to_le_bytes()).collect();
     loaded.write("q", &q).expect("q fits");
     loaded.write("cache", &data.cache(instance.segment())).expect("the cache fits");
