@@ -1,6 +1,6 @@
 //! Simulated core cycles per second of the whole array: the W8A8 projection at a quarter of the 27B's hidden width.
 
-use aie2_kernels::w8a8::QkvProjection;
+use aie2_kernels::w8a8::Projection;
 use aie2_sim::Config;
 use bennu_lab::case::Case;
 use bennu_lab::machine::{Binary, Loaded};
@@ -13,7 +13,7 @@ const N_KV: usize = 256;
 const CORES: u64 = 16;
 
 fn array(c: &mut Criterion) {
-    let projection = QkvProjection::new(SEQ, HIDDEN, N_Q, N_KV, N_KV).expect("a legal shape");
+    let projection = Projection::new(SEQ, HIDDEN, N_Q, N_KV, N_KV).expect("a legal shape");
     let compiled = projection.compile().expect("the kernel compiles");
     let binary = Binary::from(&compiled);
     let case = Case::random(*projection.shape(), 1).expect("a random case");

@@ -46,9 +46,6 @@ pub struct Projection {
     shape: ProjectionShape,
 }
 
-/// A query, key and value projection.
-pub type QkvProjection = Projection;
-
 impl Projection {
     /// A query, key and value projection: `seq` tokens of `hidden` inputs to NQ, NK and NV outputs; a scale for every output channel.
     ///
