@@ -5,6 +5,7 @@ use std::path::Path;
 
 use oracle::fp::widen;
 use oracle::model::{AttentionConfig, AttentionWeights, LayerKind, Linear, Values};
+use oracle::norm::rms_norm;
 use safetensors::{Dtype, SafeTensors};
 
 /// The two models.
@@ -19,6 +20,8 @@ pub enum Model {
 pub const MODELS: [Model; 2] = [Model::Bf16, Model::Int8];
 /// Layers with intermediates.
 pub const LAYERS: [(usize, LayerKind); 2] = [(0, LayerKind::Local), (5, LayerKind::Global)];
+/// The other layers: their weights and the residual stream in front of them, in the set of the INT8 model.
+pub const OTHER_LAYERS: [usize; 5] = [1, 2, 3, 4, 6];
 /// Prompts of 20 tokens, inside the window of 32, and of 75.
 pub const PROMPTS: [&str; 2] = ["short", "long"];
 
@@ -48,7 +51,7 @@ impl Goldens {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens");
         let names: &[&str] = match model {
             Model::Bf16 => &["tiny-gemma3-attention"],
-            Model::Int8 => &["tiny-gemma3-int8-attention", "tiny-gemma3-int8-qkv"],
+            Model::Int8 => &["tiny-gemma3-int8-attention", "tiny-gemma3-int8-qkv", "tiny-gemma3-int8-layers"],
         };
         let read = |name: &&str| {
             let path = folder.join(format!("{name}.safetensors"));
@@ -97,11 +100,21 @@ impl Goldens {
 
     pub fn weights(&self, layer: usize) -> AttentionWeights {
         let [q, k, v, o] = ["q", "k", "v", "o"].map(|projection| self.linear(layer, projection));
-        let [q_norm, k_norm] = ["q", "k"].map(|name| {
-            let bits = self.bf16(&format!("model.layers.{layer}.self_attn.{name}_norm.weight"));
-            bits.into_iter().map(|b| f64::from(widen(b))).collect()
-        });
+        let [q_norm, k_norm] = ["q", "k"].map(|name| self.norm(layer, &format!("self_attn.{name}_norm")));
         AttentionWeights { q, k, v, o, q_norm, k_norm }
+    }
+
+    fn norm(&self, layer: usize, module: &str) -> Vec<f64> {
+        let bits = self.bf16(&format!("model.layers.{layer}.{module}.weight"));
+        bits.into_iter().map(|b| f64::from(widen(b))).collect()
+    }
+
+    /// The residual stream in front of one of [`OTHER_LAYERS`], normed: the layer's input, every token.
+    pub fn normed_stream(&self, prompt: &str, layer: usize) -> Vec<f64> {
+        let weight = self.norm(layer, "input_layernorm");
+        let mut x = self.floats(&format!("{prompt}.layer.{}.out", layer - 1));
+        x.chunks_exact_mut(CONFIG.hidden).for_each(|row| rms_norm(row, &weight, CONFIG.eps));
+        x
     }
 
     /// The layer's input after its norm, every token.
