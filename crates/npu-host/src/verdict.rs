@@ -1,6 +1,6 @@
 //! Whether the NPU can be used, and if not, why.
 
-use crate::check::{Check, Outcome};
+use crate::check::Check;
 
 /// There is no NPU of the kind bennu compiles for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,8 +63,4 @@ pub enum NotReady {
     /// Something stands between the program and the device.
     #[error(transparent)]
     Unusable(#[from] Unusable),
-}
-
-pub(crate) fn failures(checks: &[Check]) -> Vec<Check> {
-    checks.iter().filter(|check| check.outcome == Outcome::Fail).cloned().collect()
 }
