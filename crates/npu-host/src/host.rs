@@ -1,7 +1,7 @@
 //! A machine as files below a root directory.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A machine: the root of its file system, and where its user keeps programs.
@@ -65,6 +65,13 @@ impl Host {
     pub(crate) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         let bytes = fs::read(self.path(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    /// The first `most` bytes of a file, fewer if it is shorter; none if it cannot be read.
+    pub(crate) fn head(&self, path: impl AsRef<Path>, most: usize) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(self.path(path)).ok()?.take(most as u64).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// A number as sysfs prints it, `0x` before hexadecimal digits.

@@ -90,5 +90,13 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
             "log out and in again (of the whole desktop session), or boot again",
         );
     }
+    if group_name == "root" || mode >> 3 & 6 != 6 {
+        // SOURCE: udev(7); the rule that systemd ships for render nodes, for accel nodes.
+        return Check::fail(
+            ID,
+            evidence,
+            r#"write `SUBSYSTEM=="accel", KERNEL=="accel*", GROUP="render", MODE="0660"` to /etc/udev/rules.d/70-accel.rules, join that group (`sudo usermod -aG render $USER`), and boot again"#,
+        );
+    }
     Check::fail(ID, evidence, format!("`sudo usermod -aG {group_name} {who}`, then log out and in again"))
 }
