@@ -158,7 +158,7 @@ impl Plan {
         }
         let chunk = request.chunk.clamp(1, BLOCK_ROWS_MAX).min(request.context);
         let projections = NpuMemory::new(dims, config.global_layers().len(), chunk)?;
-        let mut notes = Vec::new();
+        let mut notes = vec!["feed-forward layers, embedding and head are not placed: no kernel uses them".to_owned()];
         let (l1, l2, heap) = match request.package {
             Some(package) => {
                 check_model(package, request)?;

@@ -2,7 +2,7 @@
 
 mod machine;
 
-use machine::{BDF, Machine, RELEASE, context, laptop, meminfo};
+use machine::{BDF, Machine, RELEASE, context, laptop, meminfo, refused};
 use npu_host::{CheckId, Device, NotReady, Outcome, PowerMode, Trial, TrialStep};
 
 /// The check that tells, its outcome, a part of its evidence and a part of its remedy.
@@ -55,6 +55,19 @@ fn a_laptop_as_it_should_be() {
 }
 
 #[test]
+fn what_the_driver_does_not_answer_is_told() {
+    let mut machine = laptop();
+    machine.facts().unanswered = vec!["POWER_MODE: EOPNOTSUPP".to_owned()];
+    assert_check(
+        &machine,
+        CheckId::Driver,
+        Outcome::Pass,
+        "0.1, bound to 0000:c5:00.1; it did not answer: POWER_MODE",
+        "",
+    );
+}
+
+#[test]
 fn hawk_point_is_told_by_its_cpu() {
     let machine = laptop();
     machine.cpu("AMD Ryzen 7 8845HS w/ Radeon 780M Graphics", 117, "");
@@ -67,7 +80,7 @@ fn every_answer_that_is_not_good_has_a_remedy() {
     let mut machines = vec![laptop(), laptop(), laptop()];
     machines[0].without_driver();
     without_device(&mut machines[1]);
-    machines[2].device = Device::Refused { errno: 19 };
+    machines[2].device = refused(19);
     for machine in &machines {
         let diagnosis = machine.diagnosis();
         assert!(diagnosis.verdict().is_err());
@@ -251,7 +264,7 @@ fn a_firmware_nobody_has_seen() {
 #[test]
 fn not_in_the_render_group() {
     let mut machine = laptop();
-    machine.device = Device::Refused { errno: 13 };
+    machine.device = refused(13);
     let [uid, gid] = machine.owner("dev/accel/accel0");
     machine.identity(1, "0000000000000000");
     machine.write("etc/group", &format!("render:x:{gid}:\n"));
@@ -267,7 +280,7 @@ fn not_in_the_render_group() {
 #[test]
 fn a_node_for_root_alone() {
     let mut machine = laptop();
-    machine.device = Device::Refused { errno: 13 };
+    machine.device = refused(13);
     machine.identity(1, "0000000000000000");
     machine.mode("dev/accel/accel0", 0o600);
     assert_pain(&machine, CheckId::Node, "mode 0600", "/etc/udev/rules.d/70-accel.rules");
@@ -279,6 +292,14 @@ fn root_opens_whatever_the_mode() {
     machine.device = Device::NoNode;
     machine.identity(1, "000001ffffffffff");
     assert_check(&machine, CheckId::Node, Outcome::Pass, "mode 0660", "");
+}
+
+#[test]
+fn a_driver_that_refuses_the_first_question() {
+    let mut machine = laptop();
+    machine.device = Device::Refused { errno: None, answer: "GET_INFO(AIE_METADATA): EINVAL".to_owned() };
+    assert_check(&machine, CheckId::Node, Outcome::Pass, "let through to the driver, which refused: GET_INFO", "");
+    assert_pain(&machine, CheckId::Trial, "GET_INFO(AIE_METADATA): EINVAL", "dmesg");
 }
 
 #[test]
@@ -296,7 +317,7 @@ fn the_iommu_is_off_by_command_line() {
     for word in ["iommu=off", "amd_iommu=off"] {
         let mut machine = laptop();
         machine.write("proc/cmdline", &format!("quiet {word}"));
-        machine.device = Device::Refused { errno: 19 };
+        machine.device = refused(19);
         assert_pain(&machine, CheckId::Iommu, &format!("command line has {word}"), &format!("remove {word}"));
     }
 }
@@ -306,7 +327,7 @@ fn the_iommu_is_off_in_the_bios() {
     let mut machine = laptop();
     machine.remove("sys/class/iommu");
     machine.remove(&format!("sys/bus/pci/devices/{BDF}/iommu_group"));
-    machine.device = Device::Refused { errno: 19 };
+    machine.device = refused(19);
     assert_pain(&machine, CheckId::Iommu, "no IOMMU in /sys/class/iommu", "in the BIOS");
 }
 
@@ -314,11 +335,11 @@ fn the_iommu_is_off_in_the_bios() {
 fn shared_addresses_are_refused() {
     for (errno, name) in [(19, "ENODEV"), (22, "EINVAL"), (28, "ENOSPC"), (95, "EOPNOTSUPP")] {
         let mut machine = laptop();
-        machine.device = Device::Refused { errno };
+        machine.device = refused(errno);
         assert_pain(&machine, CheckId::Iommu, &format!("open answered {name}"), "dmesg");
     }
     let mut machine = laptop();
-    machine.device = Device::Refused { errno: 95 };
+    machine.device = refused(95);
     machine.write("sys/kernel/iommu_groups/22/type", "identity");
     assert_pain(&machine, CheckId::Iommu, "domain identity", "boot without iommu=pt");
     machine.write("sys/kernel/iommu_groups/22/type", "DMA");
@@ -410,21 +431,23 @@ fn others_use_the_npu() {
 #[test]
 fn einval_on_context_creation() {
     let mut machine = laptop();
-    machine.facts().trial = Trial::Failed { step: TrialStep::Context, errno: 22 };
-    assert_pain(&machine, CheckId::Trial, "creating a context answered EINVAL (22)", "driver and firmware do not fit");
+    let answer = "CREATE_HWCTX(4 columns): EINVAL".to_owned();
+    machine.facts().trial = Trial::Failed { step: TrialStep::Context, errno: Some(22), answer };
+    let evidence = "no context was made: CREATE_HWCTX(4 columns): EINVAL";
+    assert_pain(&machine, CheckId::Trial, evidence, "driver and firmware do not fit");
 }
 
 #[test]
 fn other_answers_to_context_creation() {
     for (step, errno, evidence, remedy) in [
-        (TrialStep::Context, 19, "ENODEV (19)", "no room for another context"),
-        (TrialStep::Context, 62, "ETIME (62)", "no longer answers"),
-        (TrialStep::Context, 5, "errno 5", "dmesg"),
-        (TrialStep::Heap, 11, "heap of 64 MiB was refused: EAGAIN (11)", "see `memlock`"),
-        (TrialStep::Heap, 5, "errno 5", "dmesg"),
+        (TrialStep::Context, Some(19), "no context was made: the answer", "no room for another context"),
+        (TrialStep::Context, Some(62), "no context was made: the answer", "no longer answers"),
+        (TrialStep::Context, None, "no context was made: the answer", "dmesg"),
+        (TrialStep::Heap, Some(11), "heap of 64 MiB was refused: the answer", "see `memlock`"),
+        (TrialStep::Heap, None, "heap of 64 MiB was refused: the answer", "dmesg"),
     ] {
         let mut machine = laptop();
-        machine.facts().trial = Trial::Failed { step, errno };
+        machine.facts().trial = Trial::Failed { step, errno, answer: "the answer".to_owned() };
         assert_pain(&machine, CheckId::Trial, evidence, remedy);
     }
 }
@@ -456,7 +479,11 @@ fn optional_parts_are_needed_only_when_asked_for() {
     let mut machine = laptop();
     (machine.needs.xrt, machine.needs.mlir_aie) = (true, true);
     assert_check(&machine, CheckId::Xrt, Outcome::Fail, "asked for, and not found", "bennu runs without XRT");
-    assert_pain(&machine, CheckId::Xrt, "not found", "");
+    assert_eq!(
+        machine.diagnosis().missing_parts().map(|check| check.id).collect::<Vec<_>>(),
+        [CheckId::Xrt, CheckId::MlirAie]
+    );
+    assert_eq!(machine.diagnosis().verdict(), Ok(()));
     assert_check(&machine, CheckId::MlirAie, Outcome::Fail, "no aiecc, aiecc.py, aie-opt on the PATH", "bennu compile");
     machine.write("usr/bin/aie-opt", "");
     machine.write("opt/xilinx/xrt/lib/libxrt_coreutil.so", "");
@@ -466,4 +493,10 @@ fn optional_parts_are_needed_only_when_asked_for() {
     machine.write("usr/lib/python3.12/site-packages/mlir_aie/x", "");
     assert_check(&machine, CheckId::MlirAie, Outcome::Pass, "python3.12/site-packages/mlir_aie", "");
     assert_eq!(machine.diagnosis().verdict(), Ok(()));
+}
+
+#[test]
+fn this_process_is_measured() {
+    let memory = npu_host::Host::at("/", Vec::new()).process_memory().expect("Linux tells");
+    assert!(memory.resident_bytes > 0 && memory.peak_bytes >= memory.resident_bytes, "{memory:?}");
 }

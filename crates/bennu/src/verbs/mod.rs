@@ -5,6 +5,7 @@ mod compile;
 mod disasm;
 mod inspect;
 mod pack;
+mod plan;
 mod quantize;
 mod schedule;
 
@@ -24,6 +25,8 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Tell what lives in which memory, and whether it fits
+    Plan(plan::Args),
     /// Show the bundles of a kernel's core program, slot by slot
     Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
@@ -38,6 +41,7 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Plan(args) => plan::run(&args),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }

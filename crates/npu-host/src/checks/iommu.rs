@@ -51,8 +51,8 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let evidence = format!("IOMMU {}, {} in group {group}{domain}", units.join(", "), npu.address);
     match subject.device {
         Device::Open(_) => return Check::pass(ID, format!("{evidence}; the driver bound this process's addresses")),
-        Device::Refused { errno } => {
-            if let Some((_, name)) = SVA_REFUSED.iter().find(|(number, _)| number == errno) {
+        Device::Refused { errno, .. } => {
+            if let Some((_, name)) = SVA_REFUSED.iter().find(|(number, _)| Some(*number) == *errno) {
                 return Check::fail(
                     ID,
                     format!(

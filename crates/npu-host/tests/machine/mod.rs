@@ -39,6 +39,8 @@ pub fn laptop() -> Machine {
     machine.write("proc/cmdline", "BOOT_IMAGE=/vmlinuz root=/dev/nvme0n1p2 ro quiet splash");
     machine.write("proc/meminfo", &meminfo(60, 50));
     machine.write("proc/self/cgroup", "0::/user.slice/user-1000.slice/session-3.scope");
+    machine.link("proc/self/ns/pid", "pid:[4026531836]");
+    machine.write("proc/1/comm", "systemd");
     machine.memlock("unlimited", "unlimited");
     machine.identity(0, "0000000000000000");
     machine.write(
@@ -74,7 +76,13 @@ pub fn facts() -> DeviceFacts {
         power_mode: Some(PowerMode::Default),
         contexts: Some(Vec::new()),
         trial: Trial::Made { columns: 4 },
+        unanswered: Vec::new(),
     }
+}
+
+/// A node that does not open.
+pub fn refused(errno: i32) -> Device {
+    Device::Refused { errno: Some(errno), answer: format!("open /dev/accel/accel0: errno {errno}") }
 }
 
 pub fn context(id: u32, pid: i64) -> ContextInUse {
