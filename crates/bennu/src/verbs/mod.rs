@@ -3,6 +3,7 @@
 mod attention;
 mod compile;
 mod disasm;
+mod doctor;
 mod inspect;
 mod pack;
 mod plan;
@@ -25,6 +26,8 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Tell whether the NPU can be used now, and what helps if not
+    Doctor(doctor::Args),
     /// Tell what lives in which memory, and whether it fits
     Plan(plan::Args),
     /// Show the bundles of a kernel's core program, slot by slot
@@ -41,6 +44,7 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Doctor(args) => doctor::run(&args),
             Verb::Plan(args) => plan::run(&args),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
