@@ -99,5 +99,8 @@ pub(crate) fn check(subject: &Subject<'_>) -> Check {
     if driver_option(host, &release) == Setting::Off && !has_module {
         return Check::fail(ID, evidence, "boot a kernel built with CONFIG_DRM_ACCEL_AMDXDNA=m and CONFIG_AMD_IOMMU=y");
     }
+    if driver_option(host, &release) == Setting::Unknown && module_file(host, &release) == Setting::Unknown {
+        return Check::unknown(ID, format!("{evidence}, nor is the list of its modules"));
+    }
     Check::pass(ID, evidence)
 }
