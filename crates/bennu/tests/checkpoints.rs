@@ -74,7 +74,7 @@ fn wrong_usage_is_exit_code_2() {
 fn every_verb_has_help_with_examples() {
     let help = bennu(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for verb in ["inspect", "quantize", "pack", "compile", "schedule", "disasm"] {
+    for verb in ["inspect", "quantize", "pack", "compile", "doctor", "plan", "schedule", "disasm"] {
         assert!(help.stdout.contains(verb), "{verb}");
         let help = bennu(&[verb, "--help"]);
         assert_eq!(help.code, 0);
