@@ -54,7 +54,11 @@ fn refusals_go_to_stderr_with_exit_code_1() {
     );
     fs::write(&path, &whole).unwrap();
     fs::write(dir.path().join("config.json"), r#"{"model_type": "gemma3_text", "hidden_size": 512}"#).unwrap();
-    assert_refused(&["inspect", text(dir.path())], &["is missing; the configuration has 26 layers"]);
+    let sentence = "error: Missing attention weight: model.layers.1.self_attn.q_proj.weight\n  caused by: ";
+    assert_refused(
+        &["inspect", text(dir.path())],
+        &[sentence, "is missing; the configuration has 26 layers", "remedy: "],
+    );
 }
 
 #[test]

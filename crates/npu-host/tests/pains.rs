@@ -502,3 +502,36 @@ fn this_process_is_measured() {
     let memory = npu_host::Host::at("/", Vec::new()).process_memory().expect("Linux tells");
     assert!(memory.resident_bytes > 0 && memory.peak_bytes >= memory.resident_bytes, "{memory:?}");
 }
+
+/// Files below a directory.
+fn files(directory: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_symlink() {
+            continue;
+        }
+        if entry.is_dir() { files(&entry, found) } else { found.push(entry) }
+    }
+}
+
+#[test]
+fn files_that_say_nonsense_are_survived_and_never_make_a_machine_better() {
+    let mut names = Vec::new();
+    files(laptop().root(), &mut names);
+    let count = names.len();
+    assert!(count > 20, "{count}");
+    let garbage: [&[u8]; 5] = [b"", b"\xff\xfe", b"99999999999999999999999999", b": : :\n::::\n= = =", b"0x"];
+    for at in 0..count {
+        for contents in garbage {
+            let mut machine = laptop();
+            machine.process(777, "flm", "S");
+            machine.facts().contexts = Some(vec![npu_host::ContextInUse { columns: u32::MAX, ..context(1, 777) }]);
+            let mut names = Vec::new();
+            files(machine.root(), &mut names);
+            std::fs::write(&names[at], contents).unwrap();
+            let diagnosis = machine.diagnosis();
+            assert_eq!(diagnosis.checks.len(), CheckId::ALL.len());
+            machine.device = Device::NoNode;
+            assert!(machine.diagnosis().verdict().is_err());
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::Path;
 
+use amdxdna::kernel::Kernel;
 use amdxdna::{ContextConfig, Options};
 use clap::ValueEnum;
 use gemma::{Plan, PlanRequest, Refusal, ToolchainMissing};
@@ -78,7 +79,9 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let programs = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     let host = Host::at("/", programs);
     let node = Function::all(&host).iter().find(|f| f.generation == Generation::Npu1).and_then(|f| f.node(&host));
-    let device = node.map_or(Device::NoNode, |name| ask(&Path::new("/dev/accel").join(name)));
+    let device = node.map_or(Device::NoNode, |name| {
+        ask(amdxdna::Device::open_node(&Path::new("/dev/accel").join(name), Options::default()))
+    });
     let diagnosis = diagnose(&host, &device, &needs);
 
     let parts = diagnosis.missing_parts().map(|check| match check.id {
@@ -92,9 +95,9 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     Ok(Box::new(Done { diagnosis, failures }))
 }
 
-/// What the driver says of a node.
-fn ask(node: &Path) -> Device {
-    let device = match amdxdna::Device::open_node(node, Options::default()) {
+/// What the driver says of a device that was opened, or not.
+fn ask<K: Kernel>(opened: Result<amdxdna::Device<K>, amdxdna::Error>) -> Device {
+    let device = match opened {
         Ok(device) => device,
         // Only `open` itself says something of permissions and of the IOMMU.
         Err(error) => {
@@ -150,7 +153,7 @@ fn in_use(context: &amdxdna::ContextInfo) -> ContextInUse {
 }
 
 /// Makes a context on all columns and gives it back.
-fn trial(device: &amdxdna::Device) -> Trial {
+fn trial<K: Kernel>(device: &amdxdna::Device<K>) -> Trial {
     let failed = |step, error: amdxdna::Error| {
         let errno = error.errno().map(|errno| errno.0);
         Trial::Failed { step, errno, answer: error.to_string() }
