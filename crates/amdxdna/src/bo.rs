@@ -107,11 +107,11 @@ impl<K: Kernel> Buffer<K> {
     /// Takes the buffer for a command: the CPU's writes are written back, its bytes are no longer lent.
     pub(crate) fn take(&self) -> Result<(), Busy> {
         let mut slot = self.slot();
-        let dirty = std::mem::take(&mut slot.dirty);
         let window = slot.window.as_ref().ok_or(Busy::BufferLent { handle: self.handle })?;
-        if !dirty.is_empty() {
-            window.flush(dirty.start, dirty.len());
+        if !slot.dirty.is_empty() {
+            window.flush(slot.dirty.start, slot.dirty.len());
         }
+        slot.dirty = 0..0;
         slot.commands += 1;
         slot.stale = self.kind.device_reaches();
         Ok(())
