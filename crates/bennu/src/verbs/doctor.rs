@@ -211,3 +211,81 @@ impl Report for Done {
         self.refusals()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amdxdna::{Errno, Ioctl};
+    use amdxdna_fake::{Driver, FakeKernel};
+
+    use super::*;
+
+    fn facts(fake: &FakeKernel) -> DeviceFacts {
+        match ask(fake.open(Options::default())) {
+            Device::Open(facts) => facts,
+            device => panic!("{device:?}"),
+        }
+    }
+
+    #[test]
+    fn every_driver_makes_the_trial_and_is_left_as_it_was() {
+        for driver in Driver::all() {
+            let (name, (major, minor)) = (driver.name, driver.version);
+            let fake = FakeKernel::new(driver);
+            let facts = facts(&fake);
+            assert_eq!(facts.driver, DriverVersion { name: name.to_owned(), major, minor });
+            assert_eq!(facts.trial, Trial::Made { columns: 4 });
+            assert_eq!((facts.contexts, facts.power_mode), (Some(Vec::new()), Some(PowerMode::Default)));
+            assert!(facts.firmware.is_some() && facts.clocks.is_some() && facts.unanswered.is_empty());
+            assert!(fake.counts().is_zero(), "{:?}", fake.counts());
+        }
+    }
+
+    #[test]
+    fn contexts_of_others_are_seen() {
+        let fake = FakeKernel::new(Driver::current());
+        let other = fake.open(Options::default()).unwrap();
+        let context = other.create_context(ContextConfig { columns: 2, ..Default::default() }).unwrap();
+        let contexts = facts(&fake).contexts.unwrap();
+        assert_eq!(contexts.iter().map(|context| context.columns).collect::<Vec<_>>(), [2]);
+        drop(context);
+    }
+
+    #[test]
+    fn open_is_refused_with_its_number() {
+        let fake = FakeKernel::new(Driver::current());
+        fake.fail_open(Errno::EACCES);
+        let Device::Refused { errno, answer } = ask(fake.open(Options::default())) else { panic!() };
+        assert_eq!(errno, Some(13));
+        assert!(answer.contains("/dev/accel/accel0") && answer.contains("EACCES"), "{answer}");
+    }
+
+    #[test]
+    fn a_first_question_that_fails_says_nothing_of_permissions_or_iommu() {
+        let fake = FakeKernel::new(Driver::current());
+        fake.fail(Ioctl::GetInfo, 0, Errno::EINVAL);
+        let Device::Refused { errno, answer } = ask(fake.open(Options::default())) else { panic!() };
+        assert_eq!(errno, None);
+        assert!(answer.contains("AIE_METADATA"), "{answer}");
+    }
+
+    #[test]
+    fn a_trial_that_fails_names_step_and_number() {
+        let fake = FakeKernel::new(Driver::current());
+        fake.fail(Ioctl::CreateHwctx, 0, Errno::EINVAL);
+        let Trial::Failed { step: TrialStep::Context, errno: Some(22), answer } = facts(&fake).trial else { panic!() };
+        assert!(answer.contains("EINVAL"), "{answer}");
+
+        let fake = FakeKernel::new(Driver { memlock: 8 << 20, ..Driver::current() });
+        let Trial::Failed { step: TrialStep::Heap, errno, answer } = facts(&fake).trial else { panic!() };
+        assert!([Some(1), Some(11), Some(12)].contains(&errno) && answer.contains("device heap"), "{errno:?} {answer}");
+        assert!(fake.counts().is_zero());
+    }
+
+    #[test]
+    fn questions_without_an_answer_are_told() {
+        let fake = FakeKernel::new(Driver { info: &[1, 2, 3, 5, 8], ..Driver::mainline_6_14() });
+        let facts = facts(&fake);
+        assert_eq!(facts.power_mode, None);
+        assert!(matches!(&facts.unanswered[..], [one] if one.contains("POWER_MODE")), "{:?}", facts.unanswered);
+    }
+}
