@@ -22,7 +22,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model that is to fit: `gemma3-27b`, or a checkpoint
+    /// Model that is to fit: `gemma3-27b`, a checkpoint, or a packed model
     #[arg(long, value_name = "NAME|DIR", default_value = PRESET)]
     model: String,
 
@@ -84,11 +84,11 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     });
     let diagnosis = diagnose(&host, &device, &needs);
 
-    let parts = diagnosis.missing_parts().map(|check| match check.id {
-        CheckId::MlirAie => {
-            Refused::Refusal(Refusal::MlirAieMissing { source: ToolchainMissing { evidence: check.evidence.clone() } })
+    let parts = diagnosis.missing_parts().map(|check| {
+        if check.id != CheckId::MlirAie {
+            return Refused::Part(check.clone());
         }
-        _ => Refused::Part(check.clone()),
+        Refused::Refusal(Refusal::MlirAieMissing { source: ToolchainMissing { evidence: check.evidence.clone() } })
     });
     let hardware = diagnosis.verdict().err().map(|cause| Refused::Refusal(Refusal::not_ready(cause)));
     let failures = parts.chain(hardware).collect();

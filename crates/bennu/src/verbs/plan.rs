@@ -16,7 +16,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model: `gemma3-27b`, or a checkpoint whose dimensions are used
+    /// Model: `gemma3-27b`, a checkpoint, or a packed model
     #[arg(long, value_name = "NAME|DIR", default_value = PRESET)]
     model: String,
 

@@ -87,7 +87,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Check {
         Some((place, text)) => {
             let words = ["CONFIG_DRM_ACCEL", OPTION, "CONFIG_AMD_IOMMU"].map(|name| match option(&text, name) {
                 Setting::On => format!("{name} on"),
-                _ => format!("{name} off"),
+                Setting::Off | Setting::Unknown => format!("{name} off"),
             });
             format!("{} ({})", words.join(", "), place.display())
         }
