@@ -195,34 +195,40 @@ pub enum PackageError {
         /// Layers of the model.
         layers: usize,
     },
+    /// A description that does not give every layer a kind.
+    #[error("the description tells the kind of {kinds} layers, the model has {layers}")]
+    LayerKinds {
+        /// Kinds listed.
+        kinds: usize,
+        /// Layers of the model.
+        layers: usize,
+    },
     /// A layer was written twice.
-    #[error("the {projection} panels of layer {layer} were already written")]
+    #[error("the {file} file of layer {layer} was already written")]
     DuplicateLayer {
         /// The layer.
         layer: usize,
         /// Which of its files.
-        projection: &'static str,
+        file: &'static str,
     },
     /// A layer of a packed model lacks a file.
-    #[error("layer {layer} has no {projection} panels")]
+    #[error("layer {layer} has no {file} file")]
     LayerIncomplete {
         /// The layer.
         layer: usize,
         /// Which of its files.
-        projection: &'static str,
+        file: &'static str,
     },
     /// A layer file has another size than the model's layout.
-    #[error(
-        "the {projection} panels of layer {layer} have {found_bytes} bytes, the layout of the model has {layout_bytes}"
-    )]
+    #[error("the {file} file of layer {layer} has {found_bytes} bytes, the layout of the model has {layout_bytes}")]
     LayerSize {
         /// The layer.
         layer: usize,
         /// Which of its files.
-        projection: &'static str,
+        file: &'static str,
         /// Bytes of its file.
         found_bytes: u64,
-        /// Bytes of the panels.
+        /// Bytes of its layout.
         layout_bytes: u64,
     },
     /// The model's dimensions do not fit the layout.

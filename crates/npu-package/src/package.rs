@@ -59,7 +59,8 @@ impl Package {
     /// Contents are checked by [`Package::read_file`] and [`Package::verify`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PackageError> {
         let path = path.as_ref().to_owned();
-        let manifest: Manifest = directory::read_description(&path, PackageKind::Kernels, MANIFEST_FILE)?;
+        let manifest: Manifest =
+            directory::read_description(&path, PackageKind::Kernels, MANIFEST_FILE, crate::FORMAT_VERSION)?;
         for (name, entry) in &manifest.digests {
             directory::locate(&path, name, entry)?;
         }
@@ -137,7 +138,7 @@ impl Package {
 impl Manifest {
     /// Parses the text of a manifest and checks all that needs no file of the package; `path` names it in errors.
     pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, PackageError> {
-        let manifest: Self = directory::parse_description(path, contents)?;
+        let manifest: Self = directory::parse_description(path, contents, crate::FORMAT_VERSION)?;
         manifest.digests.keys().try_for_each(|name| directory::check_name(name))?;
         check_kernels(&manifest)?;
         Ok(manifest)
