@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt::Write;
 
+use gemma::Refusal;
+
 /// Done.
 pub const EXIT_DONE: u8 = 0;
 /// The input, the machine or the user's interrupt said no.
@@ -51,8 +53,20 @@ impl Failure {
 
 impl From<gemma::Error> for Failure {
     fn from(error: gemma::Error) -> Self {
-        let remedy = error.remedy().map(str::to_owned);
-        Failure { remedy, ..Failure::refused(error) }
+        match Refusal::from_checkpoint(error) {
+            Ok(refusal) => refusal.into(),
+            Err(error) => {
+                let remedy = error.remedy().map(str::to_owned);
+                Failure { remedy, ..Failure::refused(error) }
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let remedy = refusal.remedy();
+        Failure::refused(refusal).with_remedy(remedy)
     }
 }
 
