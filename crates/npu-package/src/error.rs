@@ -7,6 +7,7 @@ use npu_container::txn::TxnError;
 use npu_container::xclbin::XclbinError;
 
 use crate::layout::LayoutError;
+use crate::manifest::{Context, Layer};
 
 /// The two directories this crate reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +186,24 @@ pub enum PackageError {
         /// Names and sequence lengths present.
         available: Vec<(String, usize)>,
     },
+    /// The package has the kernel for this sequence length, but not for this layer and history.
+    #[error(
+        "no kernel {kernel:?} for sequence length {seq}, {} layers and a history of {history}; the package has {}",
+        layer.name(),
+        places(available)
+    )]
+    NoContext {
+        /// Name asked for.
+        kernel: String,
+        /// Sequence length asked for.
+        seq: usize,
+        /// Kind of layer asked for.
+        layer: Layer,
+        /// History asked for.
+        history: usize,
+        /// Those that are there for this length.
+        available: Vec<Context>,
+    },
     /// The packed model has no such layer.
     #[error("the packed model has no layer {layer} (it has {present} of the model's {layers})")]
     NoLayer {
@@ -299,6 +318,12 @@ impl PackageError {
             _ => Self::Io { path, source },
         }
     }
+}
+
+/// Layers and histories in words.
+fn places(contexts: &[Context]) -> String {
+    let place = |at: &Context| format!("{} {}", at.layer.name(), at.history);
+    contexts.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

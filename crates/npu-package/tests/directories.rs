@@ -9,7 +9,7 @@ use npu_container::txn::{self, Header, Op};
 use npu_container::{pdi, xclbin};
 use npu_package::layout::{LayoutError, ProjectionKind, names};
 use npu_package::{
-    Argument, AttentionFacts, Bound, Direction, Dtype, Files, Kernel, Layer, LayerFile, LoopReport, MANIFEST_FILE,
+    Argument, AttentionFacts, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LayerFile, LoopReport, MANIFEST_FILE,
     Manifest, ModelDims, PACKED_FILE, Package, PackageError, PackageWriter, PackedManifest, PackedModel, PackedWriter,
     Producer, Program, Report, Rotation, layer_file_name,
 };
@@ -148,6 +148,32 @@ fn a_package_is_read_as_it_was_written() {
     assert_eq!(package.kernel("w8a8_qkv_projection", 8).unwrap().argument("x").unwrap().bytes, 4096);
     assert_error!(package.kernel("w8a8_qkv_projection", 9), PackageError::NoKernel { seq: 9, available, .. }
         if available == [("w8a8_qkv_projection".to_owned(), 8)]);
+}
+
+#[test]
+fn a_kernel_of_attention_is_found_by_layer_and_history() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("package");
+    let mut writer = PackageWriter::create(&path, false).unwrap();
+    for (name, contents) in [("a.pdi", pdi_bytes()), ("a.txn", txn_bytes()), ("a.xclbin", xclbin_bytes(&pdi_bytes()))] {
+        writer.add_file(name, &contents).unwrap();
+    }
+    writer.add_file("core_0_2.bin", &[1, 2, 3, 4]).unwrap();
+    let place = |layer, history| Context { layer, history, slots: 64, window: None };
+    let places = [place(Layer::Global, 0), place(Layer::Global, 9), place(Layer::Local, 0)];
+    let of = |context| Kernel { kernel: "norm_rope".to_owned(), context: Some(context), ..kernel() };
+    let kernels = places.map(of).into_iter().chain([kernel()]).collect();
+    writer.finish(Manifest { kernels, ..manifest() }).unwrap();
+    let package = Package::open(&path).unwrap();
+    let (found, at) = package.kernel_at("norm_rope", 8, Layer::Global, 9).unwrap();
+    assert_eq!((found.context, at), (Some(places[1]), places[1]));
+    assert_error!(package.kernel_at("norm_rope", 7, Layer::Global, 9), PackageError::NoKernel { seq: 7, .. });
+    let missing = package.kernel_at("norm_rope", 8, Layer::Local, 9).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "no kernel \"norm_rope\" for sequence length 8, local layers and a history of 9; the package has global 0, global 9, local 0"
+    );
+    assert_error!(package.kernel_at("w8a8_qkv_projection", 8, Layer::Local, 0), PackageError::NoContext { available, .. } if available.is_empty());
 }
 
 #[test]
