@@ -7,6 +7,7 @@
 //! Memory mapping of checkpoint files (`map.rs`) is the only unsafe code here.
 #![deny(unsafe_code)]
 
+pub mod attend;
 mod cache;
 mod check;
 mod checkpoint;

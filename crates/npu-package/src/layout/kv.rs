@@ -486,7 +486,8 @@ mod tests {
     #[test]
     fn rows_are_read_back_from_their_slots() {
         let segment = KvSegment::new(KvHeads::new(8, 32, KvFormat::Bf16).unwrap(), 16).unwrap();
-        let row = |slot: usize, plane: u16| -> Vec<u16> { (0..256).map(|i| plane << 15 | (slot * 256 + i) as u16).collect() };
+        let row =
+            |slot: usize, plane: u16| -> Vec<u16> { (0..256).map(|i| plane << 15 | (slot * 256 + i) as u16).collect() };
         let planes = [(Plane::Key, 0), (Plane::Value, 1)];
         let mut bytes = vec![0; segment.bytes()];
         for slot in 0..16 {
