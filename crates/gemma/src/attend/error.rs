@@ -87,6 +87,30 @@ pub enum Mismatch {
         /// Of the kernels.
         kernels: f64,
     },
+    /// An array of other dimensions.
+    #[error(
+        "the driver reports {columns} columns with {rows} rows of compute tiles; {needed_columns} of {needed_rows} are needed"
+    )]
+    Array {
+        /// Columns.
+        columns: u16,
+        /// Rows of compute tiles.
+        rows: u16,
+        /// Columns of the kernels' partition.
+        needed_columns: u32,
+        /// Rows of compute tiles they use.
+        needed_rows: u16,
+    },
+    /// More host buffers than every driver passes on.
+    #[error("kernel {kernel} has {count} host buffers; {limit} are sure to reach the firmware")]
+    HostBuffers {
+        /// The kernel.
+        kernel: String,
+        /// Its buffers.
+        count: usize,
+        /// Most.
+        limit: usize,
+    },
     /// A layer that the model does not have.
     #[error("layer {layer} was asked for; the model has {layers}, from 0 on")]
     Layer {
@@ -208,7 +232,11 @@ impl AttendError {
 impl Mismatch {
     fn remedy(&self) -> Option<&'static str> {
         match self {
+            Mismatch::Array { .. } => {
+                Some("use an NPU of Phoenix or Hawk Point; `bennu doctor` tells what this one is")
+            }
             Mismatch::Device { .. }
+            | Mismatch::HostBuffers { .. }
             | Mismatch::Model { .. }
             | Mismatch::Cache { .. }
             | Mismatch::Caches { .. }

@@ -11,6 +11,7 @@ mod extent;
 mod past;
 mod prepare;
 mod seeded;
+mod session;
 mod tensors;
 
 pub use compare::{Difference, difference};
@@ -21,4 +22,5 @@ pub use prepare::{
     Buffer, Contents, Job, Method, Plan, Prepared, Program, Step, Subject, Written, open_package, prepare,
 };
 pub use seeded::{Stream, seeded};
+pub use session::{CANARY, ContextAfter, Doing, Done, Given, Observer, RunError, RunOptions, Session, StepTimes};
 pub use tensors::{FileError, TensorProblem, read_tensor, write_tensor};

@@ -32,6 +32,9 @@ const DECODE_ATTENTION: &str = "decode_attention";
 /// Number schemes of projections, in order of preference.
 const NUMERICS: [&str; 2] = ["w8a16", "w8a8"];
 const BF16_BYTES: usize = 2;
+/// Host buffers that drivers without command lists pass on: 19 words of register map, of which five are not addresses.
+// SOURCE: struct exec_buf_req.payload in drivers/accel/amdxdna/aie2_msg_priv.h.
+const HOST_BUFFERS: usize = 7;
 /// Device memory of an open device, and the alignment of what lies in it.
 // SOURCE: AIE2_DEVM_SIZE and dev_mem_buf_shift of npu1 in drivers/accel/amdxdna.
 const HEAP_BYTES: u64 = 64 << 20;
@@ -189,8 +192,8 @@ pub struct Prepared {
     pub subject: Subject,
     /// Methods of the job that the package has, in order; at least one.
     pub plans: Vec<Plan>,
-    /// Those that it has not.
-    pub missing: Vec<(Method, Refusal)>,
+    /// Those that cannot be used, and why.
+    pub missing: Vec<(Method, AttendError)>,
     qkv: PackedLayerMap,
     o: PackedLayerMap,
 }
@@ -285,18 +288,20 @@ pub fn prepare(job: &Job<'_>, x: &[u16], past: &Past) -> Result<Prepared, Attend
     let operands = Operands { subject: &subject, x, past, norms: &norms, table };
     let (mut plans, mut missing) = (Vec::new(), Vec::new());
     for &method in job.methods {
-        match kernels(job.package, &subject, method) {
+        let kernels = kernels(job.package, &subject, method).map_err(|error| lacking(error, job.package.path()));
+        let found = kernels.and_then(|kernels| {
+            check_buffers(&kernels)?;
+            Ok(kernels)
+        });
+        match found {
             Ok(kernels) => plans.push(operands.plan(job.package, method, &kernels)?),
-            Err(error) => match lacking(error, job.package.path()) {
-                AttendError::Refusal(refusal) => missing.push((method, refusal)),
-                error => return Err(error),
-            },
+            Err(error) => missing.push((method, error)),
         }
     }
     if plans.is_empty() {
         // The last way lacks the least.
         return match missing.pop() {
-            Some((_, refusal)) => Err(refusal.into()),
+            Some((_, error)) => Err(error),
             None => unreachable!("a job has at least one method"),
         };
     }
@@ -338,6 +343,16 @@ fn kernels<'a>(
                 attention?,
                 (Part::Projection(ProjectionKind::O), o, None),
             ])
+        }
+    }
+}
+
+/// Whether every driver passes on all buffers of a method's kernels.
+fn check_buffers(kernels: &[(Part, &Kernel, Option<Context>)]) -> Result<(), Mismatch> {
+    match kernels.iter().find(|(_, kernel, _)| kernel.args.len() > HOST_BUFFERS) {
+        None => Ok(()),
+        Some((_, kernel, _)) => {
+            Err(Mismatch::HostBuffers { kernel: kernel.kernel.clone(), count: kernel.args.len(), limit: HOST_BUFFERS })
         }
     }
 }
