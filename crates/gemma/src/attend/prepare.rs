@@ -6,7 +6,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use half::bf16;
 use npu_package::layout::{
@@ -194,19 +194,19 @@ pub struct Prepared {
     pub plans: Vec<Plan>,
     /// Those that cannot be used, and why.
     pub missing: Vec<(Method, AttendError)>,
-    qkv: PackedLayerMap,
-    o: PackedLayerMap,
+    qkv: (PathBuf, PackedLayerMap),
+    o: (PathBuf, PackedLayerMap),
 }
 
 /// Opens a package; its absence is the refusal with that sentence.
 ///
 /// # Errors
 /// [`Refusal::BinaryMissing`], and what is wrong with a package that is there.
-pub fn open_package(path: &std::path::Path) -> Result<Package, AttendError> {
+pub fn open_package(path: &Path) -> Result<Package, AttendError> {
     Package::open(path).map_err(|error| lacking(error, path))
 }
 
-fn lacking(error: PackageError, path: &std::path::Path) -> AttendError {
+fn lacking(error: PackageError, path: &Path) -> AttendError {
     match error {
         // The directory itself was named: say it, not a file in it.
         PackageError::NotAPackage { .. } if !path.exists() => {
@@ -280,7 +280,10 @@ pub fn prepare(job: &Job<'_>, x: &[u16], past: &Past) -> Result<Prepared, Attend
     }
     job.package.verify().map_err(|error| lacking(error, job.package.path()))?;
     let norms = job.model.layer(job.layer, LayerFile::Norms)?;
-    let (qkv, o) = (job.model.layer(job.layer, ProjectionKind::Qkv)?, job.model.layer(job.layer, ProjectionKind::O)?);
+    let weights = |kind: ProjectionKind| -> Result<_, AttendError> {
+        Ok((job.model.model().layer_path(job.layer, kind)?, job.model.layer(job.layer, kind)?))
+    };
+    let (qkv, o) = (weights(ProjectionKind::Qkv)?, weights(ProjectionKind::O)?);
 
     let rotation = job.model.model().description().attention.rotation(subject.kind);
     let table = RopeTable::new(subject.dims.head_dim, rotation.theta, rotation.factor, RopeLimbs::Two)
@@ -617,6 +620,15 @@ impl Plan {
 impl Prepared {
     /// The panels of a projection.
     pub fn weights(&self, kind: ProjectionKind) -> &[u8] {
+        &self.layer_file(kind).1
+    }
+
+    /// The file that holds them.
+    pub fn weights_path(&self, kind: ProjectionKind) -> &Path {
+        &self.layer_file(kind).0
+    }
+
+    fn layer_file(&self, kind: ProjectionKind) -> &(PathBuf, PackedLayerMap) {
         match kind {
             ProjectionKind::Qkv => &self.qkv,
             ProjectionKind::O => &self.o,

@@ -493,14 +493,20 @@ impl<'a, K: Kernel> Loaded<'a, K> {
     }
 }
 
-/// The panels of a projection as a buffer.
+/// The panels of a projection as a buffer: the file itself, where driver and file system let the device keep its pages, else a copy.
 fn weights_buffer<K: Kernel>(
     device: &Device<K>,
     prepared: &Prepared,
     kind: ProjectionKind,
     bytes: usize,
 ) -> Result<(Bo<K>, Given), DeviceError> {
-    let mut bo = device.buffer_of(bytes)?;
-    bo.write(0, prepared.weights(kind))?;
-    Ok((bo, Given::Copied { why: String::new() }))
+    match device.file_buffer(prepared.weights_path(kind), bytes) {
+        Ok(bo) => Ok((bo, Given::Mapped)),
+        Err(error) if error.is_unplugged() => Err(error),
+        Err(error) => {
+            let mut bo = device.buffer_of(bytes)?;
+            bo.write(0, prepared.weights(kind))?;
+            Ok((bo, Given::Copied { why: error.to_string() }))
+        }
+    }
 }
