@@ -1,5 +1,6 @@
 //! The verbs. A new one is a file here, a variant of [`Verb`] and an arm of [`Verb::run`].
 
+mod attend;
 mod attention;
 mod compile;
 mod disasm;
@@ -24,6 +25,8 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Compute the attention of one layer on the NPU
+    Attend(Box<attend::Args>),
     /// Show the bundles of a kernel's core program, slot by slot
     Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
@@ -38,6 +41,7 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Attend(args) => attend::run(&args),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }

@@ -167,6 +167,7 @@ fn damage_is_found_before_anything_runs() {
         matches!(&error, AttendError::Package(PackageError::Digest { name, .. }) if name == "norm_rope_local_s8.pdi")
     );
     assert!(error.remedy().unwrap().contains("bennu compile"));
+    flip(&package.path().join("norm_rope_local_s8.pdi"));
     fs::remove_file(package.path().join("norm_rope_local_s8.txn")).unwrap();
     assert!(refused(prepared(&package, &model, 1, 8, 0)).starts_with("NPU binary not found: "));
 }
