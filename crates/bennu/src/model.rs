@@ -1,6 +1,8 @@
-//! Which model a verb compiles for.
+//! Which model a verb is about.
 
-use gemma::{Checkpoint, ModelDims};
+use std::path::Path;
+
+use gemma::{Checkpoint, GemmaConfig, ModelDims};
 
 use crate::failure::Failure;
 
@@ -9,8 +11,13 @@ pub const PRESET: &str = "gemma3-27b";
 
 /// Dimensions of the preset, or of the checkpoint at a path.
 pub fn dims(model: &str) -> Result<ModelDims, Failure> {
+    Ok(config(model)?.dims)
+}
+
+/// Configuration of the preset, or of the checkpoint at a path.
+pub fn config(model: &str) -> Result<GemmaConfig, Failure> {
     if model == PRESET {
-        return Ok(ModelDims::gemma3_27b());
+        return Ok(GemmaConfig::published(ModelDims::gemma3_27b()));
     }
-    Ok(Checkpoint::open(model.as_ref())?.config.dims)
+    Ok(Checkpoint::open(Path::new(model))?.config)
 }

@@ -203,6 +203,16 @@ pub enum MemoryCause {
         /// Most tokens that fit; none if not even one does.
         largest_context: Option<usize>,
     },
+    /// Configurations and streams do not fit the device heap; nothing was allocated.
+    #[error("device heap: {needed} bytes needed for {kernels} kernels, {available} available")]
+    Heap {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes of the heap.
+        available: u64,
+        /// Kernels of the package.
+        kernels: usize,
+    },
     /// The driver or the system refused an allocation that the plan took for possible.
     #[error("{what}, {bytes} bytes: {error}")]
     Allocation {
@@ -331,6 +341,7 @@ impl MemoryCause {
             MemoryCause::Plan { largest_context: None, .. } => {
                 "this model does not fit this machine: add memory; `bennu plan` shows what lives where".to_owned()
             }
+            MemoryCause::Heap { .. } => "compile for fewer sequence lengths: `bennu compile --seq 1,512`".to_owned(),
             MemoryCause::Allocation { .. } => {
                 "free memory, raise the limit of locked memory (`bennu doctor` tells how), or ask for a smaller context"
                     .to_owned()

@@ -72,6 +72,11 @@ impl CheckId {
             Self::MlirAie => "mlir-aie",
         }
     }
+
+    /// Whether bennu runs without it.
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Xrt | Self::MlirAie)
+    }
 }
 
 impl fmt::Display for CheckId {

@@ -5,10 +5,12 @@
 pub enum Device {
     /// There is no node to open.
     NoNode,
-    /// The system refused to open the node.
+    /// Opening the node, or the first question to it, was refused.
     Refused {
-        /// Error number of `open`.
-        errno: i32,
+        /// Error number, if the answer was one.
+        errno: Option<i32>,
+        /// The call and its answer, in words.
+        answer: String,
     },
     /// It is open.
     Open(DeviceFacts),
@@ -29,6 +31,8 @@ pub struct DeviceFacts {
     pub contexts: Option<Vec<ContextInUse>>,
     /// What became of a context of our own.
     pub trial: Trial,
+    /// Questions that the driver did not answer, each with what it said instead.
+    pub unanswered: Vec<String>,
 }
 
 /// Version of the driver, from `DRM_IOCTL_VERSION`.
@@ -99,7 +103,7 @@ pub struct ContextInUse {
 }
 
 /// What became of a context of our own on all columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trial {
     /// Made and given back.
     Made {
@@ -110,8 +114,10 @@ pub enum Trial {
     Failed {
         /// The step.
         step: TrialStep,
-        /// Its error number.
-        errno: i32,
+        /// Its error number, if the answer was one.
+        errno: Option<i32>,
+        /// The call and its answer, in words.
+        answer: String,
     },
 }
 

@@ -62,13 +62,22 @@ impl Diagnosis {
         self.checks.iter().find(|check| check.id == id).expect("every check was made")
     }
 
-    /// Whether the NPU can be used now. A context must have been made: files alone never prove it.
+    /// Parts that bennu does not need, were asked for and are missing.
+    pub fn missing_parts(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.id.is_optional() && check.outcome == Outcome::Fail)
+    }
+
+    /// Whether the NPU can be used now, optional parts apart. A context must have been made: files alone never prove it.
     pub fn verdict(&self) -> Result<(), NotReady> {
         if let Some(absence) = &self.absence {
             return Err(absence.clone().into());
         }
-        let mut failed: Vec<Check> =
-            self.checks.iter().filter(|check| check.outcome == Outcome::Fail).cloned().collect();
+        let mut failed: Vec<Check> = self
+            .checks
+            .iter()
+            .filter(|check| !check.id.is_optional() && check.outcome == Outcome::Fail)
+            .cloned()
+            .collect();
         let trial = self.check(CheckId::Trial);
         if failed.is_empty() && !matches!(trial.outcome, Outcome::Pass | Outcome::Warn) {
             failed.push(trial.clone());

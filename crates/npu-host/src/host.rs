@@ -1,7 +1,7 @@
 //! A machine as files below a root directory.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A machine: the root of its file system, and where its user keeps programs.
@@ -12,12 +12,27 @@ pub struct Host {
 }
 
 /// Memory of the machine in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
     /// What the kernel manages: without firmware and without memory set aside for the iGPU.
+    #[serde(rename = "total_bytes")]
     pub total: u64,
     /// What programs can have now without swapping, as the kernel estimates.
+    #[serde(rename = "available_bytes")]
     pub available: u64,
+}
+
+/// Memory of this process in bytes, as the kernel counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct ProcessMemory {
+    /// Resident now.
+    pub resident_bytes: u64,
+    /// Resident at most so far.
+    pub peak_bytes: u64,
+    /// Locked by mlock or MAP_LOCKED.
+    pub locked_bytes: u64,
+    /// Pinned for devices.
+    pub pinned_bytes: u64,
 }
 
 /// Who this process is.
@@ -65,6 +80,13 @@ impl Host {
     pub(crate) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         let bytes = fs::read(self.path(path)).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    /// The first `most` bytes of a file, fewer if it is shorter; none if it cannot be read.
+    pub(crate) fn head(&self, path: impl AsRef<Path>, most: usize) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(self.path(path)).ok()?.take(most as u64).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// A number as sysfs prints it, `0x` before hexadecimal digits.
@@ -115,11 +137,20 @@ impl Host {
     /// Memory of the machine; none if /proc/meminfo does not tell.
     pub fn memory(&self) -> Option<Memory> {
         let text = self.text("/proc/meminfo")?;
-        let field = |name: &str| -> Option<u64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
-        };
+        let field = |name| kibibytes(&text, name);
         Some(Memory { total: field("MemTotal")?, available: field("MemAvailable")? })
+    }
+
+    /// Memory of this process, measured; none if /proc/self/status does not tell.
+    pub fn process_memory(&self) -> Option<ProcessMemory> {
+        let text = self.text("/proc/self/status")?;
+        let field = |name| kibibytes(&text, name);
+        Some(ProcessMemory {
+            resident_bytes: field("VmRSS")?,
+            peak_bytes: field("VmHWM")?,
+            locked_bytes: field("VmLck")?,
+            pinned_bytes: field("VmPin")?,
+        })
     }
 
     /// Who this process is; none if /proc/self/status does not tell.
@@ -135,7 +166,7 @@ impl Host {
     }
 
     /// Soft and hard limit of locked memory in bytes; an inner none is "unlimited".
-    pub(crate) fn memlock(&self) -> Option<[Option<u64>; 2]> {
+    pub fn memlock(&self) -> Option<[Option<u64>; 2]> {
         let text = self.text("/proc/self/limits")?;
         let line = text.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
         let mut words = line.split_whitespace();
@@ -145,6 +176,12 @@ impl Host {
         };
         Some([limit()?, limit()?])
     }
+}
+
+/// The bytes of a line "Name:   1234 kB".
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Bytes as a person reads them.

@@ -23,6 +23,6 @@ pub use check::{Check, CheckId, Outcome};
 pub use cpu::{Cpu, Npu, Part};
 pub use device::{Clocks, ContextInUse, Device, DeviceFacts, DriverVersion, PowerMode, Trial, TrialStep};
 pub use diagnose::{Diagnosis, Needs, diagnose};
-pub use host::{Host, Memory};
+pub use host::{Host, Memory, ProcessMemory};
 pub use pci::{Function, Generation};
 pub use verdict::{Absence, NotReady, Unusable};

@@ -6,6 +6,7 @@ mod compile;
 mod disasm;
 mod inspect;
 mod pack;
+mod plan;
 mod quantize;
 mod schedule;
 
@@ -27,6 +28,8 @@ pub enum Verb {
     Compile(compile::Args),
     /// Compute the attention of one layer on the NPU
     Attend(Box<attend::Args>),
+    /// Tell what lives in which memory, and whether it fits
+    Plan(plan::Args),
     /// Show the bundles of a kernel's core program, slot by slot
     Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
@@ -42,6 +45,7 @@ impl Verb {
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
             Verb::Attend(args) => attend::run(&args),
+            Verb::Plan(args) => plan::run(&args),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }

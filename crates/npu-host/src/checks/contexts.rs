@@ -51,6 +51,13 @@ fn user(host: &Host, pid: i64) -> User {
     User { pid, name, hung: state == Some("D") }
 }
 
+/// Whether a process that is not in /proc does not exist: not in a container, whose numbers are its own, nor where others are hidden.
+fn sees_every_process(host: &Host) -> bool {
+    // SOURCE: include/linux/proc_ns.h: PROC_PID_INIT_INO, the namespace that drivers count in.
+    const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+    host.link("/proc/self/ns/pid").is_some_and(|link| link.as_os_str() == FIRST_NAMESPACE) && host.exists("/proc/1")
+}
+
 const RELOAD: &str =
     "`sudo modprobe -r amdxdna && sudo modprobe amdxdna`; if the module is busy, suspend and resume, or boot again";
 
@@ -62,7 +69,8 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
         Device::Open(facts) => facts.contexts.as_ref(),
         Device::NoNode | Device::Refused { .. } => None,
     };
-    if let Some(dead) = contexts.into_iter().flatten().find(|context| !host.exists(format!("/proc/{}", context.pid))) {
+    let gone = |context: &&ContextInUse| sees_every_process(host) && !host.exists(format!("/proc/{}", context.pid));
+    if let Some(dead) = contexts.into_iter().flatten().find(gone) {
         let evidence =
             format!("context {} belongs to process {}, which no longer exists: a stale context", dead.id, dead.pid);
         return Check::fail(ID, evidence, RELOAD);

@@ -59,7 +59,15 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let Some(module) = loaded(host) else { return not_loaded(host) };
     let version = version(subject, module);
     match holder.as_deref() {
-        Some("amdxdna" | "amdxdna_legacy") => Check::pass(ID, format!("{version}, bound to {}", npu.address)),
+        Some("amdxdna" | "amdxdna_legacy") => {
+            let unanswered = match subject.device {
+                Device::Open(facts) if !facts.unanswered.is_empty() => {
+                    format!("; it did not answer: {}", facts.unanswered.join(", "))
+                }
+                _ => String::new(),
+            };
+            Check::pass(ID, format!("{version}, bound to {}{unanswered}", npu.address))
+        }
         Some(other) => Check::fail(
             ID,
             format!("{version} is loaded, but {other} holds {}", npu.address),

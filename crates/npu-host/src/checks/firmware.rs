@@ -29,7 +29,18 @@ fn words(version: [u32; 4]) -> String {
     version.map(|number| number.to_string()).join(".")
 }
 
-/// Firmware files the kernel would find, in its order of search, and the version that a link's name gives.
+/// The version that a file which is not compressed carries in its head.
+// SOURCE: head of npu.sbin 1.5.5.391, "Release 1.5.5.391" at 1D0h.
+fn written(host: &Host, place: &str) -> Option<[u32; 4]> {
+    const HEAD: usize = 0x400;
+    const MARK: &[u8] = b"Release ";
+    let bytes = host.head(place, HEAD)?;
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let end = bytes[at..].iter().position(|byte| !(byte.is_ascii_digit() || *byte == b'.'))?;
+    parse(std::str::from_utf8(&bytes[at..at + end]).ok()?)
+}
+
+/// Firmware files the kernel would find, in its order of search, and the version that a link's name or the file itself gives.
 fn files(host: &Host) -> Vec<(String, Option<[u32; 4]>)> {
     let release = host.kernel_release().unwrap_or_default();
     let chosen = host.text("/sys/module/firmware_class/parameters/path").filter(|path| !path.is_empty());
@@ -43,7 +54,8 @@ fn files(host: &Host) -> Vec<(String, Option<[u32; 4]>)> {
         for (name, suffix) in NAMES.iter().flat_map(|name| SUFFIXES.iter().map(move |suffix| (name, suffix))) {
             let place = format!("{}/{DIRECTORY}/{name}{suffix}", root.trim_end_matches('/'));
             if host.metadata(&place).is_ok_and(|file| file.is_file()) && !found.iter().any(|(seen, _)| *seen == place) {
-                let version = host.link_name(&place).and_then(|target| parse(&target));
+                let version =
+                    host.link_name(&place).and_then(|target| parse(&target)).or_else(|| written(host, &place));
                 found.push((place, version));
             }
         }
@@ -60,7 +72,7 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let on_disk = match files.first() {
         None => String::new(),
         Some((place, Some(version))) => format!("{place} is {}", words(*version)),
-        Some((place, None)) => format!("{place} (its name has no version)"),
+        Some((place, None)) => format!("{place} (of unknown version)"),
     };
     let running = match subject.device {
         Device::Open(facts) => facts.firmware,

@@ -11,6 +11,9 @@ const ID: CheckId = CheckId::Iommu;
 // SOURCE: asm-generic/errno.h; answers of iommu_sva_bind_device reported by users of amdxdna.
 const SVA_REFUSED: [(i32, &str); 4] = [(19, "ENODEV"), (22, "EINVAL"), (28, "ENOSPC"), (95, "EOPNOTSUPP")];
 
+// SOURCE: amd/xdna-driver pull request 1445 (June 2026): until then the driver tagged DMA with a PASID even so.
+const PASS_THROUGH: &str = "boot without iommu=pt and iommu.passthrough=1 (or with iommu.passthrough=0), or with a driver of mid-2026 or later";
+
 /// First kernel whose AMD IOMMU driver has SVA.
 // SOURCE: torvalds/linux, drivers/iommu/amd: 6.10.
 const FIRST_SVA: [u32; 2] = [6, 10];
@@ -41,11 +44,15 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
         };
         return Check::fail(ID, format!("{found}; {} is in no IOMMU group", npu.address), remedy);
     };
-    let evidence = format!("IOMMU {}, {} in group {group}", units.join(", "), npu.address);
+    // "identity" is pass-through, "DMA" and "DMA-FQ" are translated.
+    let domain = host.text(format!("/sys/kernel/iommu_groups/{group}/type"));
+    let passed_through = domain.as_deref() == Some("identity");
+    let domain = domain.map_or_else(String::new, |domain| format!(", domain {domain}"));
+    let evidence = format!("IOMMU {}, {} in group {group}{domain}", units.join(", "), npu.address);
     match subject.device {
         Device::Open(_) => return Check::pass(ID, format!("{evidence}; the driver bound this process's addresses")),
-        Device::Refused { errno } => {
-            if let Some((_, name)) = SVA_REFUSED.iter().find(|(number, _)| number == errno) {
+        Device::Refused { errno, .. } => {
+            if let Some((_, name)) = SVA_REFUSED.iter().find(|(number, _)| Some(*number) == *errno) {
                 return Check::fail(
                     ID,
                     format!(
@@ -53,14 +60,22 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
                     ),
                     if virtual_machine {
                         "run bennu on the host itself: virtual machines offer no PASID"
+                    } else if passed_through {
+                        PASS_THROUGH
                     } else {
-                        "boot Linux 6.14 or newer without iommu=pt and amd_iommu words on its command line, update the BIOS; \
-                         `sudo dmesg | grep -i -e amdxdna -e AMD-Vi` has the driver's reason"
+                        "boot Linux 6.14 or newer, update the BIOS; `sudo dmesg | grep -i -e amdxdna -e AMD-Vi` has the driver's reason"
                     },
                 );
             }
         }
         Device::NoNode => {}
+    }
+    if passed_through {
+        return Check::warn(
+            ID,
+            format!("{evidence}: pass-through, in which older drivers cannot share addresses"),
+            PASS_THROUGH,
+        );
     }
     match host.kernel_release().as_deref().and_then(version) {
         Some(version) if version < FIRST_SVA => Check::fail(

@@ -22,68 +22,49 @@ const ETIMEDOUT: i32 = 110;
 pub(crate) fn check(subject: &Subject<'_>, _: &Function) -> Check {
     match subject.device {
         Device::NoNode => Check::skipped(ID, "there is no device node to open"),
-        Device::Refused { errno } => Check::fail(
+        Device::Refused { errno, answer } => Check::fail(
             ID,
-            format!("open answered {}", name(*errno)),
+            answer.clone(),
             match *errno {
-                EACCES | EPERM => "see `node`",
+                Some(EACCES | EPERM) => "see `node`",
                 _ => "see `iommu`; `sudo dmesg | grep amdxdna` has the driver's reason",
             },
         ),
-        Device::Open(facts) => match facts.trial {
+        Device::Open(facts) => match &facts.trial {
             Trial::Made { columns } => {
                 Check::pass(ID, format!("a context of {columns} columns was made and given back"))
             }
-            Trial::Failed { step: TrialStep::Heap, errno } => {
-                Check::fail(ID, format!("the device heap of 64 MiB was refused: {}", name(errno)), heap_remedy(errno))
-            }
-            Trial::Failed { step: TrialStep::Context, errno } => {
-                Check::fail(ID, format!("creating a context answered {}", name(errno)), context_remedy(errno))
+            Trial::Failed { step, errno, answer } => {
+                let (what, remedy) = match step {
+                    TrialStep::Heap => ("the device heap of 64 MiB was refused", heap_remedy(*errno)),
+                    TrialStep::Context => ("no context was made", context_remedy(*errno)),
+                };
+                Check::fail(ID, format!("{what}: {answer}"), remedy)
             }
         },
     }
 }
 
-fn heap_remedy(errno: i32) -> &'static str {
+fn heap_remedy(errno: Option<i32>) -> &'static str {
     match errno {
-        EAGAIN | ENOMEM | EPERM => "the limit of locked memory is the usual reason: see `memlock`",
-        EBUSY => "another part of this process has a heap already; a bug in bennu: report it",
+        Some(EAGAIN | ENOMEM | EPERM) => "the limit of locked memory is the usual reason: see `memlock`",
         _ => "`sudo dmesg | grep amdxdna` has the driver's reason",
     }
 }
 
-fn context_remedy(errno: i32) -> &'static str {
+fn context_remedy(errno: Option<i32>) -> &'static str {
     match errno {
-        EINVAL => {
+        Some(EINVAL) => {
             "driver and firmware do not fit each other (see `firmware`: take both from one origin, then power off and on); on a driver \
              that ran commands of a crashed program, `sudo modprobe -r amdxdna && sudo modprobe amdxdna`"
         }
-        ENODEV | ENOSPC | EBUSY | ENOMEM | EAGAIN => {
+        Some(ENODEV | ENOSPC | EBUSY | ENOMEM | EAGAIN) => {
             "no room for another context: end the programs listed under `contexts`; if none is listed, stale ones remain in the firmware: \
              `sudo modprobe -r amdxdna && sudo modprobe amdxdna`"
         }
-        ETIME | ETIMEDOUT => {
+        Some(ETIME | ETIMEDOUT) => {
             "the firmware no longer answers: `sudo modprobe -r amdxdna && sudo modprobe amdxdna`, else power off and on"
         }
         _ => "`sudo dmesg | grep amdxdna` has the driver's reason",
     }
-}
-
-/// Name of an error number that drivers answer with.
-fn name(errno: i32) -> String {
-    let name = match errno {
-        EPERM => "EPERM",
-        EAGAIN => "EAGAIN",
-        ENOMEM => "ENOMEM",
-        EACCES => "EACCES",
-        EBUSY => "EBUSY",
-        ENODEV => "ENODEV",
-        EINVAL => "EINVAL",
-        ENOSPC => "ENOSPC",
-        ETIME => "ETIME",
-        ETIMEDOUT => "ETIMEDOUT",
-        95 => "EOPNOTSUPP",
-        _ => return format!("errno {errno}"),
-    };
-    format!("{name} ({errno})")
 }
