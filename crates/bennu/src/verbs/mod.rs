@@ -9,6 +9,7 @@ mod pack;
 mod plan;
 mod quantize;
 mod schedule;
+mod top;
 
 use clap::Subcommand;
 
@@ -30,6 +31,8 @@ pub enum Verb {
     Attend(Box<attend::Args>),
     /// Tell what lives in which memory, and whether it fits
     Plan(plan::Args),
+    /// Watch the NPU: contexts, clocks, power, utilisation
+    Top(top::Args),
     /// Show the bundles of a kernel's core program, slot by slot
     Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
@@ -37,8 +40,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Does it.
-    pub fn run(self) -> Result<Box<dyn Report>, Failure> {
+    /// Does it; `json` is the form in which verbs print that print while they run.
+    pub fn run(self, json: bool) -> Result<Box<dyn Report>, Failure> {
         match self {
             Verb::Inspect(args) => inspect::run(&args),
             Verb::Quantize(args) => quantize::run(&args),
@@ -46,6 +49,7 @@ impl Verb {
             Verb::Compile(args) => compile::run(&args),
             Verb::Attend(args) => attend::run(&args),
             Verb::Plan(args) => plan::run(&args),
+            Verb::Top(args) => top::run(&args, json),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }
