@@ -232,3 +232,36 @@ fn a_wait_from_another_thread() {
     let common::Run { mut command, .. } = run;
     std::thread::spawn(move || command.wait(SECOND, &NEVER)).join().expect("no panic").expect("completes");
 }
+
+#[cfg(not(miri))]
+#[test]
+fn a_descriptor_from_elsewhere_is_mapped_by_any_process() {
+    use std::os::fd::OwnedFd;
+    // A memfd is to mmap and lseek what a dma-buf is.
+    let fd: OwnedFd = rustix::fs::memfd_create("shared", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
+    rustix::fs::ftruncate(&fd, 8192).expect("has room");
+    let (ours, theirs) = (fd.try_clone().expect("a copy"), fd);
+    let mut writer = amdxdna::DmaBuf::from(ours).map().expect("maps");
+    let reader = amdxdna::DmaBuf::from(theirs).map().expect("maps");
+    assert_eq!(reader.len(), 8192);
+    writer.write(8185, b"the end").expect("inside");
+    let mut bytes = [0; 7];
+    reader.read(8185, &mut bytes).expect("inside");
+    assert_eq!(&bytes, b"the end");
+    assert!(matches!(writer.write(8186, b"the end"), Err(Error::Refused(Refusal::Range { .. }))));
+
+    let empty: OwnedFd = rustix::fs::memfd_create("empty", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
+    assert!(matches!(amdxdna::DmaBuf::from(empty).map(), Err(Error::DmaBufSize { .. })));
+}
+
+#[test]
+fn a_flush_by_hand() {
+    let (fake, device) = open(Driver::current());
+    let bo = device.buffer_of(4096).expect("a buffer");
+    bo.flush(64..128).expect("at rest");
+    assert_eq!(fake.take_flushes(), [(bo.device_address() + 64, 64)]);
+    let lent = bo.bytes().expect("at rest");
+    assert!(matches!(bo.flush(0..1), Err(Error::Busy(Busy::BufferLent { .. }))));
+    drop(lent);
+    assert!(matches!(bo.flush(0..4097), Err(Error::Refused(Refusal::Range { .. }))));
+}

@@ -171,6 +171,9 @@ fn the_limit_of_locked_memory() {
     assert!(matches!(error, Error::Map { what: "device heap", errno: Errno::EAGAIN, locked: true, .. }), "{error}");
     assert_eq!(error.cause(), Cause::LockedMemory);
     assert!(error.remedy().contains("ulimit -l"));
+    let text = error.explain();
+    assert!(text.starts_with("mmap of device heap, 67108864 bytes, locked: EAGAIN"), "{text}");
+    assert!(text.contains("limit on locked memory is too low") && text.contains("ulimit -l"), "{text}");
     assert!(fake.counts().is_zero());
 
     let device = fake.open(Options { lock_pages: false }).expect("opens");

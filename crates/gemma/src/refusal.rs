@@ -260,6 +260,11 @@ impl Refusal {
                     "run `bennu compile --seq {seq}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
                 )
             }
+            Refusal::KernelNotCompiled { source: PackageError::NoContext { seq, history, .. } } => {
+                format!(
+                    "run `bennu compile --seq {seq} --history {history}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
+                )
+            }
             Refusal::KernelNotCompiled { .. } => {
                 "run `bennu compile`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed".to_owned()
             }
@@ -292,7 +297,9 @@ impl Refusal {
     /// A kernel package that lacks what is asked of it; other errors are given back.
     pub fn from_package(error: PackageError) -> Result<Self, PackageError> {
         let path = match &error {
-            PackageError::NoKernel { .. } => return Ok(Refusal::KernelNotCompiled { source: error }),
+            PackageError::NoKernel { .. } | PackageError::NoContext { .. } => {
+                return Ok(Refusal::KernelNotCompiled { source: error });
+            }
             PackageError::NotAPackage { path, kind: PackageKind::Kernels, file } => path.join(file),
             PackageError::MissingFile { package, name } => package.join(name),
             _ => return Err(error),

@@ -1,0 +1,6 @@
+//! `attend`: what is prepared from a package and a model, and what a session makes of every answer of the driver.
+
+mod fabric;
+mod prepared;
+#[path = "../synthetic/mod.rs"]
+mod synthetic;
