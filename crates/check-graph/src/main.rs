@@ -13,6 +13,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("bennu", &["aie2-sim", "oracle", "bennu-lab", "check-graph", "amdxdna-fake"]),
     ("gemma", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
     ("npu-package", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
+    ("gemma", &["amdxdna-fake"]),
     (
         "npu-host",
         &[
@@ -27,7 +28,6 @@ const RULES: &[(&str, &[&str])] = &[
             "amdxdna",
         ],
     ),
-    ("gemma", &["amdxdna-fake"]),
     (
         "amdxdna",
         &[

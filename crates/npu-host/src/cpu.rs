@@ -50,12 +50,11 @@ const MODELS: &[(Part, Npu, &[&str])] = &[
         Npu::Yes,
         &["7940HS", "7840HS", "7840U", "7640HS", "7640U", "8700G", "8700GE", "8600G", "8600GE", "8700F"],
     ),
-    (Part::Phoenix, Npu::No, &["8400F"]),
     (Part::Phoenix2, Npu::No, &["7545U", "7440U", "8500G", "8500GE", "8300G", "8300GE", "8540U", "8440U"]),
     // Made of either die; sold without NPU.
-    (Part::Other, Npu::No, &["7540U", "Z1"]),
+    (Part::Other, Npu::No, &["7540U", "8400F", "Z1"]),
     (Part::HawkPoint, Npu::Yes, &["8945HS", "8845HS", "8840HS", "8840U", "8645HS", "8640HS", "8640U"]),
-    (Part::HawkPoint, Npu::No, &["8745HS", "8745H"]),
+    (Part::HawkPoint, Npu::No, &["8745HS"]),
 ];
 
 /// Ryzen 200 has numbers too short to stand alone: they are looked for after "Ryzen N" or "Ryzen N PRO".

@@ -120,9 +120,9 @@ fn zero_devices_found_in_a_virtual_machine() {
     let mut machine = laptop();
     without_device(&mut machine);
     machine.cpu("AMD EPYC", 17, "hypervisor");
-    assert_absent(&machine, "in a virtual machine", "run bennu on the host itself");
+    assert_absent(&machine, "in a virtual machine", "run bennu on a Phoenix or Hawk Point machine itself");
     machine.remove("sys/bus");
-    assert_absent(&machine, "lists no PCI function", "run bennu on the host itself");
+    assert_absent(&machine, "lists no PCI function", "run bennu on a Phoenix or Hawk Point machine itself");
 }
 
 #[test]
@@ -185,6 +185,8 @@ fn the_module_is_not_loaded() {
     assert_pain(&machine, CheckId::Driver, "is not loaded, though Linux", "sudo modprobe amdxdna");
     machine.remove(&format!("lib/modules/{RELEASE}"));
     assert_pain(&machine, CheckId::Driver, "cannot be read", "in a container, load it on the host");
+    machine.remove("boot");
+    assert_check(&machine, CheckId::Kernel, Outcome::Unknown, "nor is the list of its modules", "");
 }
 
 #[test]
@@ -499,4 +501,38 @@ fn optional_parts_are_needed_only_when_asked_for() {
 fn this_process_is_measured() {
     let memory = npu_host::Host::at("/", Vec::new()).process_memory().expect("Linux tells");
     assert!(memory.resident_bytes > 0 && memory.peak_bytes >= memory.resident_bytes, "{memory:?}");
+}
+
+/// Files below a directory.
+fn files(directory: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_symlink() {
+            continue;
+        }
+        if entry.is_dir() { files(&entry, found) } else { found.push(entry) }
+    }
+}
+
+#[test]
+fn files_that_say_nonsense_are_survived_and_never_make_a_machine_better() {
+    let mut machine = laptop();
+    machine.process(777, "flm", "S");
+    machine.facts().contexts = Some(vec![npu_host::ContextInUse { columns: u32::MAX, ..context(1, 777) }]);
+    assert_eq!(machine.diagnosis().verdict(), Ok(()));
+    let open = machine.device.clone();
+    let mut names = Vec::new();
+    files(machine.root(), &mut names);
+    assert!(names.len() > 20, "{names:?}");
+    let garbage: [&[u8]; 5] = [b"", b"\xff\xfe", b"99999999999999999999999999", b": : :\n::::\n= = =", b"0x"];
+    for name in &names {
+        let sense = std::fs::read(name).unwrap();
+        for contents in garbage {
+            std::fs::write(name, contents).unwrap();
+            machine.device = open.clone();
+            assert_eq!(machine.diagnosis().checks.len(), CheckId::ALL.len());
+            machine.device = Device::NoNode;
+            assert!(machine.diagnosis().verdict().is_err(), "{}", name.display());
+        }
+        std::fs::write(name, sense).unwrap();
+    }
 }

@@ -4,6 +4,7 @@ mod attend;
 mod attention;
 mod compile;
 mod disasm;
+mod doctor;
 mod inspect;
 mod pack;
 mod plan;
@@ -27,6 +28,8 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Tell whether the NPU can be used now, and what helps if not
+    Doctor(doctor::Args),
     /// Compute the attention of one layer on the NPU
     Attend(Box<attend::Args>),
     /// Tell what lives in which memory, and whether it fits
@@ -47,6 +50,7 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Doctor(args) => doctor::run(&args),
             Verb::Attend(args) => attend::run(&args),
             Verb::Plan(args) => plan::run(&args),
             Verb::Top(args) => top::run(&args, json),

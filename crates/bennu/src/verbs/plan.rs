@@ -16,7 +16,7 @@ use crate::report::Report;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model: `gemma3-27b`, or a checkpoint whose dimensions are used
+    /// Model: `gemma3-27b`, a checkpoint, or a packed model
     #[arg(long, value_name = "NAME|DIR", default_value = PRESET)]
     model: String,
 
@@ -191,9 +191,10 @@ impl Report for Done {
 }
 
 /// How weights reach the NPU.
-// SOURCE: drivers/accel/amdxdna/amdxdna_ubuf.c: user pages are pinned with FOLL_WRITE | FOLL_LONGTERM, which a mapped file refuses.
-const WEIGHTS: &str = "mapped once, and one copy from there into buffers that the NPU reads where they lie: the driver pins user pages for \
-                       writing, which a mapped file refuses; its pages are given back";
+// SOURCE: drivers/accel/amdxdna/amdxdna_ubuf.c pins user pages with FOLL_WRITE | FOLL_LONGTERM; mm/gup.c lets devices keep pages of files
+// in memory (tmpfs, hugetlbfs) only.
+const WEIGHTS: &str = "mapped once; given to the NPU as mapped where driver and file system allow it (files on tmpfs or hugetlbfs), else by one copy \
+                       into buffers that it reads where they lie. As many bytes either way: pages of copied files are given back";
 
 fn tiles(lines: &mut Columns, name: &str, tiles: &Tiles) {
     let turns = if tiles.in_turns { "; the largest kernel, they take turns" } else { "" };

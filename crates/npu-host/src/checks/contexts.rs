@@ -111,7 +111,7 @@ fn holders(host: &Host, contexts: &[ContextInUse]) -> String {
             "{} columns {}-{}, {} of {} commands done",
             user.words(),
             context.start_column,
-            (context.start_column + context.columns).saturating_sub(1),
+            context.start_column.saturating_add(context.columns).saturating_sub(1),
             context.completions,
             context.submissions
         )

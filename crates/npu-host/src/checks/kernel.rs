@@ -13,6 +13,9 @@ const ID: CheckId = CheckId::Kernel;
 pub(crate) const FIRST: [u32; 2] = [6, 14];
 const OPTION: &str = "CONFIG_DRM_ACCEL_AMDXDNA";
 
+/// Where distributions keep modules; the second one is NixOS's.
+const MODULES: [&str; 2] = ["/lib/modules", "/run/booted-system/kernel-modules/lib/modules"];
+
 /// State of a kernel option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
@@ -52,15 +55,19 @@ fn option(text: &str, name: &str) -> Setting {
 
 /// Whether the driver lies among the kernel's modules or in the kernel.
 pub(crate) fn module_file(host: &Host, release: &str) -> Setting {
-    let lists = ["modules.dep", "modules.builtin"].map(|list| host.text(format!("/lib/modules/{release}/{list}")));
-    if lists.iter().all(Option::is_none) {
+    let lists: Vec<String> = MODULES
+        .iter()
+        .flat_map(|root| ["modules.dep", "modules.builtin"].map(|list| format!("{root}/{release}/{list}")))
+        .filter_map(|list| host.text(list))
+        .collect();
+    if lists.is_empty() {
         return Setting::Unknown;
     }
     let names = ["/amdxdna.ko", "/amdxdna_legacy.ko"];
     let has = |text: &String| {
         text.lines().any(|line| names.iter().any(|name| line.split(':').next().is_some_and(|path| path.contains(name))))
     };
-    if lists.iter().flatten().any(has) { Setting::On } else { Setting::Off }
+    if lists.iter().any(has) { Setting::On } else { Setting::Off }
 }
 
 /// Whether the driver is in the kernel now.
@@ -80,7 +87,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Check {
         Some((place, text)) => {
             let words = ["CONFIG_DRM_ACCEL", OPTION, "CONFIG_AMD_IOMMU"].map(|name| match option(&text, name) {
                 Setting::On => format!("{name} on"),
-                _ => format!("{name} off"),
+                Setting::Off | Setting::Unknown => format!("{name} off"),
             });
             format!("{} ({})", words.join(", "), place.display())
         }
@@ -98,6 +105,9 @@ pub(crate) fn check(subject: &Subject<'_>) -> Check {
     }
     if driver_option(host, &release) == Setting::Off && !has_module {
         return Check::fail(ID, evidence, "boot a kernel built with CONFIG_DRM_ACCEL_AMDXDNA=m and CONFIG_AMD_IOMMU=y");
+    }
+    if driver_option(host, &release) == Setting::Unknown && module_file(host, &release) == Setting::Unknown {
+        return Check::unknown(ID, format!("{evidence}, nor is the list of its modules"));
     }
     Check::pass(ID, evidence)
 }
