@@ -1,7 +1,7 @@
 //! Whatever the driver answers: the right typed error, within the deadline, and nothing left behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use amdxdna::{CommandState, Errno, Error as DeviceError, Ioctl};
@@ -310,26 +310,24 @@ fn an_npu_that_goes_away_at_any_moment() {
     let layer = layer(&Method::ALL);
     let fake = machine(Driver::current());
     run(&fake, &layer.prepared).0.unwrap();
-    let whole = fake.log().len();
-    let failed = AtomicUsize::new(0);
-    for after in 2..whole {
+    let log = fake.log();
+    let submitted = log.iter().position(|entry| Ioctl::of_request(entry.request) == Some(Ioctl::ExecCmd)).unwrap();
+    for after in 2..log.len() {
         let fake = machine(Driver::current());
         fake.unplug_after(after);
         let (result, _) = run(&fake, &layer.prepared);
         let counts = fake.counts();
         assert!(counts.is_zero(), "{after}: {counts:?}");
         match result {
-            Ok(_) => {}
+            // Behind the only command there are but things to close.
+            Ok(_) => assert!(after > submitted, "{after}"),
             Err(AttendError::Refusal(Refusal::ExecutionFailed { source })) => {
-                failed.fetch_add(1, Ordering::Relaxed);
                 let gone = source.tried[0].error.downcast_ref::<RunError>().and_then(RunError::device_error);
                 assert!(gone.is_some_and(|error| error.errno() == Some(Errno::ENODEV)), "{after}: {source}");
             }
             Err(other) => panic!("{after}: {other:?}"),
         }
     }
-    // Only what closes may happen behind a result.
-    assert!(failed.into_inner() >= 2 * whole / 3);
 }
 
 #[test]
