@@ -131,7 +131,7 @@ impl std::fmt::Display for Doing {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The driver refused, or a command did not end well.
-    #[error("{doing}")]
+    #[error("{doing}{context}")]
     Device {
         /// What was being done.
         doing: Doing,
@@ -143,7 +143,7 @@ pub enum RunError {
     },
     /// A command is said to be complete, and outputs of it were never written.
     #[error(
-        "{kernel} is complete by the driver's word, but left {unwritten} of {elements} elements of {buffer} unwritten, the first at {first}"
+        "{kernel} is complete by the driver's word, but left {unwritten} of {elements} elements of {buffer} unwritten, the first at {first}{context}"
     )]
     Unwritten {
         /// The kernel.
@@ -176,6 +176,16 @@ pub enum ContextAfter {
     Anew,
     /// It could not be made anew, because of this.
     Lost(Box<DeviceError>),
+}
+
+impl std::fmt::Display for ContextAfter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ContextAfter::Gone => Ok(()),
+            ContextAfter::Anew => f.write_str(" (the context was made anew)"),
+            ContextAfter::Lost(error) => write!(f, " (the context could not be made anew: {error})"),
+        }
+    }
 }
 
 impl RunError {
@@ -252,9 +262,13 @@ impl<K: Kernel> Session<K> {
                 Err(error) => error,
             };
             observer.failed(plan.method, &error);
+            let gone = error.device_error().is_some_and(DeviceError::is_unplugged);
             match error.into_refusal() {
                 Ok(refusal) => memory = Some(refusal),
                 Err(error) => tried.push(Attempt { method: plan.method.name(), error: Box::new(error) }),
+            }
+            if gone {
+                break;
             }
         }
         let Subject { layer, kind, .. } = prepared.subject;
