@@ -68,6 +68,15 @@ fn what_the_driver_does_not_answer_is_told() {
 }
 
 #[test]
+fn parameters_of_the_module_are_told() {
+    let machine = laptop();
+    machine.write("sys/module/amdxdna/parameters/force_cmdlist", "Y\n");
+    machine.write("sys/module/amdxdna/parameters/tdr_timeout_ms", "2000\n");
+    let evidence = "0.1, force_cmdlist=Y, tdr_timeout_ms=2000, bound to 0000:c5:00.1";
+    assert_check(&machine, CheckId::Driver, Outcome::Pass, evidence, "");
+}
+
+#[test]
 fn hawk_point_is_told_by_its_cpu() {
     let machine = laptop();
     machine.cpu("AMD Ryzen 7 8845HS w/ Radeon 780M Graphics", 117, "");
