@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use amdxdna::ert::MAX_HOST_BUFFERS;
 use half::bf16;
 use npu_package::layout::{
     DECODE_TOKENS, HeadNorm, KvFormat, KvHeads, KvSegment, ProjectionKind, RopeLimbs, RopeTable,
@@ -32,9 +33,6 @@ const DECODE_ATTENTION: &str = "decode_attention";
 /// Number schemes of projections, in order of preference.
 const NUMERICS: [&str; 2] = ["w8a16", "w8a8"];
 const BF16_BYTES: usize = 2;
-/// Host buffers that drivers without command lists pass on: 19 words of register map, of which five are not addresses.
-// SOURCE: struct exec_buf_req.payload in drivers/accel/amdxdna/aie2_msg_priv.h.
-const HOST_BUFFERS: usize = 7;
 /// Device memory of an open device, and the alignment of what lies in it.
 // SOURCE: AIE2_DEVM_SIZE and dev_mem_buf_shift of npu1 in drivers/accel/amdxdna.
 const HEAP_BYTES: u64 = 64 << 20;
@@ -350,13 +348,15 @@ fn kernels<'a>(
     }
 }
 
-/// Whether every driver passes on all buffers of a method's kernels.
+/// Whether a command holds all buffers of a method's kernels. Drivers without command lists pass on seven of them and refuse the others at submission.
 fn check_buffers(kernels: &[(Part, &Kernel, Option<Context>)]) -> Result<(), Mismatch> {
-    match kernels.iter().find(|(_, kernel, _)| kernel.args.len() > HOST_BUFFERS) {
+    match kernels.iter().find(|(_, kernel, _)| kernel.args.len() > MAX_HOST_BUFFERS) {
         None => Ok(()),
-        Some((_, kernel, _)) => {
-            Err(Mismatch::HostBuffers { kernel: kernel.kernel.clone(), count: kernel.args.len(), limit: HOST_BUFFERS })
-        }
+        Some((_, kernel, _)) => Err(Mismatch::HostBuffers {
+            kernel: kernel.kernel.clone(),
+            count: kernel.args.len(),
+            limit: MAX_HOST_BUFFERS,
+        }),
     }
 }
 
@@ -544,7 +544,7 @@ impl Builder<'_> {
         };
         let own = |size| (argument.name.clone(), size, Contents::Zero);
         Ok(match (part, argument.name.as_str()) {
-            (_, "x") => ("x".to_owned(), Size::Exact(rows(hidden)), Contents::Bytes(bytes(self.operands.x))),
+            (_, "x") => ("x".to_owned(), Size::Least(rows(hidden)), Contents::Bytes(bytes(self.operands.x))),
             (Part::Projection(kind), "weights") => weights(kind)?,
             (Part::Complete, "qkv_weights") => weights(ProjectionKind::Qkv)?,
             (Part::Complete, "o_weights") => weights(ProjectionKind::O)?,

@@ -312,16 +312,17 @@ fn memory_is_counted_before_it_is_asked_for() {
 }
 
 #[test]
-fn kernels_with_more_buffers_than_every_driver_passes_on() {
+fn kernels_with_more_buffers_than_a_command_holds() {
     let many = |kernels: &mut Vec<npu_package::Kernel>| {
         for kernel in kernels.iter_mut().filter(|kernel| kernel.kernel == "w8a16_attention") {
-            let mut more = kernel.args[6].clone();
-            (more.index, more.name) = (7, "more".to_owned());
-            kernel.args.push(more);
+            for index in 7..17 {
+                let mut more = kernel.args[6].clone();
+                (more.index, more.name) = (index, format!("scratch_{index}"));
+                kernel.args.push(more);
+            }
         }
     };
     let found = of(Fabric { complete: true, change: many, ..Fabric::default() }, 0).unwrap();
     assert_eq!(found.plans.len(), 1);
-    let why = found.missing[0].1.to_string();
-    assert_eq!(why, "kernel w8a16_attention has 8 host buffers; 7 are sure to reach the firmware");
+    assert_eq!(found.missing[0].1.to_string(), "kernel w8a16_attention has 17 host buffers; a command holds 16");
 }
