@@ -11,8 +11,8 @@ use npu_container::txn::{self, Direction, Header, Op};
 use npu_container::{pdi, xclbin};
 use npu_package::layout::ProjectionKind;
 use npu_package::{
-    Argument, Bound, Dtype, FileEntry, Files, Kernel, LoopReport, Manifest, ModelDims, PackedLayer, PackedManifest,
-    Producer, Program, Report,
+    Argument, AttentionFacts, Bound, Dtype, FileEntry, Files, Kernel, Layer, LoopReport, Manifest, ModelDims,
+    PackedLayer, PackedManifest, Producer, Program, Report, Rotation,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,12 +179,24 @@ fn packages(seeds: &Seeds) -> io::Result<()> {
         qkv_entry: of(ProjectionKind::Qkv),
         o: text("layer_000.o.bin"),
         o_entry: of(ProjectionKind::O),
+        norms: text("layer_000.norms.bin"),
+        norms_entry: entry(8 * model.head_dim as u64),
+    };
+    let attention = AttentionFacts {
+        layer_kinds: vec![Layer::Local; model.layers],
+        sliding_window: 32,
+        rope_local: Rotation { theta: 1e4, factor: 1.0 },
+        rope_global: Rotation { theta: 1e6, factor: 8.0 },
+        query_pre_attn_scalar: 168.0,
+        rms_norm_eps: 1e-6,
+        max_positions: 1024,
     };
     let packed = PackedManifest {
-        format_version: npu_package::FORMAT_VERSION,
+        format_version: npu_package::PACKED_VERSION,
         producer,
         model,
         scheme: text("w8a8"),
+        attention,
         layers: vec![layer],
     };
     seeds.put("manifest", "packed", &packed.text())
@@ -285,6 +297,17 @@ fn programs(seeds: &Seeds) -> io::Result<()> {
     Ok(())
 }
 
+/// A byte for the driver, then changes of an answer: ioctl, its turn, two bytes for the place, the value.
+fn driver(seeds: &Seeds) -> io::Result<()> {
+    for driver in 0..3 {
+        seeds.put("driver", &format!("untouched-{driver}"), &[driver])?;
+        for ioctl in 0..18 {
+            seeds.put("driver", &format!("{driver}-{ioctl}"), &[driver, ioctl, 0, 8, 0, 0xFF, ioctl, 1, 28, 0, 0])?;
+        }
+    }
+    seeds.put("driver", "filler", &[0xFF; 128])
+}
+
 fn main() -> io::Result<()> {
     let Some(directory) = env::args_os().nth(1) else {
         return Err(io::Error::other("give the directory to write to"));
@@ -293,5 +316,6 @@ fn main() -> io::Result<()> {
     decode(&seeds)?;
     containers(&seeds)?;
     packages(&seeds)?;
+    driver(&seeds)?;
     simulator(&seeds)
 }
