@@ -35,7 +35,7 @@ struct Pending {
 impl Runtime {
     /// Moves `slots` slots through a queued ring in one of its phases. The task counts as in flight until a token of the shim channel
     /// `proof` of column `col` has been waited for that is asked for after this call. The caller vouches that this token comes only when
-    /// the slots have left the ring: what the channel receives depends on the last of them.
+    /// the slots have left the ring, or waits for all that follow before it goes on: what the channel receives depends on the last of them.
     ///
     /// # Errors
     /// A channel that data of the ring does not lead to, another phase while tasks are in flight, a full queue.
@@ -62,7 +62,7 @@ impl Runtime {
         let key = (tile, ring.sides[0].channel);
         let state = State { tasks: self.in_flight_of(key), ..self.rings.get(&key).cloned().unwrap_or_default() };
         let rewrite = state.phase != Some(phase);
-        let (rounds, partial) = (slots / ring.slots as u32, slots as usize % ring.slots);
+        let (rounds, partial) = (slots / ring.slots[phase] as u32, slots as usize % ring.slots[phase]);
         // A task ends with the last slot. One that begins elsewhere would find the slots in between still in use.
         if (rewrite || partial > 0) && !state.tasks.is_empty() {
             return Err(Error::RingInFlight { tile, ring: name(), tasks: state.tasks.len() });
@@ -74,22 +74,23 @@ impl Runtime {
         }
         for side in &ring.sides {
             if rewrite {
-                for (&bd, words) in side.bds.iter().zip(&side.words[phase]) {
+                for (&bd, words) in side.bds[phase].iter().zip(&side.words[phase]) {
                     self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(bd)), data: words.clone() });
                 }
             }
             let addr = tile.address(channel_queue_offset(TileKind::Mem, side.channel));
-            let parts = side.bds.len() / ring.slots;
+            let (bds, in_round) = (&side.bds[phase], ring.slots[phase]);
+            let parts = bds.len() / in_round;
             let mut push = |bd: u8, runs: u32| {
                 let push = QueuePush { token: false, runs: runs as u16, bd };
                 self.ops.push(Op::Write { addr, value: push.encode(TileKind::Mem) });
             };
             if partial > 0 {
-                push(side.bds[(ring.slots - partial) * parts], 1);
+                push(bds[(in_round - partial) * parts], 1);
             }
             let mut left = rounds;
             while left > 0 {
-                push(side.bds[0], left.min(most));
+                push(bds[0], left.min(most));
                 left -= left.min(most);
             }
         }

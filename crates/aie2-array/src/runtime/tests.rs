@@ -254,7 +254,7 @@ proptest! {
 fn queued_relay() -> QueuedRing {
     let mut d = Design::new(1).expect("one column");
     let ring = d.ring(Tile::mem(0), "relay", 2, 256, Place::Anywhere).expect("ring");
-    let phase = |fill| RingPhase { fill: vec![fill], drain: vec![Pattern::linear(64)] };
+    let phase = |fill| RingPhase { slots: 2, slot_bytes: 256, fill: vec![fill], drain: vec![Pattern::linear(64)] };
     let phases = [phase(Pattern::linear(64)), phase(Pattern::new(&[(8, 8), (1, 8)]))];
     d.queue_ring(ring, S2mm(0), Mm2s(0), &phases).expect("two phases");
     d.connect(Tile::shim(0).mm2s(0), &[Tile::mem(0).s2mm(0)]).expect("flow");
@@ -327,12 +327,12 @@ fn rings_that_cannot_be_queued_are_refused() {
     let (mem, core) = (Tile::mem(0), Tile::core(0, 0));
     let ring = d.ring(mem, "a", 2, 256, Place::Anywhere).expect("ring");
     let linear = |parts: u32| (0..parts).map(|i| Pattern::linear(8).offset(8 * i)).collect::<Vec<_>>();
-    let phase = |fill, drain| RingPhase { fill: linear(fill), drain: linear(drain) };
+    let phase = |fill, drain| RingPhase { slots: 2, slot_bytes: 256, fill: linear(fill), drain: linear(drain) };
     let mut refused = |ring, phases: &[RingPhase]| d.queue_ring(ring, S2mm(0), Mm2s(0), phases).unwrap_err();
     assert!(matches!(refused(ring, &[]), Error::Nothing { what: "phases", .. }));
     let parts = refused(ring, &[phase(1, 4), phase(1, 3)]);
     assert!(matches!(parts, Error::PhaseParts { phase: 1, parts: 3, needed: 4, .. }), "{parts}");
-    let long = RingPhase { fill: vec![Pattern::linear(65)], drain: linear(1) };
+    let long = RingPhase { slots: 2, slot_bytes: 256, fill: vec![Pattern::linear(65)], drain: linear(1) };
     assert!(matches!(refused(ring, &[phase(1, 1), long]), Error::PatternOutsideSlot { end_words: 65, .. }));
     assert!(matches!(refused(ring, &[phase(2, 3)]), Error::RingParts { .. }));
     let of_core = d.ring(core, "b", 2, 256, Place::Anywhere).expect("ring");
