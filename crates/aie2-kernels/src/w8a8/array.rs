@@ -117,7 +117,7 @@ impl Array {
     }
 }
 
-fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<(Locks, RingId), Error> {
+pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<(Locks, RingId), Error> {
     let tile = tile(col, row);
     let [a_place, b_place, out_place] = l1.rings();
     let a = design.ring(tile, "A", 2, l1.a_bytes(), a_place)?;
@@ -150,12 +150,9 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> 
     Ok((locks, out))
 }
 
-fn mem(design: &mut Design, col: u8, L1 { m, limbs }: L1) -> Result<(), Error> {
-    let (mem, shim) = (Tile::mem(col), Tile::shim(col));
-    let Channels { b_in, b_out, b_depth, results_in, results_out } = Channels::new(limbs);
+/// Patterns of a mem tile's A: how a column of rows arrives, and its chunks.
+pub fn a_patterns(L1 { m, limbs }: L1) -> (Pattern, [Pattern; 4]) {
     let row_words = CHUNKS * CHUNK_ROW_BYTES / WORD;
-
-    let a = design.ring(mem, "A", 2, m * row_words * WORD, Place::Anywhere)?;
     let rows = match limbs {
         1 => Pattern::linear(m * row_words),
         // [tokens/4][4 tokens][limb] -> [tokens/4][limb][4 tokens]
@@ -166,19 +163,33 @@ fn mem(design: &mut Design, col: u8, L1 { m, limbs }: L1) -> Result<(), Error> {
             (TILE_TOKENS * limbs * row_words, m / (TILE_TOKENS * limbs)),
         ]),
     };
-    design.fill_by_dma(a, S2mm(0), &[rows])?;
     // chunk [m rows][64 bytes] -> [m/8][8 tiles of k][8 rows][8 bytes]
     let chunk = |index: u32| {
         Pattern::new(&[(1, 2), (row_words, 8), (2, 8), (8 * row_words, m / 8)]).offset(index * CHUNK_ROW_BYTES / WORD)
     };
-    design.drain_by_dma(a, Mm2s(0), &[chunk(0), chunk(1), chunk(2), chunk(3)])?;
-    let row: Vec<_> = (0..GRID).map(|c| (tile(c, col), S2mm(0)).into()).collect();
-    design.connect((shim, Mm2s(0)).into(), &[(mem, S2mm(0)).into()])?;
-    design.connect((mem, Mm2s(0)).into(), &row)?;
+    (rows, [chunk(0), chunk(1), chunk(2), chunk(3)])
+}
 
+fn mem(design: &mut Design, col: u8, l1: L1) -> Result<(), Error> {
+    let (mem, L1 { m, limbs }) = (Tile::mem(col), l1);
+    let Channels { b_in, b_out, b_depth, .. } = Channels::new(limbs);
+    let a = design.ring(mem, "A", 2, m * CHUNKS * CHUNK_ROW_BYTES, Place::Anywhere)?;
+    let (rows, chunks) = a_patterns(l1);
+    design.fill_by_dma(a, S2mm(0), &[rows])?;
+    design.drain_by_dma(a, Mm2s(0), &chunks)?;
     let b = design.ring(mem, "B", b_depth, B_UNIT_BYTES, Place::Anywhere)?;
     design.fill_by_dma(b, S2mm(b_in), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
     design.drain_by_dma(b, Mm2s(b_out), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
+    connect(design, col, limbs)
+}
+
+/// Circuits of a column's three paths, and the rings of its results.
+pub fn connect(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
+    let (mem, shim) = (Tile::mem(col), Tile::shim(col));
+    let Channels { b_in, b_out, results_in, results_out, .. } = Channels::new(limbs);
+    let row: Vec<_> = (0..GRID).map(|c| (tile(c, col), S2mm(0)).into()).collect();
+    design.connect((shim, Mm2s(0)).into(), &[(mem, S2mm(0)).into()])?;
+    design.connect((mem, Mm2s(0)).into(), &row)?;
     let column: Vec<_> = (0..GRID).map(|r| (tile(col, r), S2mm(1)).into()).collect();
     design.connect((shim, Mm2s(1)).into(), &[(mem, S2mm(b_in)).into()])?;
     design.connect((mem, Mm2s(b_out)).into(), &column)?;

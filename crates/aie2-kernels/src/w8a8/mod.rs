@@ -13,15 +13,15 @@
 //!
 //! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs, and the phases of [`AttentionProjections`].
 
-mod array;
+pub(crate) mod array;
 mod attention_projections;
 mod epilogue;
 mod gemm;
-mod l1;
-mod phase;
+pub(crate) mod l1;
+pub(crate) mod phase;
 pub(crate) mod program;
 pub(crate) mod quantise;
-mod stream;
+pub(crate) mod stream;
 
 use std::thread;
 
@@ -130,7 +130,7 @@ impl Projection {
 }
 
 /// Activations, weights and outputs of a projection.
-fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
+pub(crate) fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
     use npu_package::layout::names::{PANELS, ROW_MAJOR};
     let panels = s.panels();
     let (x, y) = panels.kind().operands();
@@ -142,7 +142,7 @@ fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
     ]
 }
 
-fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
+pub(crate) fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
     let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
     let (inputs, record_bytes) = (shape.panels().inputs(), shape.record_bytes());
     if record_bytes > limit {

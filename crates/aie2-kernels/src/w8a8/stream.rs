@@ -68,15 +68,22 @@ pub fn stream(phases: &[Phase]) -> Result<Stream, Error> {
     rt.finish()
 }
 
-struct Block<'a> {
-    shape: &'a ProjectionShape,
-    args: Args,
-    block: usize,
+/// One block of rows through one phase.
+pub struct Block<'a> {
+    /// What is projected.
+    pub shape: &'a ProjectionShape,
+    /// From where to where.
+    pub args: Args,
+    /// Which rows.
+    pub block: usize,
 }
 
 impl Block<'_> {
     /// Leaves nothing in flight.
-    fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// A shape that the DMAs cannot express.
+    pub fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
         for col in 0..GRID {
             self.quantise(rt, col)?;
         }
