@@ -18,12 +18,12 @@ use super::{Places, config, constant, memory, output, set_modes, softmax, splat1
 use crate::KernelError;
 
 /// Declared initiation interval of the limbs of 16 reciprocals.
-pub const LIMBS_II: u32 = 10;
+pub const LIMBS_II: u32 = 20;
 /// Declared initiation interval of 4 tiles of 16 outputs.
 pub const QUOTIENT_II: u32 = 18;
 
-/// The same into a unit of a ring.
-pub const UNIT_II: u32 = 18;
+/// The same into a unit of a ring, once a pass: a trip ends before the next begins, which needs neither prologue nor epilogue.
+pub const UNIT_II: u32 = 44;
 
 /// Bytes of the limbs of 1/l of a query tile.
 const FACTOR_BYTES: u32 = 128;

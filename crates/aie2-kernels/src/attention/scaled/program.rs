@@ -259,14 +259,14 @@ mod tests {
         let out = finish::Out { at: l1::OUT, units: l1::OUT_UNITS, empty: 48, full: 49 };
         let number = |a: &mut Asm| constant(a, i64::from(l1::A));
         let parts: [(&str, &dyn Fn(&mut Asm), usize); 9] = [
-            ("start of a pass", &start_rows, 400),
+            ("start of a pass", &start_rows, 352),
             (
                 "queries",
                 &|a| {
                     let unit = number(a);
                     queries::emit(a, unit)
                 },
-                500,
+                320,
             ),
             (
                 "score",
@@ -274,7 +274,7 @@ mod tests {
                     let k = number(a);
                     score::emit_at(a, k, places)
                 },
-                1650,
+                1568,
             ),
             (
                 "mask",
@@ -282,26 +282,26 @@ mod tests {
                     let d = number(a);
                     mask::emit(a, d, d)
                 },
-                350,
+                240,
             ),
             (
                 "references",
                 &|a| {
                     softmax::emit_references_at(a, places);
                 },
-                550,
+                496,
             ),
-            ("rescale", &|a| softmax::emit_rescale_at(a, places), 900),
-            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1050),
+            ("rescale", &|a| softmax::emit_rescale_at(a, places), 624),
+            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1008),
             (
                 "output",
                 &|a| {
                     let c = output::Constants::new(a, places);
                     output::emit_groups(a, &c, 4, places)
                 },
-                1500,
+                1440,
             ),
-            ("end of a pass", &|a| finish::emit_units(a, places, &out), 1500),
+            ("end of a pass", &|a| finish::emit_units(a, places, &out), 1088),
         ];
         for (name, part, most) in parts {
             let bytes = bytes(part);
