@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub mod attention;
 pub mod attention_decode;
+pub mod attention_layer;
 pub mod decode_projection;
 pub mod norm_rope;
 pub mod w8a16;

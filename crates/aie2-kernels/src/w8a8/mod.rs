@@ -183,13 +183,7 @@ impl Build {
         let configuration = self.array()?.finish(&program.bytes)?;
         let stream = stream::stream(&self.phases)?;
         let mut binary = CoreBinary::from(program);
-        // The pinned loop reports what it issues; what it promises stands in its module.
-        for l in binary.loops.iter_mut().filter(|l| l.name == gemm::NAME) {
-            l.ii_declared = gemm::II;
-            if (l.ii_reached, l.vmac_per_ii) != (gemm::II, gemm::VMAC_PER_II) {
-                return Err(KernelError::LoopMissed { name: gemm::NAME, declared: gemm::II, reached: l.ii_reached });
-            }
-        }
+        declare_gemm(&mut binary)?;
         let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
             kernel: self.kernel,
@@ -210,6 +204,17 @@ fn name(shape: &ProjectionShape) -> &'static str {
         (ProjectionKind::O, Activations::Int8) => O_NAME,
         (ProjectionKind::O, Activations::Int16) => w8a16::O_NAME,
     }
+}
+
+/// The pinned loop reports what it issues; what it promises stands in its module.
+pub(crate) fn declare_gemm(binary: &mut CoreBinary) -> Result<(), KernelError> {
+    for l in binary.loops.iter_mut().filter(|l| l.name == gemm::NAME) {
+        l.ii_declared = gemm::II;
+        if (l.ii_reached, l.vmac_per_ii) != (gemm::II, gemm::VMAC_PER_II) {
+            return Err(KernelError::LoopMissed { name: gemm::NAME, declared: gemm::II, reached: l.ii_reached });
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn usage(configuration: &aie2_array::Configuration) -> Usage {

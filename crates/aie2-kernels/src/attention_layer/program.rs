@@ -1,0 +1,144 @@
+//! The program of every compute tile.
+//!
+//! ```text
+//! for ever
+//!     a block of a projection, as often as the dispatch has blocks
+//!     behind queries, keys and values:  norm_rope; attention
+//! ```
+//! Rings stand at their first units between phases. What decides on the next phase is settled in the last pass of a block, before its last outputs
+//! leave: a dispatch ends with them, and the next one writes new words.
+
+use aie2_codegen::{Asm, CodegenError, MemRef, Operand, Program};
+
+use super::array::{NORM_ROPE, PROJECTION, words};
+use crate::attention::{constant, scaled};
+use crate::norm_rope::{self, Pointers};
+use crate::w8a8::l1::{OUT_UNIT_BYTES, space};
+use crate::w8a8::phase::{Entry, Word};
+use crate::w8a8::program::{CoreProgram, fixed};
+use crate::w8a8::quantise::next_b_unit;
+use crate::w8a8::Locks;
+
+/// The words of a dispatch.
+const WORDS: MemRef = MemRef::space(48).in_bank(1);
+
+/// Compiles and checks the program.
+///
+/// # Errors
+/// If a declared II is missed, registers or program memory run out, or the checker objects.
+pub fn compile(locks: Locks, attends: bool) -> Result<Program, CodegenError> {
+    let mut a = Asm::new();
+    emit(&mut a, locks, attends)?;
+    a.finish()
+}
+
+fn emit(a: &mut Asm, locks: Locks, attends: bool) -> Result<(), CodegenError> {
+    let projection = CoreProgram { l1: PROJECTION, locks };
+    let code = projection.code(a)?;
+    let (first, others) = (i64::from(PROJECTION.phases()), i64::from(PROJECTION.phases() + crate::w8a8::phase::ENTRY_BYTES));
+    a.imm(fixed::PHASE.into(), first);
+    projection.clear_out(a);
+    let (phase, block) = (a.label("phase"), a.label("block"));
+    a.bind(phase);
+    projection.constants(a);
+    a.bind(block);
+    let behind = constant(a, 0);
+    let idle = a.r();
+    Entry::current(a).load(a, idle, Word::Idle);
+    a.if_nz(idle, |a| {
+        projection.acquire(a, locks.b_full, space::B.space);
+        projection.release(a, locks.b_empty, space::B.space);
+        next_b_unit(a);
+    });
+    let resumed = projection.block(a, code, |a| {
+        let (p, left, blocks) = (a.p(), a.r(), a.r());
+        a.imm(p, i64::from(words::AT));
+        a.mi(WORDS, "lda {}, [{}, {}]", &[blocks, p, words::BLOCKS.into()]);
+        a.mi(WORDS, "lda {}, [{}, {}]", &[left, p, words::LEFT.into()]);
+        a.add(left, left, Operand::Imm(-1));
+        a.if_z(left, |a| {
+            a.mov(left, blocks);
+            let second = constant(a, others);
+            // not zero in front of the other phases
+            a.i("xor {}, {}, {}", &[behind, fixed::PHASE.into(), second]);
+            Entry::current(a).load(a, fixed::PHASE.into(), Word::Next);
+        });
+        a.mi(WORDS, "st {}, [{}, {}]", &[left, p, words::LEFT.into()]);
+    });
+    a.jz(behind, block);
+    let a_unit = constant(a, i64::from(NORM_ROPE.a));
+    norm_rope(a, locks, a_unit);
+    if attends {
+        scaled::emit(a, attention_locks(locks), a_unit);
+    }
+    a.imm(fixed::PHASE.into(), others);
+    a.jump(phase);
+    resumed.emit(a);
+    Ok(())
+}
+
+fn attention_locks(locks: Locks) -> scaled::Locks {
+    let Locks { a_full, a_empty, b_full, b_empty, out_empty, out_full } = locks;
+    scaled::Locks { a_full, a_empty, b_full, b_empty, out_empty, out_full }
+}
+
+/// The phase, and in front of it a unit of A if the call would leave its ring at the second one; behind it a turn of results without meaning if
+/// it would leave the out ring elsewhere than at its first unit.
+fn norm_rope(a: &mut Asm, locks: Locks, a_unit: Operand) {
+    let l1 = NORM_ROPE;
+    let (p, idle, other) = (a.p(), a.r(), constant(a, i64::from(norm_rope::A_UNIT_BYTES)));
+    a.imm(p, i64::from(words::AT));
+    a.mi(WORDS, "lda {}, [{}, {}]", &[idle, p, words::IDLE.into()]);
+    a.if_nz(idle, |a| {
+        let (one, minus_one) = (constant(a, 1), constant(a, -1));
+        a.acq(aie2_codegen::Guards::Spaces(vec![space::A.space]), locks.a_full, minus_one);
+        a.rel(aie2_codegen::Guards::Spaces(vec![space::A.space]), locks.a_empty, one);
+        a.i("xor {}, {}, {}", &[a_unit, a_unit, other]);
+    });
+    let pointers = Pointers { a: a_unit, b: constant(a, i64::from(l1.b)), out: constant(a, i64::from(l1.out)) };
+    norm_rope::Phase { l1, locks, pointers }.emit(a);
+    let (odd, bit) = (a.r(), constant(a, 2 * i64::from(OUT_UNIT_BYTES)));
+    a.i("and {}, {}, {}", &[odd, pointers.out, bit]);
+    a.if_nz(odd, |a| {
+        let (two, minus_two) = (constant(a, 2), constant(a, -2));
+        a.acq(aie2_codegen::Guards::Spaces(vec![space::OUT.space]), locks.out_empty, minus_two);
+        a.rel(aie2_codegen::Guards::Spaces(vec![space::OUT.space]), locks.out_full, two);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention_layer::array::Array;
+
+    #[test]
+    fn parts_of_the_program() {
+        let panels = npu_package::layout::Panels::output(4096, 768).expect("legal dimensions");
+        let shape = npu_package::layout::ProjectionShape::with_panels(1, panels).expect("a legal shape");
+        let entry = crate::w8a8::phase::Phase::projection(&shape).among_others(PROJECTION, 0);
+        let locks = Array::new(&[entry; 2]).expect("the array is legal").locks();
+        let length = |emit: &dyn Fn(&mut Asm)| {
+            let mut a = Asm::new();
+            emit(&mut a);
+            a.done();
+            a.finish().map(|program| program.bytes.len())
+        };
+        let nothing = length(&|_| ()).expect("an empty program");
+        let norm = length(&|a| {
+            let unit = constant(a, i64::from(NORM_ROPE.a));
+            norm_rope(a, locks, unit);
+        });
+        let attend = length(&|a| {
+            let unit = constant(a, i64::from(NORM_ROPE.a));
+            scaled::emit(a, attention_locks(locks), unit);
+        });
+        let all = compile(locks, true).map(|program| program.bytes.len());
+        let without = compile(locks, false).map(|program| program.bytes.len());
+        let [norm, attend] = [norm, attend].map(|bytes| bytes.map(|bytes| bytes - nothing));
+        println!("norm_rope {norm:?}, attention {attend:?}, without {without:?}, all {all:?}");
+        let all = all.expect("the program fits");
+        let projection = all - norm.expect("norm_rope compiles") - attend.expect("attention compiles");
+        println!("projections and what leads from phase to phase {projection}");
+        assert!(all <= 16_384, "{all}");
+    }
+}

@@ -1,0 +1,179 @@
+//! A layer's attention in one configuration, against the chain of the kernels of its phases: every intermediate bit for bit, and cycles.
+
+#[allow(dead_code)]
+mod tiny;
+
+use aie2_kernels::attention::scaled::Cache;
+use aie2_kernels::attention_layer::AttentionLayer;
+use aie2_kernels::norm_rope::{self, Refusal};
+use aie2_kernels::w8a8::Projection;
+use aie2_kernels::{Compiled, KernelError, WeightScales};
+use bennu_lab::case::Case;
+use bennu_lab::machine::{Binary, Loaded};
+use npu_package::layout::{HeadNorm, KvFormat, KvHeads, Panels, ProjectionShape, RopeLimbs, RopeTable};
+use oracle::data::activations;
+
+const HIDDEN: usize = 768;
+const HEADS: usize = 16;
+const D: usize = 128;
+
+fn bytes(halves: &[u16]) -> Vec<u8> {
+    halves.iter().flat_map(|h| h.to_le_bytes()).collect()
+}
+
+fn panels() -> (Panels, Panels) {
+    let (n_q, n_kv) = (2 * HEADS * D, HEADS * D);
+    let qkv = Panels::new(HIDDEN, n_q, n_kv, n_kv).expect("legal dimensions");
+    (qkv, Panels::output(n_q, HIDDEN).expect("legal dimensions"))
+}
+
+fn heads(format: KvFormat) -> KvHeads {
+    KvHeads::new(HEADS, D, format).expect("the 27B's heads")
+}
+
+fn layer(seq: usize, history: usize) -> AttentionLayer {
+    let (qkv, o) = panels();
+    let cache = Cache::linear((seq + history).next_multiple_of(32) + 32).expect("whole groups");
+    AttentionLayer::new(seq, history, qkv, o, heads(KvFormat::Bf16), cache).expect("a legal layer")
+}
+
+/// Inputs of a dispatch, and what the kernels of its phases make of them.
+struct Chain {
+    x: Case,
+    o: Case,
+    norms: Vec<u8>,
+    rotations: Vec<u8>,
+    cache: Vec<u8>,
+    /// Name, contents.
+    expected: Vec<(&'static str, Vec<u8>)>,
+    cycles: Vec<(&'static str, u64)>,
+}
+
+fn projection(case: &Case) -> (Vec<u8>, u64) {
+    let shape = ProjectionShape::with_activations(case.shape.seq(), *case.shape.panels(), case.shape.activations());
+    let projection = Projection::of(shape.expect("legal"), WeightScales::PerChannel).expect("its records fit");
+    let compiled = projection.compile().expect("the kernel compiles");
+    let mut loaded = Loaded::new(&tiny::binary(&compiled), None).expect("the PDI loads");
+    case.write_to(&mut loaded).expect("the inputs fit");
+    let cycles = loaded.run().expect("the kernel runs").report.cycles;
+    (bytes(&case.read_from(&loaded).expect("every output was written")), cycles)
+}
+
+impl Chain {
+    fn new(layer: &AttentionLayer, seed: u64) -> Self {
+        let [qkv, o] = layer.projections();
+        let x = Case::random(*qkv, seed).expect("a random case");
+        let mut o = Case::random(*o, seed + 1).expect("a random case");
+        let (qkv, qkv_cycles) = projection(&x);
+
+        let record = HeadNorm::new(D).expect("heads of 128");
+        let mut norms = vec![0; 2 * record.bytes()];
+        let scale = std::f64::consts::LOG2_E / 168f64.sqrt();
+        for (i, (scale, out)) in [scale, 1.0].into_iter().zip(norms.chunks_exact_mut(record.bytes())).enumerate() {
+            let weights: Vec<f64> = (0..D).map(|d| ((d + 3 * i) % 7) as f64 / 8.0 - 0.25).collect();
+            record.fill(&weights, scale, out).expect("a record");
+        }
+        let attention = layer.attention();
+        let table = RopeTable::new(D, 1e4, 1.0, RopeLimbs::Two).expect("a rotation");
+        let mut rotations = vec![0; table.bytes(layer.call().tables()).expect("a table")];
+        table.fill(attention.history(), &mut rotations).expect("records");
+        let cache = bytes(&activations(seed + 2, attention.cache_bytes() / 2));
+
+        let compiled = norm_rope::compile(std::slice::from_ref(layer.call())).expect("norm_rope compiles");
+        let buffers = layer.operands().iter().map(|o| (o.name.to_owned(), o.bytes)).collect();
+        let mut loaded = Loaded::new(&Binary { buffers, ..tiny::binary(&compiled) }, None).expect("the PDI loads");
+        for (name, data) in [("qkv", &qkv), ("norms", &norms), ("rotations", &rotations), ("cache", &cache)] {
+            loaded.write(name, data).expect("an operand fits");
+        }
+        let norm_cycles = loaded.run().expect("norm_rope runs").report.cycles;
+        let (q, new_cache) = (loaded.read("q").expect("q"), loaded.read("cache").expect("the cache"));
+
+        let compiled = attention.compile().expect("scaled_attention compiles");
+        let mut loaded = Loaded::new(&tiny::binary(&compiled), None).expect("the PDI loads");
+        for (name, data) in [("q", &q), ("cache", &new_cache), ("plan", &layer.plan())] {
+            loaded.write(name, data).expect("an operand fits");
+        }
+        let attention_cycles = loaded.run().expect("scaled_attention runs").report.cycles;
+        let ctx = loaded.read("ctx").expect("every context was written");
+
+        o.x = ctx.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
+        let (y, o_cycles) = projection(&o);
+        let expected = vec![("qkv", qkv), ("q", q), ("cache", new_cache), ("ctx", ctx), ("o", y)];
+        let cycles = vec![
+            ("qkv", qkv_cycles),
+            ("norm_rope", norm_cycles),
+            ("attention", attention_cycles),
+            ("o", o_cycles),
+        ];
+        Self { x, o, norms, rotations, cache, expected, cycles }
+    }
+
+    fn load(&self, layer: &AttentionLayer, compiled: &Compiled) -> Loaded {
+        let mut loaded = Loaded::new(&tiny::binary(compiled), None).expect("the PDI loads");
+        for (name, data) in [
+            ("x", &self.x.x_bytes()),
+            ("qkv_weights", &self.x.packed),
+            ("norms", &self.norms),
+            ("rotations", &self.rotations),
+            ("plan", &layer.plan()),
+            ("o_weights", &self.o.packed),
+        ] {
+            loaded.write(name, data).expect("an operand fits");
+        }
+        loaded
+    }
+
+    /// Two dispatches in a row; the second finds the array as the first did.
+    fn check(&self, layer: &AttentionLayer, attends: bool) {
+        let compiled = layer.compile().unwrap_or_else(|error| panic!("{error}"));
+        println!("{}: {:?}", compiled.kernel, compiled.usage);
+        let mut loaded = self.load(layer, &compiled);
+        for dispatch in 1..=2 {
+            loaded.write("cache", &self.cache).expect("the cache fits");
+            if !attends {
+                loaded.write("ctx", &self.o.x_bytes()).expect("contexts fit");
+            }
+            let cycles = loaded.run().unwrap_or_else(|fault| panic!("dispatch {dispatch}: {fault:#}")).report.cycles;
+            for (name, data) in &self.expected {
+                let found = loaded.read(name).expect("it was written");
+                assert!(found == *data, "dispatch {dispatch}, S = {}: {name}", layer.attention().seq());
+            }
+            let apart: u64 =
+                self.cycles.iter().filter(|(name, _)| attends || *name != "attention").map(|(_, n)| n).sum();
+            let (seq, history) = (layer.attention().seq(), layer.attention().history());
+            println!("S = {seq} behind {history}: {cycles} cycles, apart {apart}: {:?}", self.cycles);
+        }
+    }
+}
+
+#[test]
+fn projections_and_norms_share_the_array() {
+    let whole = layer(17, 0);
+    Chain::new(&whole, 1).check(&whole.clone().without_attention(), false);
+}
+
+#[test]
+fn a_whole_layer_equals_the_chain() {
+    for (seq, history) in [(17, 0), (17, 40), (300, 0), (300, 40)] {
+        let layer = layer(seq, history);
+        Chain::new(&layer, seq as u64).check(&layer, true);
+    }
+}
+
+#[test]
+fn what_no_phase_serves_is_refused() {
+    let (qkv, o) = panels();
+    let cache = || Cache::linear(64).expect("whole groups");
+    let refused = |qkv, o, heads| AttentionLayer::new(17, 0, qkv, o, heads, cache()).expect_err("a refusal");
+    let few = KvHeads::new(8, D, KvFormat::Bf16).expect("legal heads");
+    let error = refused(qkv, o, few);
+    assert!(matches!(error, KernelError::Refused { needed: 16, found: 8, .. }), "{error}");
+    let narrow = Panels::new(HIDDEN, 2048, 1024, 1024).expect("legal dimensions");
+    let error = refused(narrow, o, heads(KvFormat::Bf16));
+    assert!(matches!(error, KernelError::Refused { needed: 4096, found: 2048, .. }), "{error}");
+    let error = refused(qkv, o, heads(KvFormat::Int8));
+    assert!(matches!(error, KernelError::NormRope(Refusal::Format { .. })), "{error}");
+    let other = Panels::output(4096, 512).expect("legal dimensions");
+    let error = refused(qkv, other, heads(KvFormat::Bf16));
+    assert!(matches!(error, KernelError::PhasesDisagree { .. }), "{error}");
+}
