@@ -120,7 +120,8 @@ impl Design {
                 ..whole.clone()
             };
             for parts in [&phase.fill, &phase.drain].map(Vec::len) {
-                if parts == 0 || !credits.is_multiple_of(phase.slots) || !(credits / phase.slots).is_multiple_of(parts) {
+                if parts == 0 || !credits.is_multiple_of(phase.slots) || !(credits / phase.slots).is_multiple_of(parts)
+                {
                     let needed = credits / phase.slots;
                     return Err(Error::PhaseParts { tile, ring: name, phase: number, parts, needed });
                 }
@@ -184,7 +185,8 @@ impl Design {
                 let direction = sides.channels[which].direction;
                 let words = sides.phases.iter().map(|Lowered { ring, chains }| {
                     let chain = &chains[which];
-                    let bd = |(at, step): (usize, &Step)| mem_bd(ring, step, direction, chain.next(at)).encode().to_vec();
+                    let bd =
+                        |(at, step): (usize, &Step)| mem_bd(ring, step, direction, chain.next(at)).encode().to_vec();
                     chain.steps.iter().enumerate().map(bd).collect()
                 });
                 let bds = sides.phases.iter().map(|phase| phase.chains[which].bds());

@@ -1,11 +1,13 @@
 //! Tasks of mem tiles' rings.
 //!
 //! ```text
-//! first task of a phase   BLOCKWRITE of the BDs of both sides; no task may be in flight
+//! first task of a phase   BLOCKWRITE of the BDs of both sides that differ; no task may be in flight
 //! task                    queue pushes of both sides; of a broken round only when no task is in flight
 //! over                    when a token has come that was asked for, after the task, on a shim channel behind the ring
 //! ```
 //! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order.
+
+use std::collections::BTreeMap;
 
 use super::Runtime;
 use crate::design::QueuedRing;
@@ -19,6 +21,8 @@ use npu_container::txn::Op;
 pub(super) struct State {
     name: String,
     phase: Option<usize>,
+    /// What this stream has written into the BDs.
+    bds: BTreeMap<u8, Vec<u32>>,
     tasks: Vec<Pending>,
 }
 
@@ -72,9 +76,13 @@ impl Runtime {
         if state.tasks.iter().map(|task| task.pushes).sum::<usize>() + pushes > QUEUE_DEPTH {
             return Err(Error::QueueFull { tile, channel: ring.sides[0].channel, depth: QUEUE_DEPTH });
         }
+        let mut bds = state.bds;
         for side in &ring.sides {
             if rewrite {
                 for (&bd, words) in side.bds[phase].iter().zip(&side.words[phase]) {
+                    if bds.insert(bd, words.clone()).as_ref() == Some(words) {
+                        continue;
+                    }
                     self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(bd)), data: words.clone() });
                 }
             }
@@ -97,7 +105,7 @@ impl Runtime {
         let before = self.tokens.get(&(col, channel)).map_or(0, |[asked, _]| *asked);
         let mut tasks = state.tasks;
         tasks.push(Pending { proof: (col, channel), before, pushes });
-        self.rings.insert(key, State { name: name(), phase: Some(phase), tasks });
+        self.rings.insert(key, State { name: name(), phase: Some(phase), bds, tasks });
         Ok(())
     }
 

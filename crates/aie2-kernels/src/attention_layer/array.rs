@@ -161,7 +161,8 @@ fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
     let column_bytes = PROJECTION.m * 256;
     // K [2 key groups][2 records][16 k][128 bytes] -> [2 key groups][16 k][2 records][128 bytes]
     let key_groups = Pattern::new(&[(1, 32), (RECORD_WORDS, 2), (32, 16), (2 * RECORD_WORDS, 2)]);
-    let of_units = |slots, drain| RingPhase { slots, slot_bytes: UNIT_BYTES, fill: vec![unit.clone()], drain: vec![drain] };
+    let of_units =
+        |slots, drain| RingPhase { slots, slot_bytes: UNIT_BYTES, fill: vec![unit.clone()], drain: vec![drain] };
     let a = design.ring(mem, "A", 2, column_bytes, Place::Anywhere)?;
     let columns = RingPhase { slots: 2, slot_bytes: column_bytes, fill: vec![rows], drain: chunks.to_vec() };
     let phases = [columns, of_units(4, unit.clone()), of_units(4, key_groups)];

@@ -31,6 +31,8 @@ pub const NAME: &str = "w8a16_attention";
 
 /// Name of the kernel that leaves the attention itself to another.
 pub const PROJECTIONS_NAME: &str = "w8a16_projections_norm_rope";
+/// Name of the kernel between the projections.
+pub const ATTENTION_NAME: &str = "norm_rope_attention";
 
 /// Key-value heads, with two query heads each.
 const KV_HEADS: usize = 16;
@@ -61,7 +63,18 @@ pub struct AttentionLayer {
     o: ProjectionShape,
     call: Call,
     attention: ScaledAttention,
-    attends: bool,
+    extent: Extent,
+}
+
+/// Which phases a configuration holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All.
+    Whole,
+    /// All but the attention itself: `ctx` is the caller's.
+    Projections,
+    /// What lies between the projections: `qkv` is the caller's, `ctx` the result.
+    Attention,
 }
 
 impl AttentionLayer {
@@ -107,17 +120,29 @@ impl AttentionLayer {
         };
         let attention = ScaledAttention::new(seq, history, KV_HEADS, cache)?;
         let call = Call::new(stream::norm_buffers(), runs(&attention))?;
-        Ok(Self { qkv: shape(qkv)?, o: shape(o)?, call, attention, attends: true })
+        Ok(Self { qkv: shape(qkv)?, o: shape(o)?, call, attention, extent: Extent::Whole })
     }
 
-    /// The same without the attention itself: `ctx` is the caller's.
-    pub fn without_attention(self) -> Self {
-        Self { attends: false, ..self }
+    /// The same with some of the phases.
+    ///
+    /// # Errors
+    /// The phases between the projections alone cannot let an idle unit of A pass, so their call needs an odd number of segments.
+    pub fn with_extent(self, extent: Extent) -> Result<Self, KernelError> {
+        let found = stream::segments(&self.call) as usize;
+        if extent == Extent::Attention && found.is_multiple_of(2) {
+            let what = "segments of tokens, one more or less";
+            return Err(KernelError::Refused { kernel: ATTENTION_NAME, what, needed: found + 1, found });
+        }
+        Ok(Self { extent, ..self })
     }
 
     /// Name of the kernel.
     pub fn name(&self) -> &'static str {
-        if self.attends { NAME } else { PROJECTIONS_NAME }
+        match self.extent {
+            Extent::Whole => NAME,
+            Extent::Projections => PROJECTIONS_NAME,
+            Extent::Attention => ATTENTION_NAME,
+        }
     }
 
     /// Shapes of the projections: queries, keys and values, then outputs.
@@ -156,7 +181,9 @@ impl AttentionLayer {
         let (configuration, rings) = array.finish(&program.bytes)?;
         let stream = stream::stream(self, &rings)?;
         let mut binary = CoreBinary::from(&program);
-        w8a8::declare_gemm(&mut binary)?;
+        if self.extent != Extent::Attention {
+            w8a8::declare_gemm(&mut binary)?;
+        }
         let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
             kernel: self.name(),
@@ -171,7 +198,7 @@ impl AttentionLayer {
 
     fn program(&self) -> Result<(array::Array, Program), KernelError> {
         let array = array::Array::new(&self.phases())?;
-        let program = program::compile(array.locks(), self.attends)?;
+        let program = program::compile(array.locks(), self.extent)?;
         Ok((array, program))
     }
 
@@ -182,18 +209,27 @@ impl AttentionLayer {
         let [q, cache, plan, _, attention_scratch] =
             <[Operand; 5]>::try_from(self.attention.operands()).expect("the operands of scaled_attention");
         let inner = |operand: Operand| Operand { direction: Direction::Scratch, ..operand };
+        let qkv = match self.extent {
+            Extent::Attention => Operand { direction: Direction::In, ..qkv },
+            Extent::Whole | Extent::Projections => inner(qkv),
+        };
+        let ctx = match self.extent {
+            Extent::Attention => Operand { direction: Direction::Out, ..ctx },
+            Extent::Whole => inner(ctx),
+            Extent::Projections => ctx,
+        };
         let bytes = |name, bytes| Operand::input(name, bytes, Dtype::U8, vec![bytes], OPAQUE);
         let scratch = self.qkv.scratch_bytes().max(self.o.scratch_bytes()).max(attention_scratch.bytes);
         vec![
             x,
             qkv_weights,
-            inner(qkv),
+            qkv,
             bytes("norms", NORM_BYTES),
             bytes("rotations", self.call.tables() * TABLE_BYTES),
             inner(q),
             inner(cache),
             plan,
-            if self.attends { inner(ctx) } else { ctx },
+            ctx,
             o_weights,
             o,
             Operand::scratch("scratch", scratch.max(array::OUT_TURN_BYTES)),

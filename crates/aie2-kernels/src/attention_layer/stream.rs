@@ -5,9 +5,9 @@ use aie2_array::{Error, Mm2s, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{Panels, ProjectionShape, UNIT_BYTES};
 
 use super::array::{self, NORM_ROPE, Rings, ring, words};
-use super::{AttentionLayer, NORM_BYTES, arg};
+use super::{AttentionLayer, Extent, NORM_BYTES, arg};
 use crate::attention::scaled;
-use crate::norm_rope::{Buffers, Place};
+use crate::norm_rope::{Buffers, Call, Place};
 use crate::w8a8::{GRID, stream as projection};
 
 /// Units of A, or pairs of B, that one task of every ring takes: three entries of its queue, one is left for a broken round.
@@ -30,6 +30,12 @@ pub fn idle_units(shape: &ProjectionShape) -> u32 {
     (b_units(shape) % 2) as u32
 }
 
+/// Units of A with tables.
+pub fn segments(call: &Call) -> u32 {
+    let [head, groups, tail] = call.words();
+    u32::from(head > 0) + groups + u32::from(tail > 0)
+}
+
 /// Builds the stream.
 ///
 /// # Errors
@@ -37,7 +43,7 @@ pub fn idle_units(shape: &ProjectionShape) -> u32 {
 pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
     let [head, groups, tail] = layer.call().words();
-    let segments = u32::from(head > 0) + groups + u32::from(tail > 0);
+    let segments = segments(layer.call());
     let idle = (1 + segments) % 2;
     let blocks = layer.qkv.blocks() as u32;
     for col in 0..GRID {
@@ -46,7 +52,9 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<Stream, Error> {
         }
     }
     let args = projection::Args { x: arg::X, weights: arg::QKV_WEIGHTS, y: arg::QKV, scratch: arg::SCRATCH };
-    project(&mut rt, rings, &layer.qkv, args)?;
+    if layer.extent != Extent::Attention {
+        project(&mut rt, rings, &layer.qkv, args)?;
+    }
 
     let rounds = head + 4 * groups + tail;
     queue(&mut rt, rings, ring::NORM_ROPE, [1 + segments + idle, rounds])?;
@@ -65,22 +73,19 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<Stream, Error> {
         rt.wait_all()?;
     }
 
-    if layer.attends {
+    if layer.extent != Extent::Projections {
         attend(&mut rt, rings, layer)?;
     }
     let args = projection::Args { x: arg::CTX, weights: arg::O_WEIGHTS, y: arg::O, scratch: arg::SCRATCH };
-    project(&mut rt, rings, &layer.o, args)?;
+    if layer.extent != Extent::Attention {
+        project(&mut rt, rings, &layer.o, args)?;
+    }
     rt.finish()
 }
 
 fn attend(rt: &mut Runtime, rings: &Rings, layer: &AttentionLayer) -> Result<(), Error> {
-    let args = scaled::stream::Args {
-        q: arg::Q,
-        cache: arg::CACHE,
-        plan: arg::PLAN,
-        ctx: arg::CTX,
-        scratch: arg::SCRATCH,
-    };
+    let args =
+        scaled::stream::Args { q: arg::Q, cache: arg::CACHE, plan: arg::PLAN, ctx: arg::CTX, scratch: arg::SCRATCH };
     scaled::stream::append(&layer.attention, args, rt, UNITS_PER_TASK, |rt, units| {
         queue(rt, rings, ring::ATTENTION, units.map(|units| units as u32))
     })
@@ -96,12 +101,7 @@ fn queue(rt: &mut Runtime, rings: &Rings, phase: usize, [a, b]: [u32; 2]) -> Res
     Ok(())
 }
 
-fn project(
-    rt: &mut Runtime,
-    rings: &Rings,
-    shape: &ProjectionShape,
-    args: projection::Args,
-) -> Result<(), Error> {
+fn project(rt: &mut Runtime, rings: &Rings, shape: &ProjectionShape, args: projection::Args) -> Result<(), Error> {
     let panels = shape.panels();
     // scale columns stand in front of the codes and behind them
     let columns = panels.passes() * (panels.inputs() / 256) + 2;
