@@ -274,7 +274,7 @@ mod tests {
                     let k = number(a);
                     score::emit_at(a, k, places)
                 },
-                1568,
+                2432,
             ),
             (
                 "mask",
