@@ -289,10 +289,10 @@ mod tests {
                 &|a| {
                     softmax::emit_references_at(a, places);
                 },
-                496,
+                672,
             ),
             ("rescale", &|a| softmax::emit_rescale_at(a, places), 624),
-            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1008),
+            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1024),
             (
                 "output",
                 &|a| {
