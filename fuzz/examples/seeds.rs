@@ -125,6 +125,7 @@ fn packages(seeds: &Seeds) -> io::Result<()> {
         kernel: text("k"),
         seq: 8,
         numerics: text("w8a8"),
+        context: None,
         tiles: 16,
         columns: 4,
         args: vec![Argument {
@@ -135,6 +136,7 @@ fn packages(seeds: &Seeds) -> io::Result<()> {
             dtype: Dtype::Bf16,
             shape: vec![8, 256],
             layout: text("row_major"),
+            file: None,
         }],
         files: Files { pdi: text("a.pdi"), xclbin: text("a.xclbin"), txn: text("a.txn") },
         instruction_words: 10,

@@ -1,6 +1,6 @@
 //! Time to compile the W8A8 projection: program, configuration and runtime stream.
 
-use aie2_kernels::w8a8::QkvProjection;
+use aie2_kernels::w8a8::Projection;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn compile(c: &mut Criterion) {
@@ -10,7 +10,7 @@ fn compile(c: &mut Criterion) {
     for (name, [seq, hidden, n_q, n_k, n_v]) in
         [("tiny", [64, 256, 512, 256, 256]), ("27b", [512, 5376, 4096, 2048, 2048])]
     {
-        let kernel = QkvProjection::new(seq, hidden, n_q, n_k, n_v).expect("a legal shape");
+        let kernel = Projection::new(seq, hidden, n_q, n_k, n_v).expect("a legal shape");
         group.bench_function(name, |b| b.iter(|| kernel.compile().expect("the kernel compiles")));
     }
     group.finish();

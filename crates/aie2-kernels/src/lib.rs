@@ -11,12 +11,26 @@ pub mod attention;
 pub mod attention_decode;
 pub mod attention_layer;
 pub mod decode_projection;
+pub mod grid;
 pub mod norm_rope;
+mod scaling;
 pub mod w8a16;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 4] = [w8a16::NAME, w8a16::O_NAME, w8a8::NAME, w8a8::O_NAME];
+pub const KERNELS: [&str; 11] = [
+    w8a16::NAME,
+    w8a16::O_NAME,
+    w8a8::NAME,
+    w8a8::O_NAME,
+    decode_projection::W8A16_NAMES[0],
+    decode_projection::W8A16_NAMES[1],
+    decode_projection::W8A8_NAMES[0],
+    decode_projection::W8A8_NAMES[1],
+    norm_rope::NAME,
+    attention::scaled::NAME,
+    attention_decode::NAME,
+];
 
 /// How many weights share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,11 +261,13 @@ impl Operand {
         Self { name, direction, bytes, dtype: Dtype::U8, shape: vec![bytes], layout }
     }
 
-    fn input(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
+    /// A buffer that the NPU reads.
+    pub fn input(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
         Self { dtype, shape, layout, ..Self::new(name, Direction::In, bytes) }
     }
 
-    fn output(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
+    /// A buffer that the NPU writes.
+    pub fn output(name: &'static str, bytes: usize, dtype: Dtype, shape: Vec<usize>, layout: &'static str) -> Self {
         Self { dtype, shape, layout, ..Self::new(name, Direction::Out, bytes) }
     }
 

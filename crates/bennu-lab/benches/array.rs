@@ -1,9 +1,9 @@
 //! Simulated core cycles per second of the whole array: the W8A8 projection at a quarter of the 27B's hidden width.
 
-use aie2_kernels::w8a8::QkvProjection;
+use aie2_kernels::w8a8::Projection;
 use aie2_sim::Config;
 use bennu_lab::case::Case;
-use bennu_lab::machine::{Binary, Intended, Loaded};
+use bennu_lab::machine::{Binary, Loaded};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const SEQ: usize = 512;
@@ -13,19 +13,9 @@ const N_KV: usize = 256;
 const CORES: u64 = 16;
 
 fn array(c: &mut Criterion) {
-    let projection = QkvProjection::new(SEQ, HIDDEN, N_Q, N_KV, N_KV).expect("a legal shape");
+    let projection = Projection::new(SEQ, HIDDEN, N_Q, N_KV, N_KV).expect("a legal shape");
     let compiled = projection.compile().expect("the kernel compiles");
-    let intended = |(&(col, row), core): (&(u8, u8), &aie2_kernels::CoreBinary)| Intended {
-        tile: [col, row],
-        early_reads: core.early_reads.clone(),
-        partial_locks: core.partial_locks.clone(),
-    };
-    let binary = Binary {
-        pdi: compiled.pdi.clone(),
-        txn: compiled.txn.clone(),
-        cores: compiled.cores.iter().map(intended).collect(),
-        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-    };
+    let binary = Binary::from(&compiled);
     let case = Case::random(*projection.shape(), 1).expect("a random case");
     let load = |threads: usize| {
         let mut loaded = Loaded::with(&binary, Config { threads, ..Config::default() }).expect("the PDI loads");

@@ -8,14 +8,13 @@ use npu_package::{Kernel, Package};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::attention::{AttentionCase, is_attention};
 use crate::case::{self, Case};
 use crate::machine::{Binary, Loaded, Only, clock_hz, known};
-use crate::report::Row;
 use crate::{spread, verify};
 
 /// DDR rates in bytes per second: the eight shim channels at 1.028 GHz, and a cautious share of two DDR5 channels.
-const DDR_RATES: [(&str, Option<f64>); 3] =
-    [("ddr_unlimited", None), ("ddr_32.9", Some(32.9e9)), ("ddr_15", Some(15e9))];
+const DDR_RATES: [(&str, f64); 2] = [("ddr_32.9", 32.9e9), ("ddr_15", 15e9)];
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -48,19 +47,24 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     let mut documents = Vec::new();
     let mut equal = true;
     for kernel in package.manifest().kernels.iter().filter(|k| args.only.holds(k)) {
+        let binary = Binary::read(&package, kernel)?;
+        if is_attention(kernel) {
+            let case = AttentionCase::random(&package, kernel, args.seed)?;
+            let row = verify::verify_attention(&binary, kernel, &case)?;
+            equal &= row.bit_equal;
+            let (report, times) = times(&binary, &|loaded| case.write_to(loaded))?;
+            let document = document(kernel, &row, &report, times)?;
+            if !json {
+                print!("{}{}", row.table(), table(&document));
+            }
+            documents.push(document);
+            continue;
+        }
         known(kernel)?;
         let case = Case::random(case::shape(package.manifest(), kernel)?, args.seed)?;
-        let binary = Binary::read(&package, kernel)?;
         let row = verify::verify(&binary, kernel, &case, format!("random weights, seed {}", args.seed), 0)?;
         equal &= row.bit_equal;
-        let mut times = serde_json::Map::new();
-        let mut unlimited: Option<RunReport> = None;
-        for (name, rate) in DDR_RATES {
-            let report = time(&binary, &case, rate)?;
-            times.insert(name.into(), json!(report.cycles as f64 / clock_hz() * 1e3));
-            unlimited.get_or_insert(report);
-        }
-        let Some(report) = unlimited else { continue };
+        let (report, times) = times(&binary, &|loaded| case.write_to(loaded))?;
         let mut document = document(kernel, &row, &report, times)?;
         if !json {
             print!("{}{}", row.table(), table(&document));
@@ -83,13 +87,27 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     Ok(equal)
 }
 
-fn time(binary: &Binary, case: &Case, rate: Option<f64>) -> Result<RunReport> {
-    let mut loaded = Loaded::new(binary, rate)?;
-    case.write_to(&mut loaded)?;
-    Ok(loaded.run()?.report)
+/// Milliseconds by DDR rate.
+type Times = serde_json::Map<String, Value>;
+
+/// A run without DDR limits, and the time at every rate.
+fn times(binary: &Binary, write: &dyn Fn(&mut Loaded) -> Result<()>) -> Result<(RunReport, Times)> {
+    let time = |rate| {
+        let mut loaded = Loaded::new(binary, rate)?;
+        write(&mut loaded)?;
+        Ok::<_, anyhow::Error>(loaded.run()?.report)
+    };
+    let mut times = Times::new();
+    let milliseconds = |report: &RunReport| json!(report.cycles as f64 / clock_hz() * 1e3);
+    let unlimited = time(None)?;
+    times.insert("ddr_unlimited".into(), milliseconds(&unlimited));
+    for (name, rate) in DDR_RATES {
+        times.insert(name.into(), milliseconds(&time(Some(rate))?));
+    }
+    Ok((unlimited, times))
 }
 
-fn document(kernel: &Kernel, row: &Row, report: &RunReport, times: serde_json::Map<String, Value>) -> Result<Value> {
+fn document(kernel: &Kernel, row: &impl Serialize, report: &RunReport, times: Times) -> Result<Value> {
     let mut document = serde_json::to_value(row)?;
     let cycles = report.cycles as f64;
     let channels: Vec<Channel> = report

@@ -1,9 +1,12 @@
 //! Runs NPU packages in the simulator and compares them with the mathematics. Dev-only; never part of what ships.
 #![forbid(unsafe_code)]
 
+pub mod attention;
 pub mod bench;
 pub mod case;
 pub mod golden;
+pub mod layer;
+pub mod layer_report;
 pub mod look;
 pub mod machine;
 pub mod report;

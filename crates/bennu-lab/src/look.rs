@@ -6,6 +6,7 @@ use aie2_sim::{Config, Record, RunReport};
 use anyhow::{Context, Result};
 use npu_package::{Kernel, Package};
 
+use crate::attention::{AttentionCase, is_attention};
 use crate::case::{self, Case};
 use crate::machine::{Binary, Loaded, clock_hz, known};
 
@@ -29,26 +30,31 @@ pub struct Look {
 impl Look {
     /// Runs a kernel of a package with random data.
     pub fn at(package: &Package, kernel: &Kernel, seed: u64, window: Range<u64>) -> Result<Self> {
+        let labels = kernel.programs.iter().map(|p| (p.tile, labels(p))).collect();
+        let binary = Binary::read(package, kernel)?;
+        if is_attention(kernel) {
+            let case = AttentionCase::random(package, kernel, seed)?;
+            return Self::run(&binary, &|loaded| case.write_to(loaded), (&kernel.kernel, kernel.seq), labels, window);
+        }
         known(kernel)?;
         let case = Case::random(case::shape(package.manifest(), kernel)?, seed)?;
-        let labels = kernel.programs.iter().map(|p| (p.tile, labels(p))).collect();
-        Self::run(&Binary::read(package, kernel)?, &case, &kernel.kernel, labels, window)
+        Self::run(&binary, &|loaded| case.write_to(loaded), (&kernel.kernel, kernel.seq), labels, window)
     }
 
-    /// Runs a kernel on a case.
+    /// Runs a kernel of a name and a length on inputs that `write` fills.
     pub fn run(
         binary: &Binary,
-        case: &Case,
-        kernel: &str,
+        write: &dyn Fn(&mut Loaded) -> Result<()>,
+        (kernel, seq): (&str, usize),
         labels: Vec<([u8; 2], Labels)>,
         window: Range<u64>,
     ) -> Result<Self> {
         let mut loaded = Loaded::with(binary, Config::default())?;
-        case.write_to(&mut loaded)?;
+        write(&mut loaded)?;
         loaded.machine().record(window);
         let report = loaded.run()?.report;
         let record = loaded.machine().take_record().context("the run was not recorded")?;
-        Ok(Self { kernel: kernel.to_owned(), seq: case.shape.seq(), record, report, labels })
+        Ok(Self { kernel: kernel.to_owned(), seq, record, report, labels })
     }
 
     /// Label of the code at an address: the last one before it. A loop's last bundle has a label of its own, which is part of the loop.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use aie2_kernels::{Compiled, CoreBinary};
 use aie2_sim::{BufferId, Config, Machine, RunReport, Timing};
 use anyhow::{Context, Result, bail};
 use npu_package::{Direction, Kernel, Manifest, Package};
@@ -65,6 +66,22 @@ impl Binary {
             cores: kernel.programs.iter().map(Intended::of).collect(),
             buffers: buffers.collect::<Result<_>>()?,
         })
+    }
+}
+
+impl From<&Compiled> for Binary {
+    fn from(compiled: &Compiled) -> Self {
+        let intended = |(&(col, row), core): (&(u8, u8), &CoreBinary)| Intended {
+            tile: [col, row],
+            early_reads: core.early_reads.clone(),
+            partial_locks: core.partial_locks.clone(),
+        };
+        Self {
+            pdi: compiled.pdi.clone(),
+            txn: compiled.txn.clone(),
+            cores: compiled.cores.iter().map(intended).collect(),
+            buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
+        }
     }
 }
 
@@ -139,11 +156,18 @@ impl Only {
     }
 }
 
-/// The one kernel that the name and the sequence length leave.
-pub fn pick<'a>(manifest: &'a Manifest, name: Option<&str>, seq: Option<usize>) -> Result<&'a Kernel> {
-    let wanted = |k: &&Kernel| name.is_none_or(|n| n == k.kernel) && seq.is_none_or(|s| s == k.seq);
+/// The one kernel that the name, the sequence length and the kind of layer leave.
+pub fn pick<'a>(
+    manifest: &'a Manifest,
+    name: Option<&str>,
+    seq: Option<usize>,
+    layer: Option<&str>,
+) -> Result<&'a Kernel> {
+    let of_layer = |k: &Kernel| layer.is_none_or(|layer| k.context.is_some_and(|at| at.layer.name() == layer));
+    let wanted = |k: &&Kernel| name.is_none_or(|n| n == k.kernel) && seq.is_none_or(|s| s == k.seq) && of_layer(k);
     let list = |kernels: &[&Kernel]| {
-        kernels.iter().map(|k| format!("{} --seq {}", k.kernel, k.seq)).collect::<Vec<_>>().join(", ")
+        let layer = |k: &Kernel| k.context.map_or_else(String::new, |at| format!(" --layer {}", at.layer.name()));
+        kernels.iter().map(|k| format!("{} --seq {}{}", k.kernel, k.seq, layer(k))).collect::<Vec<_>>().join(", ")
     };
     match manifest.kernels.iter().filter(wanted).collect::<Vec<_>>()[..] {
         [kernel] => Ok(kernel),

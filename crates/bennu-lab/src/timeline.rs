@@ -29,6 +29,10 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seq: Option<usize>,
 
+    /// Kind of the layer, `local` or `global`, of a kernel of attention
+    #[arg(long, value_name = "KIND")]
+    layer: Option<String>,
+
     /// File to write
     #[arg(long, value_name = "FILE.svg")]
     out: PathBuf,
@@ -41,7 +45,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let package = Package::open(&args.package)?;
-    let kernel = pick(package.manifest(), args.kernel.as_deref(), args.seq)?;
+    let kernel = pick(package.manifest(), args.kernel.as_deref(), args.seq, args.layer.as_deref())?;
     let look = Look::at(&package, kernel, args.seed, 0..u64::MAX)?;
     let svg = draw(&look);
     std::fs::write(&args.out, &svg).with_context(|| format!("writing {}", args.out.display()))?;

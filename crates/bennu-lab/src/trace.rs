@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seq: Option<usize>,
 
+    /// Kind of the layer, `local` or `global`, of a kernel of attention
+    #[arg(long, value_name = "KIND")]
+    layer: Option<String>,
+
     /// File to write; standard output if left out
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -64,7 +68,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let to = args.to.unwrap_or(u64::MAX);
     ensure!(args.from < to, "--from {} is not before --to {to}", args.from);
     let package = Package::open(&args.package)?;
-    let kernel = pick(package.manifest(), args.kernel.as_deref(), args.seq)?;
+    let kernel = pick(package.manifest(), args.kernel.as_deref(), args.seq, args.layer.as_deref())?;
     let look = Look::at(&package, kernel, args.seed, args.from..to)?;
     let cycles = look.record.cycles;
     ensure!(args.from < cycles, "--from {} is behind the end of the run, {cycles} cycles", args.from);

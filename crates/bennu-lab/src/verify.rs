@@ -6,6 +6,7 @@ use anyhow::Result;
 use npu_package::{Kernel, Package, PackedModel};
 use serde_json::json;
 
+use crate::attention::{AttentionCase, AttentionRow, is_attention};
 use crate::case::{self, Case};
 use crate::golden;
 use crate::machine::{self, Binary, Loaded, Only};
@@ -49,7 +50,17 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     package.verify()?;
     let model = args.model.as_ref().map(|path| case::packed_model(path, package.manifest())).transpose()?;
     let mut rows = Vec::new();
+    let mut attention = Vec::new();
     for kernel in package.manifest().kernels.iter().filter(|kernel| args.only.holds(kernel)) {
+        if is_attention(kernel) {
+            let case = AttentionCase::random(&package, kernel, args.seed)?;
+            let row = verify_attention(&Binary::read(&package, kernel)?, kernel, &case)?;
+            if !json {
+                print!("{}", row.table());
+            }
+            attention.push(row);
+            continue;
+        }
         machine::known(kernel)?;
         for (case, weights) in cases(&package, kernel, model.as_ref(), args.seed)? {
             let row = verify(&Binary::read(&package, kernel)?, kernel, &case, weights, args.rows)?;
@@ -64,11 +75,11 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
         sums = golden::verify(&package, model, file)?;
     }
     if json {
-        println!("{:#}", json!({ "kernels": rows, "goldens": sums }));
+        println!("{:#}", json!({ "kernels": rows, "attention": attention, "goldens": sums }));
     } else {
         sums.iter().for_each(|s| println!("{s}"));
     }
-    let equal = rows.iter().all(accepted);
+    let equal = rows.iter().all(accepted) && attention.iter().all(AttentionRow::accepted);
     Ok(equal && sums.iter().all(|s| s.differing == 0))
 }
 
@@ -97,6 +108,15 @@ pub fn verify(binary: &Binary, kernel: &Kernel, case: &Case, weights: String, ro
     let differing = y.iter().zip(&expected.y).filter(|(a, b)| !same(**a, **b)).count();
     let errors = case.errors(&expected, &y, rows);
     Ok(Row::new(kernel, &case.shape, weights, &ran.report, ran.wall_s, differing, &errors))
+}
+
+/// Runs one case of a kernel of attention and compares it.
+pub fn verify_attention(binary: &Binary, kernel: &Kernel, case: &AttentionCase) -> Result<AttentionRow> {
+    let mut loaded = Loaded::new(binary, None)?;
+    case.write_to(&mut loaded)?;
+    let ran = loaded.run()?;
+    let found = case.compare(&loaded)?;
+    Ok(AttentionRow::new(kernel, case, &ran.report, ran.wall_s, &found))
 }
 
 /// Equal bits; NaN payloads are not architectural, so any NaN equals any other.

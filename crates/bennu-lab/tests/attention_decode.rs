@@ -1,8 +1,8 @@
 //! `decode_attention` on the simulated array, from the bytes of PDI and TXN, bit for bit against its specification.
 
 use aie2_kernels::attention_decode::{Cache, DecodeAttention};
-use aie2_kernels::{Compiled, CoreBinary, KernelError};
-use bennu_lab::machine::{Binary, Intended, Loaded, Ran};
+use aie2_kernels::{Compiled, KernelError};
+use bennu_lab::machine::{Binary, Loaded, Ran};
 use npu_package::layout::{KvFormat, KvHeads, KvRing, KvSegment, Plane};
 use oracle::data::{Rng, activations};
 use oracle::flash::HEAD_DIM;
@@ -134,19 +134,8 @@ fn exact(data: &Data, mask: Mask, slot: impl Fn(usize) -> usize, history: usize,
     ctx
 }
 
-fn intended((&(col, row), core): (&(u8, u8), &CoreBinary)) -> Intended {
-    let (early_reads, partial_locks) = (core.early_reads.clone(), core.partial_locks.clone());
-    Intended { tile: [col, row], early_reads, partial_locks }
-}
-
 fn ran(instance: &DecodeAttention, compiled: &Compiled, data: &Data) -> (Vec<u16>, Ran) {
-    let binary = Binary {
-        pdi: compiled.pdi.clone(),
-        txn: compiled.txn.clone(),
-        cores: compiled.cores.iter().map(intended).collect(),
-        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-    };
-    let mut loaded = Loaded::new(&binary, None).expect("the PDI loads");
+    let mut loaded = Loaded::new(&Binary::from(compiled), None).expect("the PDI loads");
     let q: Vec<u8> = data.queries.iter().flat_map(|q| q.to_le_bytes()).collect();
     loaded.write("q", &q).expect("q fits");
     loaded.write("cache", &data.cache(instance.segment())).expect("the cache fits");
@@ -303,19 +292,20 @@ fn what_the_array_does_not_divide_is_refused() {
     assert!(matches!(result, Err(KernelError::Shape(_))), "{result:?}");
 }
 
-/// Streams of the cache keep the shims busy: a bar of 80 % of 32 bytes per cycle.
-fn bench(history: usize, tokens: usize) {
-    let slots = (history + tokens).next_multiple_of(8);
-    let kernel = instance(Cache::Global { slots }, history, tokens);
+/// Streams of the cache keep the shims busy: a bar of 80 % of 32 bytes per cycle on what any position sees.
+fn bench(cache: Cache, history: usize, tokens: usize) {
+    let kernel = instance(cache, history, tokens);
     let compiled = kernel.compile().expect("the kernel compiles");
-    let data = Data::random(1, slots, tokens);
-    let (_, ran) =
-        if history <= 1024 { same(&kernel, &compiled, &data, tokens) } else { ran(&kernel, &compiled, &data) };
-    let needed = 2 * KV_HEADS * HEAD_DIM * 2 * (history + tokens);
+    let data = Data::random(1, kernel.segment().slots(), tokens);
+    let (seen, compared) = match cache {
+        Cache::Global { .. } => (history + tokens, history <= 1024),
+        Cache::Local(ring) => ((history + tokens).min(ring.window() + tokens - 1), true),
+    };
+    let (_, ran) = if compared { same(&kernel, &compiled, &data, tokens) } else { ran(&kernel, &compiled, &data) };
+    let needed = 2 * KV_HEADS * HEAD_DIM * 2 * seen;
     let rate = needed as f64 / ran.report.cycles as f64;
     println!(
-        "context {}, {tokens} new: {} cycles, {rate:.2} bytes of cache per cycle, {:.1} % of 32, modelled; {} bytes of program; {:.1} s",
-        history + tokens,
+        "history {history}, {tokens} new, {seen} seen: {} cycles, {rate:.2} bytes of cache per cycle, {:.1} % of 32, modelled; {} bytes of program; {:.1} s",
         ran.report.cycles,
         rate / 0.32,
         compiled.usage.program_bytes_max,
@@ -324,23 +314,47 @@ fn bench(history: usize, tokens: usize) {
     assert!(rate >= 0.8 * 32.0, "{rate}");
 }
 
+/// A segment that just holds the context.
+fn bench_global(history: usize, tokens: usize) {
+    bench(Cache::Global { slots: (history + tokens).next_multiple_of(8) }, history, tokens);
+}
+
+#[test]
+fn a_window_of_a_ring_keeps_the_shims_busy() {
+    // the first full window, and windows that wrap
+    for history in [1023, 1500, 8188, 32_764] {
+        bench(Cache::Local(ring(4)), history, 4);
+    }
+    bench(Cache::Local(ring(1)), 8188, 1);
+}
+
 #[test]
 fn a_short_context_keeps_the_shims_busy() {
-    bench(1023, 1);
-    bench(1020, 4);
+    bench_global(1023, 1);
+    bench_global(1020, 4);
+}
+
+// minutes without optimisation
+#[cfg(not(debug_assertions))]
+#[test]
+fn lanes_at_and_beyond_the_longest_step_of_a_bd() {
+    // 2^20 words of a lane, and a group more
+    for slots in [4096, 4104] {
+        case(Cache::Global { slots }, slots - 4, 4);
+    }
 }
 
 // minutes without optimisation
 #[cfg(not(debug_assertions))]
 #[test]
 fn a_context_of_8192_keeps_the_shims_busy() {
-    bench(8191, 1);
-    bench(8188, 4);
+    bench_global(8191, 1);
+    bench_global(8188, 4);
 }
 
 // minutes without optimisation
 #[cfg(not(debug_assertions))]
 #[test]
 fn a_context_of_32768_keeps_the_shims_busy() {
-    bench(32_767, 1);
+    bench_global(32_767, 1);
 }

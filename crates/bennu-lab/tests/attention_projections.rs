@@ -6,7 +6,7 @@ mod tiny;
 use aie2_kernels::w8a8::{AttentionProjections, Projection};
 use aie2_kernels::{Compiled, KernelError, WeightScales};
 use bennu_lab::case::Case;
-use bennu_lab::machine::Loaded;
+use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::Activations::{self, Int8, Int16};
 use npu_package::layout::{Panels, ProjectionShape};
 
@@ -22,7 +22,7 @@ fn panels() -> (Panels, Panels) {
 fn alone(case: &Case) -> (Vec<u16>, u64) {
     let projection = Projection::of(case.shape, WeightScales::PerChannel).expect("its records fit");
     let compiled = projection.compile().expect("the kernel compiles");
-    let mut loaded = Loaded::new(&tiny::binary(&compiled), None).expect("the PDI loads");
+    let mut loaded = Loaded::new(&Binary::from(&compiled), None).expect("the PDI loads");
     case.write_to(&mut loaded).expect("the inputs fit");
     let cycles = loaded.run().expect("the kernel runs").report.cycles;
     let y = case.read_from(&loaded).expect("every output was written");
@@ -31,7 +31,7 @@ fn alone(case: &Case) -> (Vec<u16>, u64) {
 }
 
 fn load(compiled: &Compiled, cases: [&Case; 2]) -> Loaded {
-    let mut loaded = Loaded::new(&tiny::binary(compiled), None).expect("the PDI loads");
+    let mut loaded = Loaded::new(&Binary::from(compiled), None).expect("the PDI loads");
     for (case, [x, weights]) in cases.into_iter().zip([["x", "qkv_weights"], ["ctx", "o_weights"]]) {
         loaded.write(x, &case.x_bytes()).expect("the activations fit");
         loaded.write(weights, &case.packed).expect("the weights fit");

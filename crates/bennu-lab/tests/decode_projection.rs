@@ -1,11 +1,11 @@
 //! Projections of one to four tokens on the simulated array, from the bytes of PDI and TXN, bit for bit against `oracle`.
 
 use aie2_kernels::decode_projection::{DecodeProjection, W8A8_NAMES, W8A16_NAMES};
-use aie2_kernels::{Compiled, CoreBinary, GroupSize, KernelError, WeightScales};
+use aie2_kernels::{Compiled, GroupSize, KernelError, WeightScales};
 use aie2_sim::timing::Part;
 use aie2_sim::{Config, RunReport, Timing};
 use bennu_lab::case;
-use bennu_lab::machine::{Binary, Intended, Loaded};
+use bennu_lab::machine::{Binary, Loaded};
 use bennu_lab::spread;
 use npu_package::layout::Activations::{self, Int8, Int16};
 use npu_package::layout::{DECODE_TOKENS, DecodeShape, LayoutError, Panels};
@@ -94,22 +94,8 @@ fn compiled(size: Size, activations: Activations, seq: usize) -> (DecodeShape, C
     (*projection.shape(), projection.compile().expect("the kernel compiles"))
 }
 
-fn binary(compiled: &Compiled) -> Binary {
-    let intended = |(&(col, row), core): (&(u8, u8), &CoreBinary)| Intended {
-        tile: [col, row],
-        early_reads: core.early_reads.clone(),
-        partial_locks: core.partial_locks.clone(),
-    };
-    Binary {
-        pdi: compiled.pdi.clone(),
-        txn: compiled.txn.clone(),
-        cores: compiled.cores.iter().map(intended).collect(),
-        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-    }
-}
-
 fn load(compiled: &Compiled, case: &Case, ddr: Option<f64>) -> Loaded {
-    let mut loaded = Loaded::new(&binary(compiled), ddr).expect("the PDI loads");
+    let mut loaded = Loaded::new(&Binary::from(compiled), ddr).expect("the PDI loads");
     loaded.write(case.shape.panels().kind().operands().0, &case.x_bytes()).expect("x fits");
     loaded.write("weights", &case.packed()).expect("weights fit");
     loaded
@@ -289,7 +275,7 @@ fn tokens_change_the_stream_alone_and_all_projections_share_a_program() {
 #[test]
 fn no_timing_changes_an_output() {
     let (shape, compiled) = compiled(Size { k: 256, n: 1280 }, Int16, 3);
-    let (case, binary) = (Case::random(shape, 7), binary(&compiled));
+    let (case, binary) = (Case::random(shape, 7), Binary::from(&compiled));
     let packed = case.packed();
     let simulate = |timing: &Timing| {
         let config = Config { timing: timing.clone(), threads: 1, ..Config::default() };

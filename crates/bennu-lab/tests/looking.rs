@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bennu_lab::case::Case;
 use bennu_lab::look::Look;
+use bennu_lab::machine::Binary;
 use bennu_lab::{timeline, trace};
 use serde_json::Value;
 
@@ -20,7 +21,9 @@ fn look(window: std::ops::Range<u64>) -> Look {
         ([col, row], labels)
     });
     let labels = labels.collect();
-    Look::run(&tiny::binary(&compiled), &case, "w8a8_qkv_projection", labels, window).expect("the kernel runs")
+    let write = |loaded: &mut bennu_lab::machine::Loaded| case.write_to(loaded);
+    let kernel = ("w8a8_qkv_projection", case.shape.seq());
+    Look::run(&Binary::from(&compiled), &write, kernel, labels, window).expect("the kernel runs")
 }
 
 /// Thousandths of a time stamp: cycles.

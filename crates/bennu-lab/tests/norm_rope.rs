@@ -1,7 +1,7 @@
 //! `norm_rope` on the simulated array, from the bytes of PDI and TXN, bit for bit against `oracle::norm_rope`, at the dimensions of the 27B.
 
 use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Call, Place, Refusal};
-use bennu_lab::machine::{Binary, Intended, Loaded};
+use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::{HeadNorm, KvFormat, KvHeads, KvRing, KvSegment, Plane, RopeLimbs, RopeTable};
 use oracle::data::Rng;
 use oracle::fp::{bf16_rne, widen};
@@ -113,11 +113,6 @@ impl Case {
 
     fn load_calls(&self, calls: &[Call]) -> Loaded {
         let compiled = norm_rope::compile(calls).unwrap_or_else(|error| panic!("{error}"));
-        let intended = |(&(col, row), core): (&(u8, u8), &aie2_kernels::CoreBinary)| Intended {
-            tile: [col, row],
-            early_reads: core.early_reads.clone(),
-            partial_locks: core.partial_locks.clone(),
-        };
         let tables = self.tables(self.call().tables());
         let buffers = [
             ("qkv", BUFFERS.qkv.offset as usize + 2 * self.qkv.len()),
@@ -126,12 +121,8 @@ impl Case {
             ("q", BUFFERS.q.offset as usize + 2 * self.tokens() * Q_HEADS * D),
             ("cache", self.cache_bytes),
         ];
-        let binary = Binary {
-            cores: compiled.cores.iter().map(intended).collect(),
-            buffers: buffers.map(|(name, bytes)| (name.to_owned(), bytes)).to_vec(),
-            pdi: compiled.pdi,
-            txn: compiled.txn,
-        };
+        let buffers_of = buffers.map(|(name, bytes)| (name.to_owned(), bytes)).to_vec();
+        let binary = Binary { buffers: buffers_of, ..Binary::from(&compiled) };
         let mut loaded = Loaded::new(&binary, None).expect("the PDI loads");
         for (name, place, data) in [
             ("qkv", BUFFERS.qkv, bytes(&self.qkv)),

@@ -13,7 +13,7 @@ use npu_package::layout::{Panels, ProjectionShape};
 use oracle::data::{self, Rng};
 use oracle::fp::bf16_rne;
 use safetensors::SafeTensors;
-use tiny::{HIDDEN, N_KV, N_Q, binary, projection};
+use tiny::{HIDDEN, N_KV, N_Q, projection};
 
 fn words(bytes: &[u8]) -> Vec<u16> {
     bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect()
@@ -53,7 +53,7 @@ fn run(activations: Activations, seq: usize, case: impl FnOnce(Case) -> Case) {
 }
 
 fn ran(compiled: &Compiled, case: &Case) -> Loaded {
-    let mut loaded = load(&binary(compiled), case);
+    let mut loaded = load(&Binary::from(compiled), case);
     loaded.run().unwrap_or_else(|fault| panic!("{}, S = {}: {fault:#}", compiled.kernel, case.shape.seq()));
     loaded
 }
@@ -209,7 +209,7 @@ fn a_single_wrong_weight_is_noticed() {
 fn one_wrong_weight(activations: Activations) {
     let (projection, compiled) = projection(activations, 20);
     let mut case = Case::random(*projection.shape(), 2).expect("a random case");
-    let mut loaded = load(&binary(&compiled), &case);
+    let mut loaded = load(&Binary::from(&compiled), &case);
     loaded.run().expect("the kernel runs");
     // the specification sees another weight than the kernel did, in row 700 (the k projection) at k = 255
     let place = 700 * HIDDEN + 255;
@@ -224,7 +224,7 @@ fn one_wrong_weight(activations: Activations) {
 fn a_program_without_its_declarations_faults() {
     let (projection, compiled) = projection(Int8, 1);
     let case = Case::random(*projection.shape(), 2).expect("a random case");
-    let mut undeclared = binary(&compiled);
+    let mut undeclared = Binary::from(&compiled);
     undeclared.cores.iter_mut().for_each(|core| core.early_reads.clear());
     let fault = load(&undeclared, &case).run().err().expect("reads of values in flight are not declared");
     assert!(format!("{fault:#}").contains("before an earlier write to it lands"), "{fault:#}");
@@ -234,7 +234,7 @@ fn a_program_without_its_declarations_faults() {
 fn a_buffer_too_small_is_named() {
     let (projection, compiled) = projection(Int8, 1);
     let case = Case::random(*projection.shape(), 2).expect("a random case");
-    let mut short = binary(&compiled);
+    let mut short = Binary::from(&compiled);
     // one row of 128 bytes is no padding: a single token is valid
     short.buffers[3].1 -= 128 + 4;
     let fault = load(&short, &case).run().err().expect("the scratch buffer is too small");
@@ -293,7 +293,7 @@ fn a_second_dispatch_finds_the_array_as_the_first_did() {
 fn dispatch_twice(activations: Activations) {
     let (projection, compiled) = projection(activations, 33);
     let mut case = Case::random(*projection.shape(), 1).expect("a random case");
-    let mut loaded = load(&binary(&compiled), &case);
+    let mut loaded = load(&Binary::from(&compiled), &case);
     loaded.run().expect("the first dispatch runs");
     case.x = data::activations(99, case.x.len());
     loaded.write("x", &case.x_bytes()).expect("x fits");
@@ -332,7 +332,7 @@ fn integer_sums_equal_the_golden_products() {
             let mut case = Case::random(shape, 3).expect("a random case");
             case.packed = case::pack(shape.panels(), &codes, &scales).expect("the golden weights pack");
             let differing =
-                golden::differing(&binary(&compiled), scale.clone(), &case, &golden).expect("the kernel runs");
+                golden::differing(&Binary::from(&compiled), scale.clone(), &case, &golden).expect("the kernel runs");
             assert_eq!(differing, 0, "{prompt}, layer {layer}: of {} sums", golden.acc.len());
         }
     }

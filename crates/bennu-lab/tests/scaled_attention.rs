@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use aie2_kernels::attention::scaled::{AttentionError, Cache, HEAD_DIM, QUERY_HEADS, SEQ_MAX, ScaledAttention};
 use aie2_kernels::{Compiled, KernelError};
-use bennu_lab::machine::{Binary, Intended, Loaded, Ran};
+use bennu_lab::machine::{Binary, Loaded, Ran};
 use npu_container::txn;
 use npu_package::layout::{KvPages, KvRing, Plane};
 use oracle::attention::{HeadProblem, Precision, relative_error};
@@ -24,23 +24,6 @@ fn compiled(kernel: &ScaledAttention) -> Compiled {
     compiled.txn = txn::write(&txn::Header::npu1(one.columns), &stream.ops);
     compiled.operands = kernel.operands();
     compiled
-}
-
-fn binary(compiled: &Compiled) -> Binary {
-    Binary {
-        pdi: compiled.pdi.clone(),
-        txn: compiled.txn.clone(),
-        cores: compiled
-            .cores
-            .iter()
-            .map(|(&(col, row), core)| Intended {
-                tile: [col, row],
-                early_reads: core.early_reads.clone(),
-                partial_locks: core.partial_locks.clone(),
-            })
-            .collect(),
-        buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
-    }
 }
 
 /// Operands of one dispatch: q `[S][2 H][128]`, k and v `[H][positions][128]`.
@@ -102,7 +85,7 @@ impl Case {
     }
 
     fn run(&self, ddr: Option<f64>) -> (Vec<u16>, Ran) {
-        let mut loaded = Loaded::new(&binary(&compiled(&self.kernel)), ddr).expect("the PDI loads");
+        let mut loaded = Loaded::new(&Binary::from(&compiled(&self.kernel)), ddr).expect("the PDI loads");
         loaded.write("q", &bytes(&self.q)).expect("q fits");
         loaded.write("cache", &self.cache()).expect("the cache fits");
         loaded.write("plan", &self.kernel.plan()).expect("the plan fits");
@@ -304,7 +287,7 @@ fn one_program_serves_all() {
 #[test]
 fn two_dispatches_one_after_the_other() {
     let case = Case::random(global(33, 15, 1), 3.0, 23);
-    let mut loaded = Loaded::new(&binary(&compiled(&case.kernel)), None).expect("the PDI loads");
+    let mut loaded = Loaded::new(&Binary::from(&compiled(&case.kernel)), None).expect("the PDI loads");
     loaded.write("cache", &case.cache()).expect("the cache fits");
     loaded.write("plan", &case.kernel.plan()).expect("the plan fits");
     for turn in 0..2 {

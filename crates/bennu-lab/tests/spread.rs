@@ -7,6 +7,7 @@ use aie2_sim::Timing;
 use aie2_sim::timing::Part;
 use anyhow::{Result, bail};
 use bennu_lab::case::Case;
+use bennu_lab::machine::Binary;
 use bennu_lab::spread::{self, Moved, Spread};
 use npu_package::layout::Activations;
 
@@ -14,16 +15,17 @@ use npu_package::layout::Activations;
 fn the_projection_gives_the_same_outputs_under_every_extreme() {
     let (projection, compiled) = tiny::projection(Activations::Int8, 20);
     let case = Case::random(*projection.shape(), 7).expect("a random case");
-    let (binary, outputs) = (tiny::binary(&compiled), ["qkv".to_owned()]);
+    let (binary, outputs) = (Binary::from(&compiled), ["qkv".to_owned()]);
     let simulate = |timing: &Timing| spread::simulate(&binary, &outputs, &case, timing);
     let consulted = |part| !matches!(part, Part::DdrCap | Part::Noop | Part::Clock);
     let spread = spread::measure(&simulate, consulted, false).expect("the kernel runs with the table's values");
     assert!(spread.same_outputs, "{}", spread.table());
     assert!(spread.fewest < spread.cycles && spread.cycles < spread.most, "{}", spread.table());
-    // The cost of the first token is paid once, cycle for cycle; taken away, other waits show from behind it.
+    // The cost of the first token is paid once, up to where the windows fall in which cores run ahead of the array; taken away, other waits show
+    // from behind it.
     let residue = find(&spread, "first_token_residue");
     assert!(matches!(residue.runs[0].delta, Some(-8000..0)), "{residue:?}");
-    assert_eq!(residue.runs[1].delta, Some(8000));
+    assert!(matches!(residue.runs[1].delta, Some(7990..=8010)), "{residue:?}");
     assert!(spread.parameters.is_sorted_by_key(|m| std::cmp::Reverse(m.reach())), "the strongest first");
     assert!(spread.exact.contains(&"switch_to_local") && !spread.exact.contains(&"op_write"));
     assert_eq!(spread.not_consulted, ["ddr_burst_bytes", "op_noop"]);
@@ -62,7 +64,7 @@ fn a_race_and_a_fault_are_named_and_the_ends_are_taken_together() {
 fn equal_tables_give_equal_figures() {
     let (projection, compiled) = tiny::projection(Activations::Int8, 1);
     let case = Case::random(*projection.shape(), 7).expect("a random case");
-    let (binary, outputs) = (tiny::binary(&compiled), ["qkv".to_owned()]);
+    let (binary, outputs) = (Binary::from(&compiled), ["qkv".to_owned()]);
     let run = |timing: &Timing| spread::simulate(&binary, &outputs, &case, timing).expect("the kernel runs");
     assert_eq!(run(&Timing::default()), run(&Timing::default()));
     // Four stretches of a core that runs ahead: everything behind it happens that much later, and nothing else changes.

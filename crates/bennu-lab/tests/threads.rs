@@ -5,7 +5,7 @@ mod tiny;
 
 use aie2_sim::{Config, RunReport};
 use bennu_lab::case::Case;
-use bennu_lab::machine::Loaded;
+use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::Activations;
 
 const SEQ: usize = 75;
@@ -14,7 +14,7 @@ const SEQ: usize = 75;
 fn every_number_of_threads_gives_the_same_run() {
     let (projection, compiled) = tiny::projection(Activations::Int16, SEQ);
     let case = Case::random(*projection.shape(), 11).expect("a random case");
-    let binary = tiny::binary(&compiled);
+    let binary = Binary::from(&compiled);
     let run = |threads: usize| -> [(RunReport, Vec<u8>); 2] {
         let mut loaded = Loaded::with(&binary, Config { threads, ..Config::default() }).expect("the PDI loads");
         case.write_to(&mut loaded).expect("the inputs fit");

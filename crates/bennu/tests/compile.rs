@@ -84,13 +84,19 @@ fn defaults_compile_three_lengths_of_a_model() {
     let package = Package::open(parent.path().join("gemma3-27b-npu")).unwrap();
     package.verify().unwrap();
     let lengths: Vec<_> = report["kernels"].as_array().unwrap().iter().map(|kernel| kernel["seq"].clone()).collect();
-    assert_eq!(lengths, [1, 64, 512, 1, 64, 512]);
+    let not_built: BTreeSet<&str> =
+        report["not_built"].as_array().unwrap().iter().map(|kernel| kernel["reason"].as_str().unwrap()).collect();
+    // two projections and decoding ones for one token; of attention what serves 4 heads, for each kind of layer
+    assert_eq!(lengths, [1, 64, 512, 1, 64, 512, 1, 1, 64, 512, 64, 512]);
+    assert!(not_built.iter().all(|reason| reason.contains("key-value heads")), "{not_built:?}");
     let written: BTreeSet<String> = contents(package.path()).into_keys().map(|path| text(&path).to_owned()).collect();
     let listed = package.manifest().digests.keys().cloned();
     assert_eq!(written, listed.chain(["manifest.json".to_owned()]).collect());
     for kernel in &package.manifest().kernels {
-        let stem = format!("{}_s{}", kernel.kernel, kernel.seq);
-        assert!(["w8a16_qkv_projection", "w8a16_o_projection"].contains(&kernel.kernel.as_str()));
+        let place = kernel.context.map_or_else(String::new, |at| format!("_{}_h{}", at.layer.name(), at.history));
+        let stem = format!("{}{place}_s{}", kernel.kernel, kernel.seq);
+        assert_eq!(kernel.context.is_some(), kernel.kernel == "scaled_attention");
+        assert_eq!(kernel.argument("plan").is_some_and(|plan| plan.file.is_some()), kernel.context.is_some());
         assert_eq!(kernel.files.pdi, format!("{stem}.pdi"));
         assert_eq!(kernel.programs.len(), kernel.tiles);
         assert!(kernel.programs.iter().all(|program| program.file.starts_with(&stem) && program.bytes > 0));
@@ -117,14 +123,15 @@ fn report_of(numerics: &str) {
         numerics,
         "--json",
     ]);
-    assert_eq!(keys(&report), ["kernels", "package", "wall_s"].into());
+    assert_eq!(keys(&report), ["kernels", "not_built", "package", "wall_s"].into());
     assert_eq!(report["package"], text(&out));
     assert!(report["wall_s"].as_f64().unwrap() > 0.0);
 
     let kernels = report["kernels"].as_array().unwrap();
     let names: Vec<_> = kernels.iter().map(|kernel| kernel["kernel"].as_str().unwrap()).collect();
-    assert_eq!(names, ["qkv", "o"].map(|kind| format!("{numerics}_{kind}_projection")));
-    kernels.iter().for_each(|kernel| report_of_kernel(kernel, numerics, &out));
+    let projections = ["qkv", "o"].map(|kind| format!("{numerics}_{kind}_projection"));
+    assert_eq!(names, [&projections[0], &projections[1], "scaled_attention", "scaled_attention"]);
+    kernels[..2].iter().for_each(|kernel| report_of_kernel(kernel, numerics, &out));
 }
 
 fn report_of_kernel(kernel: &Value, numerics: &str, out: &Path) {
@@ -288,8 +295,8 @@ fn inspect_and_compile_agree_on_on_chip_memory() {
     for seq in [1, 100, 513] {
         let memory = &json(&["inspect", text(model.path()), "--seq", &seq.to_string(), "--json"])["npu_memory"];
         let kernels: Vec<_> =
-            report["kernels"].as_array().unwrap().iter().filter(|kernel| kernel["seq"] == seq).collect();
-        assert_eq!(kernels.len(), 2);
+            report["kernels"].as_array().unwrap().iter().filter(|kernel| kernel["seq"] == seq).take(2).collect();
+        assert!(kernels.iter().all(|kernel| kernel["kernel"].as_str().unwrap().ends_with("_projection")));
         let most = |key: &str| kernels.iter().map(|kernel| kernel[key].as_u64().unwrap()).max().unwrap();
         assert_eq!(memory["l1"]["bytes_per_tile"], most("data_bytes_max"), "L1 for {seq} tokens");
         assert_eq!(memory["l2"]["bytes_per_tile"], most("memtile_bytes_max"), "L2 for {seq} tokens");
@@ -306,5 +313,20 @@ fn the_27b_needs_no_checkpoint() {
     assert_eq!(kernel["data_bytes_max"], memory.l1.bytes_per_tile);
     assert_eq!(kernel["memtile_bytes_max"], memory.l2.bytes_per_tile);
     let package = Package::open(&out).unwrap();
+    let names: Vec<_> = package.manifest().kernels.iter().map(|kernel| kernel.kernel.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "w8a16_qkv_projection",
+            "w8a16_o_projection",
+            "w8a16_decode_qkv_projection",
+            "w8a16_decode_o_projection",
+            "norm_rope",
+            "decode_attention",
+            "norm_rope",
+            "decode_attention",
+        ]
+    );
+    assert_eq!(report["not_built"].as_array().unwrap().len(), 0);
     assert_eq!((package.manifest().model.hidden, package.manifest().model.layers), (5376, 62));
 }

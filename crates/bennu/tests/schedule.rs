@@ -119,9 +119,30 @@ fn refusals_name_what_there_is() {
         &["no kernel \"attention\"", KERNEL, "w8a8_qkv_projection", "remedy: "],
     );
     assert_refused(&of(&model, &["--loop", "gem"]), &["no loop \"gem\"", "gemm", "token_scales", "remedy: "]);
+    for (kernel, seq) in [("decode_attention", "5"), ("scaled_attention", "4")] {
+        assert_refused(&["schedule", kernel, "--seq", seq], &[kernel, "does not serve", seq, "remedy: "]);
+    }
     assert_refused(&of(&model, &["--seq", "0"]), &["the sequence is empty"]);
     assert_refused(&["schedule", "--model", "/nowhere/at/all"], &["no such file", "remedy: check the path"]);
     for arguments in [&["schedule", "--seq", "x"][..], &["schedule", KERNEL, KERNEL]] {
         assert_eq!(bennu(arguments).code, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_kernel_has_a_schedule() {
+    for (kernel, seq) in [
+        ("w8a8_o_projection", "64"),
+        ("w8a16_decode_qkv_projection", "4"),
+        ("w8a8_decode_o_projection", "1"),
+        ("norm_rope", "64"),
+        ("scaled_attention", "64"),
+        ("decode_attention", "2"),
+    ] {
+        let report = json(&["schedule", kernel, "--seq", seq, "--json"]);
+        assert_eq!(report["kernel"], kernel);
+        for found in report["loops"].as_array().unwrap() {
+            assert_eq!(found["ii_declared"], found["ii_reached"], "{kernel}: {found}");
+        }
     }
 }

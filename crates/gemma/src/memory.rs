@@ -108,7 +108,7 @@ impl NpuMemory {
                 part("weights (B), 2 buffers", 2 * unit),
                 part("output (C), 4 buffers", C_BUFFERS[0] * C_BUFFER_BYTES),
                 part("token scales", m / LIMBS * 32),
-                part("reciprocals and absmax", 128 * 8 + 64),
+                part("reciprocals, absmax and sizes", 128 * 8 + 96),
                 part("accumulators, int32, or one token of x", (m * 64 * 4).max(token_bytes)),
             ],
         );
@@ -160,7 +160,7 @@ mod tests {
     fn the_27b_at_the_block_limit() {
         let memory = of_27b(256);
         assert_eq!([memory.blocks, memory.rows_per_core], [1, 64]);
-        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 4096 + 2048 + 1088 + 32_768);
+        assert_eq!(memory.l1.bytes_per_tile, 16_384 + 8192 + 4096 + 2048 + 1120 + 32_768);
         assert_eq!(memory.l2.bytes_per_tile, 65_536 + 20_480 + 24_576);
         // 4 columns x 32 passes x (84 + 1) units of 4096 bytes, and 4 x 21 x (64 + 1).
         assert_eq!(memory.ddr.parts[1].bytes, 44_564_480);

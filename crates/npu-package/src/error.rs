@@ -77,7 +77,17 @@ pub enum PackageError {
         /// The file.
         name: String,
     },
-    /// Two kernels with one name and sequence length.
+    /// The contents of a buffer are not as long as the buffer.
+    #[error("{name} has {found} bytes, its buffer {bytes}")]
+    ArgumentFile {
+        /// The file.
+        name: String,
+        /// Its size.
+        found: u64,
+        /// Size of the buffer.
+        bytes: u64,
+    },
+    /// Two kernels with one name and sequence length, for the same layer and history.
     #[error("kernel {kernel:?} for sequence length {seq} is listed twice")]
     DuplicateKernel {
         /// The kernel.

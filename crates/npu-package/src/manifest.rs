@@ -80,6 +80,9 @@ pub struct Kernel {
     pub seq: usize,
     /// Number scheme, e.g. `"w8a8"`.
     pub numerics: String,
+    /// Layer and positions the runtime stream is for; none of a kernel that knows neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
     /// Compute tiles used.
     pub tiles: usize,
     /// Columns of the partition.
@@ -94,6 +97,44 @@ pub struct Kernel {
     pub programs: Vec<Program>,
     /// What the compiler measured.
     pub report: Report,
+}
+
+/// What the runtime stream of an attention kernel depends on beside S.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// Kind of the layer.
+    pub layer: Layer,
+    /// Positions before the first new one.
+    pub history: usize,
+    /// Slots of the layer's cache segment.
+    pub slots: usize,
+    /// Keys a query sees, its own included; none on a global layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+}
+
+/// Kind of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// Attends to a window; its cache is a ring.
+    Local,
+    /// Attends to every position.
+    Global,
+}
+
+impl Layer {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Local, Self::Global];
+
+    /// As file names have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Global => "global",
+        }
+    }
 }
 
 /// A host buffer of a kernel.
@@ -114,6 +155,9 @@ pub struct Argument {
     pub shape: Vec<usize>,
     /// Name of the element order, see `docs/package.md`.
     pub layout: String,
+    /// File with the contents, of an input that depends on nothing but the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// Who fills a host buffer.
@@ -232,6 +276,7 @@ impl Kernel {
     /// Names of every file the kernel refers to.
     pub fn file_names(&self) -> impl Iterator<Item = &str> {
         let programs = self.programs.iter().map(|program| program.file.as_str());
-        [self.files.pdi.as_str(), &self.files.xclbin, &self.files.txn].into_iter().chain(programs)
+        let contents = self.args.iter().filter_map(|argument| argument.file.as_deref());
+        [self.files.pdi.as_str(), &self.files.xclbin, &self.files.txn].into_iter().chain(programs).chain(contents)
     }
 }

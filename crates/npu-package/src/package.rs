@@ -123,6 +123,13 @@ impl Package {
         if !container.partition.pdis.iter().any(|image| image.image == pdi_bytes) {
             return Err(PackageError::XclbinPdi { name: name(xclbin), pdi: name(pdi) });
         }
+        for argument in &kernel.args {
+            let Some(file) = &argument.file else { continue };
+            let (found, bytes) = (self.read_file(file)?.len() as u64, argument.bytes);
+            if found != bytes {
+                return Err(PackageError::ArgumentFile { name: name(file), found, bytes });
+            }
+        }
         Ok(())
     }
 }
@@ -144,7 +151,9 @@ impl Manifest {
 
 fn check_kernels(manifest: &Manifest) -> Result<(), PackageError> {
     for (index, kernel) in manifest.kernels.iter().enumerate() {
-        let same = |other: &Kernel| other.kernel == kernel.kernel && other.seq == kernel.seq;
+        let place = |kernel: &Kernel| kernel.context.map(|context| (context.layer, context.history));
+        let same =
+            |other: &Kernel| other.kernel == kernel.kernel && other.seq == kernel.seq && place(other) == place(kernel);
         if manifest.kernels[..index].iter().any(same) {
             return Err(PackageError::DuplicateKernel { kernel: kernel.kernel.clone(), seq: kernel.seq });
         }

@@ -45,6 +45,7 @@ fn kernel() -> Kernel {
         dtype: Dtype::Bf16,
         shape: vec![8, 256],
         layout: names::ROW_MAJOR.to_owned(),
+        file: None,
     };
     let program = Program {
         tile: [0, 2],
@@ -59,6 +60,7 @@ fn kernel() -> Kernel {
         kernel: "w8a8_qkv_projection".to_owned(),
         seq: 8,
         numerics: "w8a8".to_owned(),
+        context: None,
         tiles: 16,
         columns: 4,
         args: vec![x],

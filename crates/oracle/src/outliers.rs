@@ -152,7 +152,7 @@ impl WeightRows {
 }
 
 /// Codes of the weights that share a scale; the bits of the scale.
-fn quantise(weights: &[f64], codes: &mut [i8]) -> u16 {
+pub fn quantise(weights: &[f64], codes: &mut [i8]) -> u16 {
     let absmax = weights.iter().fold(0f64, |max, w| max.max(w.abs()));
     let bits = bf16_rne((absmax / 127.5) as f32);
     let scale = f64::from(widen(bits));

@@ -20,14 +20,12 @@ pub mod plan;
 mod program;
 mod stream;
 
-use aie2_array::Tile;
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvRun, KvSegment, names};
 
-use crate::w8a8::usage;
+use crate::grid::{GRID, cores, usage};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
-use array::GRID;
 use plan::{BLOCK_KEYS, POSITIONS, Plan};
 
 /// Name of the kernel in packages.
@@ -142,21 +140,20 @@ impl DecodeAttention {
     /// # Errors
     /// As [`Self::compile`].
     pub fn compile_all(instances: &[Self]) -> Result<Vec<Compiled>, KernelError> {
-        let program = program::compile(array::Array::new()?.locks())?;
+        let program = program::compile(array::array()?.locks())?;
         instances.iter().map(|instance| instance.link(&program)).collect()
     }
 
     fn link(&self, program: &Program) -> Result<Compiled, KernelError> {
-        let configuration = array::Array::new()?.finish(&program.bytes)?;
+        let configuration = array::array()?.finish(&program.bytes)?;
         let stream = stream::stream(&self.segment, &self.plan, self.tokens)?;
-        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| Tile::core(col, row)));
         let binary = CoreBinary::from(program);
         Ok(Compiled {
             kernel: NAME,
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: tiles.map(|tile| ((tile.col.0, tile.row.0), binary.clone())).collect(),
+            cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
         })
@@ -181,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_program_leaves_room_for_those_of_other_phases() {
-        let locks = array::Array::new().expect("the array has room").locks();
+        let locks = array::array().expect("the array has room").locks();
         let program = program::compile(locks).unwrap_or_else(|error| panic!("{error}"));
         let loops: Vec<_> = program.loops.iter().map(|l| (&l.name, l.ii_declared, l.ii_reached)).collect();
         println!("{} bytes of program, {loops:?}", program.bytes.len());

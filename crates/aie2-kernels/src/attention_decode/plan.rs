@@ -56,9 +56,9 @@ impl Plan {
                 let group = (next / KV_GROUP_SLOTS).min(groups - 2);
                 let seen = |key: usize, position: usize| {
                     let slot = KV_GROUP_SLOTS * group + key;
-                    let at = run.position + slot.wrapping_sub(run.slot);
                     let query = history + if position < tokens { position } else { 0 };
-                    (next..end).contains(&slot) && at <= query && window.is_none_or(|window| at + window > query)
+                    let sees = |at: usize| at <= query && window.is_none_or(|window| at + window > query);
+                    (next..end).contains(&slot) && sees(run.position + slot - run.slot)
                 };
                 blocks.push(Block { group, hidden: hidden(|key, position| !seen(key, position)) });
                 next = KV_GROUP_SLOTS * group + BLOCK_KEYS;

@@ -7,12 +7,14 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
+use super::array::B_SLOT_BYTES;
 use super::block;
 use super::finish;
-use super::l1::{self, A, B, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS};
+use super::l1::{self, A, B, B_UNIT_BYTES, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS};
 use super::plan::{BYTES, LISTS};
 use crate::attention::softmax::REFERENCE_OFFSET;
 use crate::attention::{constant, set_modes, splat32};
+use crate::grid::Locks;
 
 /// Declared initiation interval of two tiles of queries.
 pub const QUERIES_II: u32 = 8;
@@ -24,23 +26,6 @@ pub const START: i64 = 0xFF80_0000 - (1 << 32);
 // SOURCE: Xilinx/llvm-aie aiev2_enums.h, T128_4x2_lo, T128_4x2_hi, T16_4x8.
 const POSITIONS_TO_K: [i64; 2] = [8, 9];
 const TRANSPOSE_4X8: i64 = 29;
-
-/// Locks of the three rings as the core numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Locks {
-    /// Full units of A.
-    pub a_full: u8,
-    /// Empty units of A.
-    pub a_empty: u8,
-    /// Full units of B.
-    pub b_full: u8,
-    /// Empty units of B.
-    pub b_empty: u8,
-    /// Empty units of the out ring.
-    pub out_empty: u8,
-    /// Full units of the out ring.
-    pub out_full: u8,
-}
 
 /// One of two streams: what its next half slot needs.
 struct Side {
@@ -143,7 +128,7 @@ pub fn emit(a: &mut Asm, locks: Locks) {
     release(a, locks.out_full, 2);
 }
 
-/// Keeps the first of two units of B.
+/// Keeps the first unit of a slot of B.
 fn plan(a: &mut Asm, locks: Locks) {
     acquire(a, locks.b_full, 1);
     let (from, to, w) = (a.p(), a.p(), a.w());
@@ -154,8 +139,10 @@ fn plan(a: &mut Asm, locks: Locks) {
         a.vst(ROWS, w, to, 32);
     });
     release(a, locks.b_empty, 1);
-    acquire(a, locks.b_full, 1);
-    release(a, locks.b_empty, 1);
+    a.loop_n("plan_units", B_SLOT_BYTES / B_UNIT_BYTES - 1, |a| {
+        acquire(a, locks.b_full, 1);
+        release(a, locks.b_empty, 1);
+    });
 }
 
 /// Unit r of four on A holds `[4 positions][4 columns][2 heads][128]` of the KV heads of row r.

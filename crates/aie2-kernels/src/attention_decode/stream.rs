@@ -1,23 +1,26 @@
 //! The runtime stream of one dispatch.
 //!
 //! ```text
-//! push  S2MM 0   outputs; rows of positions that are not there go to scratch
-//! push  MM2S 1   the plan, until two units of B are full            MM2S 0   q, its first row again for positions that are not there
+//! push  MM2S 0   q, its first row again for positions that are not there
+//! push  MM2S 1   the plan, until a slot of B is full
 //! up to 64 turns at a time:
 //!   push  MM2S 0   K, V of lane c                                   a chain of 2, iterated
-//!   push  MM2S 1   K, V of head c of lane 0, .. of lane 3           a chain of 8: at 32k a lane is longer than a step of a BD
-//! wait  S2MM 0
+//!   push  MM2S 1   K of head c of lanes 0 .. 3, V of them           a chain of 2, or of 8 where a lane is longer than a step of a BD
+//! push  S2MM 0   outputs; rows of positions that are not there go to scratch
+//! wait  MM2S 0, MM2S 1, S2MM 0
 //! ```
-//! Of the 16 BDs of a shim the outputs hold two, B one chain, and A two or three.
+//! A channel takes a second task sooner if other channels are served in between. Of the 16 BDs of a shim the outputs hold two, B one chain of 8
+//! or several of 2, and A two or three.
 
-use aie2_array::device::QUEUE_DEPTH;
+use aie2_array::device::{QUEUE_DEPTH, TileKind};
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KvSegment, Plane};
 
-use super::array::{GRID, RECORD_WORDS};
-use super::l1::{A_UNIT_BYTES, B_UNIT_BYTES};
+use super::array::{B_SLOT_BYTES, RECORD_WORDS};
+use super::l1::A_UNIT_BYTES;
 use super::plan::{BYTES, POSITIONS, Plan};
+use crate::grid::GRID;
 
 /// Host buffers by index.
 pub mod arg {
@@ -40,9 +43,9 @@ pub const POSITION_BYTES: usize = 8192;
 const OUT_WORDS: u32 = 128;
 /// Turns of a task: the largest iteration of a BD.
 const TURNS_MAX: usize = 64;
-/// BDs of a chain of A, of B.
+/// BDs of a chain of A, of the outputs.
 const A_CHAIN: usize = 2;
-const B_CHAIN: usize = 8;
+const OUT_CHAIN: usize = 2;
 /// Tasks of A that leave room for a chain of B.
 const A_TASKS: usize = 3;
 
@@ -74,9 +77,6 @@ fn tasks(plan: &Plan) -> Vec<Task> {
 pub fn stream(segment: &KvSegment, plan: &Plan, tokens: usize) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
     for col in 0..GRID {
-        outputs(&mut rt, col, tokens)?;
-        let plan = ShimBd::linear(arg::PLAN, 0, BYTES as u64)?;
-        rt.task(col, Mm2s(1), &plan, 2 * B_UNIT_BYTES / BYTES as u32, true)?;
         let padded = (POSITIONS - tokens) as u32;
         let q = ShimBd::linear(arg::Q, 0, (tokens * POSITION_BYTES) as u64)?;
         rt.task(col, Mm2s(0), &q, 1, padded == 0)?;
@@ -84,14 +84,33 @@ pub fn stream(segment: &KvSegment, plan: &Plan, tokens: usize) -> Result<Stream,
             rt.task(col, Mm2s(0), &ShimBd::linear(arg::Q, 0, POSITION_BYTES as u64)?, padded, true)?;
         }
     }
+    for col in 0..GRID {
+        let plan = ShimBd::linear(arg::PLAN, 0, BYTES as u64)?;
+        rt.task(col, Mm2s(1), &plan, B_SLOT_BYTES / BYTES as u32, true)?;
+    }
     for Task { groups: [a, b], turns } in tasks(plan) {
         for col in 0..GRID {
             room(&mut rt, col, Mm2s(0), A_CHAIN, A_TASKS)?;
             rt.task_chain(col, Mm2s(0), &rows(segment, col, (a, turns)), turns as u32, true)?;
         }
         for col in 0..GRID {
-            room(&mut rt, col, Mm2s(1), B_CHAIN, QUEUE_DEPTH)?;
-            rt.task_chain(col, Mm2s(1), &columns(segment, col, (b, turns)), turns as u32, true)?;
+            let chain = columns(segment, col, (b, turns));
+            room(&mut rt, col, Mm2s(1), chain.len(), QUEUE_DEPTH)?;
+            rt.task_chain(col, Mm2s(1), &chain, turns as u32, true)?;
+        }
+    }
+    for col in 0..GRID {
+        while rt.free_bds(col) < OUT_CHAIN {
+            rt.wait(col, Mm2s(0))?;
+        }
+        outputs(&mut rt, col, tokens)?;
+    }
+    // the outputs come last of all: what the first and every other token cost passes before them
+    for channel in [Mm2s(0), Mm2s(1)] {
+        for col in 0..GRID {
+            while rt.in_flight(col, channel) > 0 {
+                rt.wait(col, channel)?;
+            }
         }
     }
     rt.wait_all()?;
@@ -114,14 +133,23 @@ fn rows(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<Shi
     [Plane::Key, Plane::Value].map(|plane| ShimBd::new(arg::CACHE, at(plane), pattern.clone())).into()
 }
 
-/// Two groups of one head of every lane, K and V.
+/// Two groups of one head of every lane, K of all, then V of all: a BD for either where a step of it spans a lane, else one for each lane.
 fn columns(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<ShimBd> {
     let stride = u32::from(GRID) * RECORD_WORDS;
-    let pattern = Pattern::new(&[(1, RECORD_WORDS), (stride, 2)]).iterate(2 * stride, turns as u8);
-    let record = usize::from(col) * RECORD_WORDS as usize * WORD;
-    let chain = (0..usize::from(GRID)).flat_map(|lane| [Plane::Key, Plane::Value].map(|plane| (lane, plane)));
-    let at = |lane, plane| (segment.groups_span(plane, lane, group..group + 2).0 + record) as u64;
-    chain.map(|(lane, plane)| ShimBd::new(arg::CACHE, at(lane, plane), pattern.clone())).collect()
+    let lane_words = segment.lane_bytes() / WORD;
+    let at = |plane, lane| {
+        (segment.groups_span(plane, lane, group..group + 2).0 + usize::from(col) * RECORD_WORDS as usize * WORD) as u64
+    };
+    let block = [(1, RECORD_WORDS), (stride, 2)];
+    let planes = [Plane::Key, Plane::Value];
+    if lane_words <= TileKind::Shim.dma().step_words as usize {
+        let pattern =
+            Pattern::new(&[block[0], block[1], (lane_words as u32, GRID.into())]).iterate(2 * stride, turns as u8);
+        return planes.map(|plane| ShimBd::new(arg::CACHE, at(plane, 0), pattern.clone())).into();
+    }
+    let pattern = Pattern::new(&block).iterate(2 * stride, turns as u8);
+    let chain = planes.into_iter().flat_map(|plane| (0..usize::from(GRID)).map(move |lane| (plane, lane)));
+    chain.map(|(plane, lane)| ShimBd::new(arg::CACHE, at(plane, lane), pattern.clone())).collect()
 }
 
 /// Outputs of the column's cores, one after the other, positions in order.

@@ -24,10 +24,11 @@
 use aie2_array::{Configuration, Design, Error, Mm2s, Pattern, Place, QueuedRing, RingId, RingPhase, S2mm, Tile};
 
 use crate::attention::scaled::l1 as attention;
+use crate::grid::{self, Locks};
 use crate::norm_rope::{self, GEOMETRY_BYTES, geometry};
+use crate::w8a8::array as projection;
 use crate::w8a8::l1::{B_UNIT_BYTES, CORE_BASE, L1, OUT_UNIT_BYTES};
 use crate::w8a8::phase::{ENTRY_BYTES, Phase};
-use crate::w8a8::{GRID, Locks, array as projection};
 
 /// Memory of the projections: 64 tokens of two limbs a core.
 pub const PROJECTION: L1 = L1 { m: 128, limbs: 2 };
@@ -87,10 +88,9 @@ pub struct Rings {
     pub b: Vec<QueuedRing>,
 }
 
-/// The design before its program is known.
+/// The design before its program is known, and its queued rings.
 pub struct Array {
-    design: Design,
-    locks: Locks,
+    array: grid::Array,
     rings: Vec<[RingId; 2]>,
 }
 
@@ -100,39 +100,30 @@ impl Array {
     /// # Errors
     /// A resource runs out; the message names it.
     pub fn new(phases: &[Phase]) -> Result<Self, Error> {
-        let mut design = Design::new(GRID)?;
-        let mut locks = Vec::new();
-        for col in 0..GRID {
-            for row in 0..GRID {
-                locks.push(projection::core(&mut design, (col, row), PROJECTION, phases)?.0);
-                numbers(&mut design, col, row)?;
-            }
-        }
+        let core = |design: &mut Design, col, row| {
+            let locks = projection::core(design, (col, row), PROJECTION, phases)?;
+            numbers(design, col, row)?;
+            Ok(locks)
+        };
         let mut rings = Vec::new();
-        for col in 0..GRID {
-            rings.push(mem(&mut design, col)?);
-            design.token_route(col)?;
-        }
-        debug_assert!(locks.iter().all(|l| *l == locks[0]), "all cores are alike");
-        Ok(Self { design, locks: locks[0], rings })
+        let mem = |design: &mut Design, col| {
+            rings.push(mem(design, col)?);
+            Ok(())
+        };
+        Ok(Self { array: grid::Array::new(core, mem)?, rings })
     }
 
     /// Lock numbers of the rings as every core sees them.
     pub fn locks(&self) -> Locks {
-        self.locks
+        self.array.locks()
     }
 
     /// Installs the program on every core and lowers the design.
     ///
     /// # Errors
     /// An illegal route, or a program too long.
-    pub fn finish(mut self, program: &[u8]) -> Result<(Configuration, Rings), Error> {
-        for col in 0..GRID {
-            for row in 0..GRID {
-                self.design.program(Tile::core(col, row), program)?;
-            }
-        }
-        let configuration = self.design.finish()?;
+    pub fn finish(self, program: &[u8]) -> Result<(Configuration, Rings), Error> {
+        let configuration = self.array.finish(program)?;
         let [a, b] =
             [0, 1].map(|which| self.rings.iter().map(|pair| configuration.queued[&pair[which]].clone()).collect());
         Ok((configuration, Rings { a, b }))

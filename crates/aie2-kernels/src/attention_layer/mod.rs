@@ -20,8 +20,9 @@ use npu_package::layout::names::OPAQUE;
 use npu_package::layout::{Activations, KvFormat, KvHeads, Panels, ProjectionKind, ProjectionShape, ROW_GROUP};
 
 use crate::attention::scaled::{self, Cache, ScaledAttention};
+use crate::grid::{self, GRID};
 use crate::norm_rope::{self, CacheRun, Call};
-use crate::w8a8::{self, GRID, phase};
+use crate::w8a8::{self, phase};
 use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand};
 
 pub use array::{Region, memory_map};
@@ -184,15 +185,14 @@ impl AttentionLayer {
         if self.extent != Extent::Attention {
             w8a8::declare_gemm(&mut binary)?;
         }
-        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
             kernel: self.name(),
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+            cores: grid::cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
-            usage: w8a8::usage(&configuration),
+            usage: grid::usage(&configuration),
         })
     }
 

@@ -13,8 +13,8 @@ use aie2_codegen::{Asm, CodegenError, Guards, MemRef, Operand, Program};
 use super::Extent;
 use super::array::{NORM_ROPE, PROJECTION, words};
 use crate::attention::{constant, scaled};
+use crate::grid::Locks;
 use crate::norm_rope::{self, Pointers};
-use crate::w8a8::Locks;
 use crate::w8a8::l1::{OUT_UNIT_BYTES, space};
 use crate::w8a8::phase::{Entry, Word};
 use crate::w8a8::program::{CoreProgram, fixed};
@@ -42,7 +42,7 @@ fn between(a: &mut Asm, locks: Locks) {
     a.forever(|a| {
         let a_unit = constant(a, i64::from(NORM_ROPE.a));
         norm_rope(a, locks, a_unit);
-        scaled::emit(a, attention_locks(locks), a_unit);
+        scaled::emit(a, locks, a_unit);
     });
 }
 
@@ -85,17 +85,12 @@ fn emit(a: &mut Asm, locks: Locks, attends: bool) -> Result<(), CodegenError> {
     idle_unit(a, locks, a_unit);
     norm_rope(a, locks, a_unit);
     if attends {
-        scaled::emit(a, attention_locks(locks), a_unit);
+        scaled::emit(a, locks, a_unit);
     }
     a.imm(fixed::PHASE.into(), others);
     a.jump(phase);
     resumed.emit(a);
     Ok(())
-}
-
-fn attention_locks(locks: Locks) -> scaled::Locks {
-    let Locks { a_full, a_empty, b_full, b_empty, out_empty, out_full } = locks;
-    scaled::Locks { a_full, a_empty, b_full, b_empty, out_empty, out_full }
 }
 
 /// A unit of A, if the call would leave its ring at the second one.
@@ -151,7 +146,7 @@ mod tests {
         });
         let attend = length(&|a| {
             let unit = constant(a, i64::from(NORM_ROPE.a));
-            scaled::emit(a, attention_locks(locks), unit);
+            scaled::emit(a, locks, unit);
         });
         let bytes = |extent| compile(locks, extent).map(|program| program.bytes.len());
         let [norm, attend] = [norm, attend].map(|bytes| bytes.expect("it compiles") - nothing);

@@ -13,7 +13,7 @@
 //! ```
 //! The codes end at 0x10000 for K = 5376, whose x or two-limb codes fill 42 KiB.
 
-use aie2_array::{Place, Tile};
+use aie2_array::Place;
 
 /// Bytes of one unit of paths A and B.
 pub const UNIT_BYTES: u32 = 4096;
@@ -100,9 +100,4 @@ pub mod space {
     pub const TOKEN_WORDS: MemRef = MemRef::space(7).in_bank(1);
     /// Reciprocals, the absmax word and the parameter.
     pub const TABLE: MemRef = MemRef::space(8).in_bank(1);
-}
-
-/// The compute tile of column `col` in core row `row`.
-pub fn tile(col: u8, row: u8) -> Tile {
-    Tile::core(col, row)
 }

@@ -32,7 +32,7 @@ use npu_package::layout::{
     Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, Panels, ProjectionKind, UNIT_BYTES, names,
 };
 
-use crate::w8a8::{GRID, usage};
+use crate::grid::{GRID, cores, usage};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
 
 /// Names of the kernels with int8 activations.
@@ -61,13 +61,15 @@ impl DecodeProjection {
         match scales {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => Ok(Self { shape }),
-            WeightScales::PerGroup(_) => Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales }),
+            WeightScales::PerGroup(_) => {
+                Err(KernelError::ScalesNotImplemented { kernel: name(shape.panels().kind(), activations), scales })
+            }
         }
     }
 
     /// Name of the kernel.
     pub fn name(&self) -> &'static str {
-        name(&self.shape)
+        name(self.shape.panels().kind(), self.shape.activations())
     }
 
     /// Sizes.
@@ -86,18 +88,17 @@ impl DecodeProjection {
             passes: panels.passes() as u32,
             results: (self.shape.turns() * DECODE_TURN_RESULTS) as u32,
         };
-        let array = array::Array::new(limbs, parameters)?;
+        let array = array::array(limbs, parameters)?;
         let program = program::CoreProgram { limbs, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
         let binary = CoreBinary::from(&program);
-        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
             kernel: self.name(),
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+            cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
         })
@@ -117,12 +118,13 @@ impl DecodeProjection {
     }
 }
 
-fn name(shape: &DecodeShape) -> &'static str {
-    let [qkv, o] = match shape.activations() {
+/// Name of the kernel of a projection.
+pub const fn name(kind: ProjectionKind, activations: Activations) -> &'static str {
+    let [qkv, o] = match activations {
         Activations::Int8 => W8A8_NAMES,
         Activations::Int16 => W8A16_NAMES,
     };
-    match shape.panels().kind() {
+    match kind {
         ProjectionKind::Qkv => qkv,
         ProjectionKind::O => o,
     }

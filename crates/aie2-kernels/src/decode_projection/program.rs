@@ -12,24 +12,8 @@ use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program, Trip};
 use super::l1::{self, OUT_UNIT_BYTES, UNIT_BYTES, space};
 use super::quantise::Quantise;
 use super::{multiply, scale};
+use crate::grid::Locks;
 use crate::w8a8::program::fixed;
-
-/// Locks of the three rings as the core numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Locks {
-    /// Full units of A.
-    pub a_full: u8,
-    /// Empty units of A.
-    pub a_empty: u8,
-    /// Full units of B.
-    pub b_full: u8,
-    /// Empty units of B.
-    pub b_empty: u8,
-    /// Empty units of the out ring.
-    pub out_empty: u8,
-    /// Full units of the out ring.
-    pub out_full: u8,
-}
 
 /// Scalar registers that live as long as the program.
 pub struct Regs {

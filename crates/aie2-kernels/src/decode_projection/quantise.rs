@@ -10,8 +10,10 @@
 use aie2_codegen::{Asm, Guards, Operand, Trip};
 
 use super::l1::{self, TOKEN_WORD_BYTES, TOKENS, UNIT_BYTES, space};
-use super::program::{Locks, Regs, shifted};
+use super::program::{Regs, shifted};
+use crate::grid::Locks;
 use crate::w8a8::program::fixed;
+use crate::w8a8::quantise::{round_and_saturate, token_scale};
 
 /// Inputs of a token that a capture loop copies: x comes in pieces of so many.
 const PIECE_K: u32 = 256;
@@ -27,10 +29,6 @@ const ROWS: u32 = 4;
 const II: u32 = 13;
 /// 1.5 · 2^23: adding it rounds to an integer, ties to even.
 const MAGIC: i64 = 0x4B40_0000;
-/// bfloat16 quiet NaN.
-const BF16_NAN: i64 = 0x7FC0;
-/// Exponent field below which a token is zero, so that every limb of its scale is a normal number.
-const ZERO_EXPONENT_FIELD: i64 = 32;
 /// Bytes of a token's 8 inputs.
 const TOKEN_BYTES: u32 = 16;
 /// Bytes of the 8 inputs of all tokens.
@@ -99,7 +97,7 @@ impl Quantise {
                 a.add(left, left, Operand::Imm(-1));
                 a.if_z(left, |a| self.release_b(a, regs));
             });
-            let scale = scale(a, largest);
+            let scale = token_scale(a, largest, space::TABLE, l1::ABSMAX.at(), l1::RECIPROCALS.at());
             for (i, value) in [scale.inverse, scale.high, scale.low].into_iter().enumerate() {
                 let v = a.x();
                 a.i("vbcst.16 {}, {}", &[v, value]);
@@ -166,72 +164,4 @@ impl Quantise {
             }
         });
     }
-}
-
-fn round_and_saturate(a: &mut Asm, rounding: u32, saturation: u32) {
-    let t = a.r();
-    for (register, value) in [("crRnd", rounding), ("crSat", saturation)] {
-        a.imm(t, i64::from(value));
-        a.mov(register.into(), t);
-    }
-}
-
-struct Scale {
-    inverse: Operand,
-    high: Operand,
-    low: Operand,
-}
-
-/// Limbs of the token's scale from the lanes' largest magnitudes.
-fn scale(a: &mut Asm, largest: Operand) -> Scale {
-    let (rest, shift) = (a.x(), a.r());
-    for bytes in [32, 16, 8, 4, 2] {
-        a.imm(shift, bytes);
-        a.i("vshift {}, {}, {}, {}", &[rest, largest, largest, shift]);
-        a.i("vmax_lt.s16 {}, {}, {}, {}", &[largest, "r16".into(), largest, rest]);
-    }
-    let (p, word, field, fraction, t) = (a.p(), a.r(), a.r(), a.r(), a.r());
-    a.imm(p, i64::from(l1::ABSMAX.at()));
-    a.vst(space::TABLE, largest.lo(), p, 0);
-    a.mi(space::TABLE, "lda.u16 {}, [{}], #0", &[word, p]);
-    a.imm(t, -7);
-    a.i("lshl {}, {}, {}", &[field, word, t]);
-    a.imm(t, 127);
-    a.i("and {}, {}, {}", &[fraction, word, t]);
-    let at = a.m();
-    a.imm(t, 3);
-    a.i("lshl {}, {}, {}", &[fraction, fraction, t]);
-    a.mov(at, fraction);
-    a.imm(p, i64::from(l1::RECIPROCALS.at()));
-    a.i("padda [{}], {}", &[p, at]);
-    let scale = Scale { inverse: a.r(), high: a.r(), low: a.r() };
-    a.mi(space::TABLE, "lda {}, [{}], #4", &[scale.inverse, p]);
-    a.mi(space::TABLE, "lda {}, [{}], #0", &[scale.high, p]);
-    // exponent fields: the inverse falls as the magnitude rises, its limbs rise
-    let exponent = a.r();
-    a.imm(t, 127);
-    a.i("sub {}, {}, {}", &[exponent, t, field]);
-    a.imm(t, 7);
-    a.i("lshl {}, {}, {}", &[exponent, exponent, t]);
-    a.i("add {}, {}, {}", &[scale.inverse, scale.inverse, exponent]);
-    a.imm(t, -16);
-    a.i("lshl {}, {}, {}", &[scale.low, scale.high, t]);
-    a.i("sub {}, {}, {}", &[scale.high, scale.high, exponent]);
-    a.i("sub {}, {}, {}", &[scale.low, scale.low, exponent]);
-    // dust counts as zero; an infinity or NaN makes the token NaN
-    let (zero, nan) = (a.r(), a.r());
-    a.imm(zero, 0);
-    a.imm(nan, BF16_NAN);
-    a.imm(t, ZERO_EXPONENT_FIELD);
-    a.i("ltu r27, {}, {}", &[field, t]);
-    for r in [scale.inverse, scale.high, scale.low] {
-        a.i("sel.nez {}, {}, {}, r27", &[r, zero, r]);
-    }
-    a.imm(t, 255);
-    a.i("eq r27, {}, {}", &[field, t]);
-    a.i("sel.nez {}, {}, {}, r27", &[scale.inverse, zero, scale.inverse]);
-    for r in [scale.high, scale.low] {
-        a.i("sel.nez {}, {}, {}, r27", &[r, nan, r]);
-    }
-    scale
 }

@@ -17,7 +17,7 @@ use npu_package::layout::{
 };
 
 use super::array::turn;
-use crate::w8a8::GRID;
+use crate::grid::GRID;
 
 /// Host buffers by index.
 pub mod arg {

@@ -24,7 +24,7 @@ use aie2_array::Runtime;
 use aie2_codegen::{Asm, Program};
 use npu_container::{pdi, txn};
 
-use crate::w8a8::{GRID, Locks};
+use crate::grid::{GRID, Locks, cores, usage};
 use crate::{Compiled, CoreBinary, KernelError};
 
 pub use array::L1_ALONE;
@@ -40,24 +40,23 @@ pub const NAME: &str = "norm_rope";
 /// # Errors
 /// A missed II, an exhausted resource or a failed check, with its place.
 pub fn compile(calls: &[Call]) -> Result<Compiled, KernelError> {
-    let (design, locks) = array::design(L1_ALONE)?;
-    let program = program(locks)?;
-    let configuration = array::finish(design, &program.bytes)?;
+    let array = array::array(L1_ALONE)?;
+    let program = program(array.locks())?;
+    let configuration = array.finish(&program.bytes)?;
     let mut rt = Runtime::new(GRID)?;
     for call in calls {
         call.append(&mut rt, &L1_ALONE)?;
     }
     let stream = rt.finish()?;
     let binary = CoreBinary::from(&program);
-    let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
     Ok(Compiled {
         kernel: NAME,
         columns: GRID,
         pdi: pdi::write(&configuration.commands),
         txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-        cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+        cores: cores().map(|tile| (tile, binary.clone())).collect(),
         operands: Vec::new(),
-        usage: crate::w8a8::usage(&configuration),
+        usage: usage(&configuration),
     })
 }
 
@@ -79,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_program_leaves_room_for_other_phases() {
-        let (_, locks) = array::design(L1_ALONE).expect("the array is legal");
+        let locks = array::array(L1_ALONE).expect("the array is legal").locks();
         let program = program(locks).unwrap_or_else(|error| panic!("{error}"));
         println!("{} bytes, {} bundles", program.bytes.len(), program.lines.len());
         assert!(program.bytes.len() <= 2400, "{} bytes", program.bytes.len());

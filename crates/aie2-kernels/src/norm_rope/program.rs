@@ -14,7 +14,7 @@ use aie2_codegen::{Asm, Guards, MemRef, Operand};
 
 use super::geometry::Offsets;
 use crate::attention::recip::{self, Buffer, Function};
-use crate::w8a8::Locks;
+use crate::grid::Locks;
 
 /// Declared initiation interval of a head's squares.
 pub const CAPTURE_II: u32 = 28;

@@ -14,7 +14,7 @@ use aie2_array::{Channel, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment, Plane};
 
 use super::program::{A_UNIT_BYTES, L1, WEIGHTS_BYTES};
-use crate::w8a8::GRID;
+use crate::grid::GRID;
 
 /// Width of a head.
 const HEAD_DIM: usize = 128;

@@ -11,18 +11,14 @@
 //! A column's cores take turns in the join, and all four must have room for a whole record of phase 1: a core that has to wait for its turn would
 //! keep the stream of x from those whose turn it is. The rings above hold 6 units of 1024 with one limb, 10 with two. With two, a record may be 2 units
 //! longer: cores end their records in the order of the join, so the first turn of a core's next record comes without any more of x.
-//!
-//! Every ring is an endless chain paced by its two locks; none knows what it carries.
 
-use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile};
+use aie2_array::{Design, Error, Pattern, Place, Tile};
 
-use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES, tile};
+use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES};
 use super::phase::{self, Phase};
-use super::program::Locks;
 use super::quantise::reciprocal_table;
+use crate::grid::{Array, JOIN_BYTES, Locks, Through, along_row, core_rings, join, up_column};
 
-/// Columns, and core rows.
-pub const GRID: u8 = 4;
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
 /// Bytes of a row in one chunk of A.
@@ -30,9 +26,8 @@ const CHUNK_ROW_BYTES: u32 = 64;
 /// Tokens of a row tile of A.
 const TILE_TOKENS: u32 = 4;
 const WORD: u32 = 4;
-
-/// Bytes a core has sent when its turn in the join comes: two units of its out ring.
-pub const JOIN_BYTES: u32 = 2 * OUT_UNIT_BYTES;
+/// Channels of a mem tile for A.
+const A_CHANNELS: (u8, u8) = (0, 0);
 
 /// Largest record of phase 1 that every core can give to path C while no more of x comes.
 pub const fn record_bytes_max(limbs: u32) -> u32 {
@@ -66,70 +61,17 @@ impl Channels {
     }
 }
 
-/// The design before its programs are known.
-pub struct Array {
-    design: Design,
-    locks: Locks,
+/// Places everything for a core's memory and the phases it goes through.
+///
+/// # Errors
+/// A resource runs out; the message names it.
+pub(crate) fn array(l1: L1, phases: &[Phase]) -> Result<Array, Error> {
+    Array::new(|design, col, row| core(design, (col, row), l1, phases), |design, col| mem(design, col, l1))
 }
 
-impl Array {
-    /// Places everything for a core's memory and the phases it goes through.
-    ///
-    /// # Errors
-    /// A resource runs out; the message names it.
-    pub fn new(l1: L1, phases: &[Phase]) -> Result<Self, Error> {
-        let mut design = Design::new(GRID)?;
-        let mut core_rings = Vec::new();
-        let mut outs = Vec::new();
-        for col in 0..GRID {
-            for row in 0..GRID {
-                let (locks, out) = core(&mut design, (col, row), l1, phases)?;
-                core_rings.push(locks);
-                outs.push(out);
-            }
-        }
-        for col in 0..GRID {
-            mem(&mut design, col, l1)?;
-            design.token_route(col)?;
-        }
-        // All cores are alike, so one set of lock numbers serves every program.
-        let locks = core_rings[0];
-        debug_assert!(core_rings.iter().all(|l| *l == locks));
-        Ok(Self { design, locks })
-    }
-
-    /// Lock numbers of the rings as every core sees them.
-    pub fn locks(&self) -> Locks {
-        self.locks
-    }
-
-    /// Installs the program on every core and lowers the design.
-    ///
-    /// # Errors
-    /// An illegal route, or a program too long.
-    pub fn finish(mut self, program: &[u8]) -> Result<Configuration, Error> {
-        for col in 0..GRID {
-            for row in 0..GRID {
-                self.design.program(tile(col, row), program)?;
-            }
-        }
-        self.design.finish()
-    }
-}
-
-pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<(Locks, RingId), Error> {
-    let tile = tile(col, row);
-    let [a_place, b_place, out_place] = l1.rings();
-    let a = design.ring(tile, "A", 2, l1.a_bytes(), a_place)?;
-    let b = design.ring(tile, "B", 2, B_UNIT_BYTES, b_place)?;
-    let out = design.ring(tile, "out", l1.out_units() as usize, OUT_UNIT_BYTES, out_place)?;
-    design.fill_by_dma(a, S2mm(0), &[Pattern::linear(l1.a_bytes() / WORD)])?;
-    design.fill_by_dma(b, S2mm(1), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
-    // [8 columns][8 rows][4 words] -> row by row
-    design.drain_by_dma(out, Mm2s(0), &[Pattern::new(&[(1, 4), (32, 8), (4, 8)])])?;
-    let CoreRing { acquire: a_full, release: a_empty, .. } = design.core_drains(a)?;
-    let CoreRing { acquire: b_full, release: b_empty, .. } = design.core_drains(b)?;
-    let CoreRing { acquire: out_empty, release: out_full, .. } = design.core_fills(out)?;
+pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<Locks, Error> {
+    let tile = Tile::core(col, row);
+    let locks = core_rings(design, tile, l1.rings())?;
     let token_bytes = phases.iter().map(Phase::token_bytes).max().unwrap_or(0);
     let entries = phase::table(phases, l1, u32::from(row));
     for (name, bytes, offset) in l1.buffers(token_bytes, entries.len() as u32) {
@@ -139,15 +81,7 @@ pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase])
     debug_assert_eq!(table.len(), RECIPROCAL_BYTES as usize);
     design.init_data(tile, l1.reciprocals() & 0xFFFF, &table)?;
     design.init_data(tile, l1.phases() & 0xFFFF, &entries)?;
-    let locks = Locks {
-        a_full: a_full.id,
-        a_empty: a_empty.id,
-        b_full: b_full.id,
-        b_empty: b_empty.id,
-        out_empty: out_empty.id,
-        out_full: out_full.id,
-    };
-    Ok((locks, out))
+    Ok(locks)
 }
 
 /// Patterns of a mem tile's A: how a column of rows arrives, and its chunks.
@@ -171,36 +105,26 @@ pub fn a_patterns(L1 { m, limbs }: L1) -> (Pattern, [Pattern; 4]) {
 }
 
 fn mem(design: &mut Design, col: u8, l1: L1) -> Result<(), Error> {
-    let (mem, L1 { m, limbs }) = (Tile::mem(col), l1);
-    let Channels { b_in, b_out, b_depth, .. } = Channels::new(limbs);
-    let a = design.ring(mem, "A", 2, m * CHUNKS * CHUNK_ROW_BYTES, Place::Anywhere)?;
-    let (rows, chunks) = a_patterns(l1);
-    design.fill_by_dma(a, S2mm(0), &[rows])?;
-    design.drain_by_dma(a, Mm2s(0), &chunks)?;
-    let b = design.ring(mem, "B", b_depth, B_UNIT_BYTES, Place::Anywhere)?;
-    design.fill_by_dma(b, S2mm(b_in), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
-    design.drain_by_dma(b, Mm2s(b_out), &[Pattern::linear(B_UNIT_BYTES / WORD)])?;
-    connect(design, col, limbs)
+    let Channels { b_in, b_out, b_depth, .. } = Channels::new(l1.limbs);
+    let (fill, drain) = a_patterns(l1);
+    let bytes = l1.m * CHUNKS * CHUNK_ROW_BYTES;
+    Through { depth: 2, bytes, channels: A_CHANNELS, fill, drain: &drain }.along_row(design, col)?;
+    let linear = Pattern::linear(B_UNIT_BYTES / WORD);
+    let channels = (b_in, b_out);
+    Through { depth: b_depth, bytes: B_UNIT_BYTES, channels, fill: linear.clone(), drain: &[linear] }
+        .up_column(design, col)?;
+    results(design, col, l1.limbs)
 }
 
 /// Circuits of a column's three paths, and the rings of its results.
 pub fn connect(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
-    let (mem, shim) = (Tile::mem(col), Tile::shim(col));
-    let Channels { b_in, b_out, results_in, results_out, .. } = Channels::new(limbs);
-    let row: Vec<_> = (0..GRID).map(|c| (tile(c, col), S2mm(0)).into()).collect();
-    design.connect((shim, Mm2s(0)).into(), &[(mem, S2mm(0)).into()])?;
-    design.connect((mem, Mm2s(0)).into(), &row)?;
-    let column: Vec<_> = (0..GRID).map(|r| (tile(col, r), S2mm(1)).into()).collect();
-    design.connect((shim, Mm2s(1)).into(), &[(mem, S2mm(b_in)).into()])?;
-    design.connect((mem, Mm2s(b_out)).into(), &column)?;
+    let Channels { b_in, b_out, .. } = Channels::new(limbs);
+    along_row(design, col, A_CHANNELS)?;
+    up_column(design, col, (b_in, b_out))?;
+    results(design, col, limbs)
+}
 
-    let mut joined = Vec::new();
-    for (r, channel) in (0..GRID).zip(results_in) {
-        let ring = design.ring(mem, &format!("out {r}"), out_depth(limbs), JOIN_BYTES, Place::Anywhere)?;
-        design.fill_by_dma(ring, S2mm(channel), &[Pattern::linear(JOIN_BYTES / WORD)])?;
-        design.connect((tile(col, r), Mm2s(0)).into(), &[(mem, S2mm(channel)).into()])?;
-        joined.push(ring);
-    }
-    design.drain_joined(&joined, Mm2s(results_out), &Pattern::linear(JOIN_BYTES / WORD))?;
-    design.connect((mem, Mm2s(results_out)).into(), &[(shim, S2mm(0)).into()])
+fn results(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
+    let Channels { results_in, results_out, .. } = Channels::new(limbs);
+    join(design, col, out_depth(limbs), results_in, results_out)
 }

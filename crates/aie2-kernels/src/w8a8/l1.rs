@@ -15,7 +15,7 @@
 //!
 //! In the inner loop A, B and C are loaded in one bundle at most pairwise, from different banks.
 
-use aie2_array::{Place, Tile};
+use crate::grid::Units;
 
 /// Bytes of one unit of path B.
 pub const B_UNIT_BYTES: u32 = 4096;
@@ -123,10 +123,13 @@ impl L1 {
         CORE_BASE + ACCUMULATORS
     }
 
-    /// Rings of the array's side, in the order A, B, out: place of each slot.
-    pub fn rings(self) -> [Place; 3] {
-        let ring = |base: u32, n: u32, bytes: u32| Place::Each((0..n).map(|i| base + i * bytes).collect());
-        [ring(0, 2, self.a_bytes()), ring(B_RING, 2, B_UNIT_BYTES), ring(OUT_RING, self.out_units(), OUT_UNIT_BYTES)]
+    /// Rings of the array's side, in the order A, B, out.
+    pub(crate) fn rings(self) -> [Units; 3] {
+        [
+            Units { at: self.a(), count: 2, bytes: self.a_bytes() },
+            Units { at: self.b(), count: 2, bytes: B_UNIT_BYTES },
+            Units { at: self.out(), count: self.out_units(), bytes: OUT_UNIT_BYTES },
+        ]
     }
 
     /// Plain buffers: name, bytes, offset. `token_bytes` is the longest row of x, `phase_bytes` what the sizes of all phases take.
@@ -143,8 +146,3 @@ impl L1 {
 
 /// Bytes of the reciprocal table.
 pub const RECIPROCAL_BYTES: u32 = 128 * 8;
-
-/// The compute tile of column `col` in core row `row`.
-pub fn tile(col: u8, row: u8) -> Tile {
-    Tile::core(col, row)
-}

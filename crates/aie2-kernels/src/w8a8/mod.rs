@@ -25,16 +25,15 @@ pub(crate) mod stream;
 
 use std::thread;
 
-use aie2_array::TileKind;
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
 use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 
-use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage, WeightScales, w8a16};
+use crate::grid::{Array, cores, usage};
+use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales, w8a16};
 
-pub use array::GRID;
+pub use crate::grid::GRID;
 pub use attention_projections::AttentionProjections;
-pub use program::Locks;
 
 /// Name of the query, key and value projection in packages.
 pub const NAME: &str = "w8a8_qkv_projection";
@@ -46,9 +45,6 @@ pub const O_NAME: &str = "w8a8_o_projection";
 pub struct Projection {
     shape: ProjectionShape,
 }
-
-/// A query, key and value projection.
-pub type QkvProjection = Projection;
 
 impl Projection {
     /// A query, key and value projection: `seq` tokens of `hidden` inputs to NQ, NK and NV outputs; a scale for every output channel.
@@ -165,9 +161,9 @@ impl Build {
         l1::L1 { m: (shape.m() * limbs) as u32, limbs: limbs as u32 }
     }
 
-    fn array(&self) -> Result<array::Array, KernelError> {
+    fn array(&self) -> Result<Array, KernelError> {
         let phases: Vec<_> = self.phases.iter().map(|p| phase::Phase::projection(&p.shape)).collect();
-        Ok(array::Array::new(self.l1(), &phases)?)
+        Ok(array::array(self.l1(), &phases)?)
     }
 
     fn program(&self) -> Result<program::CoreProgram, KernelError> {
@@ -184,13 +180,12 @@ impl Build {
         let stream = stream::stream(&self.phases)?;
         let mut binary = CoreBinary::from(program);
         declare_gemm(&mut binary)?;
-        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
             kernel: self.kernel,
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+            cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands,
             usage: usage(&configuration),
         })
@@ -215,19 +210,4 @@ pub(crate) fn declare_gemm(binary: &mut CoreBinary) -> Result<(), KernelError> {
         }
     }
     Ok(())
-}
-
-pub(crate) fn usage(configuration: &aie2_array::Configuration) -> Usage {
-    let of = |kind: TileKind| {
-        configuration.resources.iter().filter(move |(tile, _)| tile.kind() == kind).map(|(_, used)| used)
-    };
-    Usage {
-        tiles: of(TileKind::Core).count(),
-        program_bytes_max: of(TileKind::Core).map(|r| r.program_bytes).max().unwrap_or(0),
-        data_bytes_max: of(TileKind::Core).map(|r| r.memory_bytes).max().unwrap_or(0),
-        memtile_bytes_max: of(TileKind::Mem).map(|r| r.memory_bytes).max().unwrap_or(0),
-        bds: configuration.resources.values().map(|r| r.bds).sum(),
-        locks: configuration.resources.values().map(|r| r.locks).sum(),
-        routes: configuration.resources.values().map(|r| r.masters).sum(),
-    }
 }

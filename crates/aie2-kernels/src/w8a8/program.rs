@@ -13,6 +13,7 @@ use super::gemm::{self, ChunkLocks, Copy, Gemm, Labels, regs};
 use super::l1::{B_UNIT_BYTES, L1, space};
 use super::phase::{Entry, Word};
 use super::quantise::{Quantise, next_b_unit};
+use crate::grid::Locks;
 
 /// Registers with one meaning in the whole program, beside those of [`gemm::regs`].
 pub mod fixed {
@@ -47,23 +48,6 @@ pub mod fixed {
     /// Saturate to the full range of the narrower type.
     // SOURCE: AM020 ch. 4, crSat.
     pub const SATURATE: u32 = 1;
-}
-
-/// Locks of the three rings as the core numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Locks {
-    /// Full buffers of A.
-    pub a_full: u8,
-    /// Empty buffers of A.
-    pub a_empty: u8,
-    /// Full units of B.
-    pub b_full: u8,
-    /// Empty units of B.
-    pub b_empty: u8,
-    /// Empty units of the out ring.
-    pub out_empty: u8,
-    /// Full units of the out ring.
-    pub out_full: u8,
 }
 
 /// What the program depends on: a core's memory and locks, but no size of any projection.

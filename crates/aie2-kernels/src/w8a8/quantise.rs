@@ -13,11 +13,12 @@
 //! without saturation. |q| ≤ 127.5 · 256, since i errs by 2^-9 of itself at most. A record then has `[h: 256][l: 256]` for every 256 inputs and twice
 //! the tail.
 
-use aie2_codegen::{Asm, Guards, Operand, Trip};
+use aie2_codegen::{Asm, Guards, MemRef, Operand, Trip};
 
 use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
 use super::phase::{Entry, Word};
-use super::program::{Locks, fixed};
+use super::program::fixed;
+use crate::grid::Locks;
 
 /// Codes that one step of the inner loop makes: two rows of a unit for each limb.
 pub const CODES_PER_STEP: u32 = 256;
@@ -93,7 +94,7 @@ impl Quantise {
             Entry::current(a).load(a, need, Word::Token);
         };
         if self.l1.limbs > 1 {
-            self.round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
+            round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
         }
         let units = a.r();
         let entry = Entry::current(a);
@@ -132,7 +133,7 @@ impl Quantise {
             next_b_unit(a);
         });
         if self.l1.limbs > 1 {
-            self.round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
+            round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
         }
         // the staged token lies where accumulators start at zero
         let zero = a.x();
@@ -167,7 +168,7 @@ impl Quantise {
 
     /// Turns the staged token into a record.
     fn send(&self, a: &mut Asm, largest: Operand) {
-        let scale = self.scale(a, largest);
+        let scale = token_scale(a, largest, space::TABLE, self.l1.absmax(), self.l1.reciprocals());
         let (shift, upper, cf) = (a.s(), (self.l1.limbs > 1).then(|| a.s()), a.r());
         let (low_half, high_half, magic) = (a.x(), a.x(), a.cm());
         {
@@ -251,74 +252,76 @@ impl Quantise {
         a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, fixed::RELEASE_ONE.into());
         next_out_unit(a, self.l1);
     }
+}
 
-    fn round_and_saturate(&self, a: &mut Asm, rounding: u32, saturation: u32) {
-        let t = a.r();
-        for (register, value) in [("crRnd", rounding), ("crSat", saturation)] {
-            a.imm(t, i64::from(value));
-            a.mov(register.into(), t);
-        }
-    }
-
-    /// Limbs of the token's scale from the lanes' largest magnitudes.
-    fn scale(&self, a: &mut Asm, largest: Operand) -> Scale {
-        let (rest, shift) = (a.x(), a.r());
-        for bytes in [32, 16, 8, 4, 2] {
-            a.imm(shift, bytes);
-            a.i("vshift {}, {}, {}, {}", &[rest, largest, largest, shift]);
-            a.i("vmax_lt.s16 {}, {}, {}, {}", &[largest, "r16".into(), largest, rest]);
-        }
-        let (p, word, field, fraction, t) = (a.p(), a.r(), a.r(), a.r(), a.r());
-        a.imm(p, i64::from(self.l1.absmax()));
-        a.vst(space::TABLE, largest.lo(), p, 0);
-        a.mi(space::TABLE, "lda.u16 {}, [{}], #0", &[word, p]);
-        a.imm(t, -7);
-        a.i("lshl {}, {}, {}", &[field, word, t]);
-        a.imm(t, 127);
-        a.i("and {}, {}, {}", &[fraction, word, t]);
-        let at = a.m();
-        a.imm(t, 3);
-        a.i("lshl {}, {}, {}", &[fraction, fraction, t]);
-        a.mov(at, fraction);
-        a.imm(p, i64::from(self.l1.reciprocals()));
-        a.i("padda [{}], {}", &[p, at]);
-        let scale = Scale { inverse: a.r(), high: a.r(), low: a.r() };
-        a.mi(space::TABLE, "lda {}, [{}], #4", &[scale.inverse, p]);
-        a.mi(space::TABLE, "lda {}, [{}], #0", &[scale.high, p]);
-        // exponent fields: the inverse falls as the magnitude rises, its limbs rise
-        let exponent = a.r();
-        a.imm(t, 127);
-        a.i("sub {}, {}, {}", &[exponent, t, field]);
-        a.imm(t, 7);
-        a.i("lshl {}, {}, {}", &[exponent, exponent, t]);
-        a.i("add {}, {}, {}", &[scale.inverse, scale.inverse, exponent]);
-        a.imm(t, -16);
-        a.i("lshl {}, {}, {}", &[scale.low, scale.high, t]);
-        a.i("sub {}, {}, {}", &[scale.high, scale.high, exponent]);
-        a.i("sub {}, {}, {}", &[scale.low, scale.low, exponent]);
-        // dust counts as zero; an infinity or NaN makes the token NaN
-        let (zero, nan) = (a.r(), a.r());
-        a.imm(zero, 0);
-        a.imm(nan, BF16_NAN);
-        a.imm(t, ZERO_EXPONENT_FIELD);
-        a.i("ltu r27, {}, {}", &[field, t]);
-        for r in [scale.inverse, scale.high, scale.low] {
-            a.i("sel.nez {}, {}, {}, r27", &[r, zero, r]);
-        }
-        a.imm(t, 255);
-        a.i("eq r27, {}, {}", &[field, t]);
-        a.i("sel.nez {}, {}, {}, r27", &[scale.inverse, zero, scale.inverse]);
-        for r in [scale.high, scale.low] {
-            a.i("sel.nez {}, {}, {}, r27", &[r, nan, r]);
-        }
-        scale
+/// Sets rounding and saturation.
+pub(crate) fn round_and_saturate(a: &mut Asm, rounding: u32, saturation: u32) {
+    let t = a.r();
+    for (register, value) in [("crRnd", rounding), ("crSat", saturation)] {
+        a.imm(t, i64::from(value));
+        a.mov(register.into(), t);
     }
 }
 
-struct Scale {
-    inverse: Operand,
-    high: Operand,
-    low: Operand,
+/// A token's scale in scalar registers, as bits of bfloat16.
+pub(crate) struct Scale {
+    pub inverse: Operand,
+    pub high: Operand,
+    pub low: Operand,
+}
+
+/// Limbs of a token's scale from the lanes' largest magnitudes, by way of the word at `absmax` and the table at `reciprocals`, both in `table`.
+pub(crate) fn token_scale(a: &mut Asm, largest: Operand, table: MemRef, absmax: u32, reciprocals: u32) -> Scale {
+    let (rest, shift) = (a.x(), a.r());
+    for bytes in [32, 16, 8, 4, 2] {
+        a.imm(shift, bytes);
+        a.i("vshift {}, {}, {}, {}", &[rest, largest, largest, shift]);
+        a.i("vmax_lt.s16 {}, {}, {}, {}", &[largest, "r16".into(), largest, rest]);
+    }
+    let (p, word, field, fraction, t) = (a.p(), a.r(), a.r(), a.r(), a.r());
+    a.imm(p, i64::from(absmax));
+    a.vst(table, largest.lo(), p, 0);
+    a.mi(table, "lda.u16 {}, [{}], #0", &[word, p]);
+    a.imm(t, -7);
+    a.i("lshl {}, {}, {}", &[field, word, t]);
+    a.imm(t, 127);
+    a.i("and {}, {}, {}", &[fraction, word, t]);
+    let at = a.m();
+    a.imm(t, 3);
+    a.i("lshl {}, {}, {}", &[fraction, fraction, t]);
+    a.mov(at, fraction);
+    a.imm(p, i64::from(reciprocals));
+    a.i("padda [{}], {}", &[p, at]);
+    let scale = Scale { inverse: a.r(), high: a.r(), low: a.r() };
+    a.mi(table, "lda {}, [{}], #4", &[scale.inverse, p]);
+    a.mi(table, "lda {}, [{}], #0", &[scale.high, p]);
+    // exponent fields: the inverse falls as the magnitude rises, its limbs rise
+    let exponent = a.r();
+    a.imm(t, 127);
+    a.i("sub {}, {}, {}", &[exponent, t, field]);
+    a.imm(t, 7);
+    a.i("lshl {}, {}, {}", &[exponent, exponent, t]);
+    a.i("add {}, {}, {}", &[scale.inverse, scale.inverse, exponent]);
+    a.imm(t, -16);
+    a.i("lshl {}, {}, {}", &[scale.low, scale.high, t]);
+    a.i("sub {}, {}, {}", &[scale.high, scale.high, exponent]);
+    a.i("sub {}, {}, {}", &[scale.low, scale.low, exponent]);
+    // dust counts as zero; an infinity or NaN makes the token NaN
+    let (zero, nan) = (a.r(), a.r());
+    a.imm(zero, 0);
+    a.imm(nan, BF16_NAN);
+    a.imm(t, ZERO_EXPONENT_FIELD);
+    a.i("ltu r27, {}, {}", &[field, t]);
+    for r in [scale.inverse, scale.high, scale.low] {
+        a.i("sel.nez {}, {}, {}, r27", &[r, zero, r]);
+    }
+    a.imm(t, 255);
+    a.i("eq r27, {}, {}", &[field, t]);
+    a.i("sel.nez {}, {}, {}, r27", &[scale.inverse, zero, scale.inverse]);
+    for r in [scale.high, scale.low] {
+        a.i("sel.nez {}, {}, {}, r27", &[r, nan, r]);
+    }
+    scale
 }
 
 /// `d = min(a, b)`, unsigned.

@@ -12,7 +12,7 @@ use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP};
 
-use super::array::{GRID, JOIN_BYTES};
+use crate::grid::{GRID, JOIN_BYTES};
 
 /// Host buffers of a projection, by index.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,11 @@
 //! The array as one core sees it.
 
 use super::fabric::{Event, Fabric};
+use super::flow::Word;
 use super::index::{self, CoreIx, LockIx};
 use super::lock::Acquire;
 use super::memory::Memory;
-use super::route::{FIRST_CORE_ENDPOINT, Word};
+use super::route::FIRST_CORE_ENDPOINT;
 use crate::fault::Fault;
 use crate::port::{COLUMNS, CascadeWord, CoreBus, FIRST_CORE_ROW, LockOp, OWN_WINDOW, ROWS, StreamWord, TileLoc};
 

@@ -1,9 +1,9 @@
 //! State of one DMA channel.
 
 use super::bd::Walker;
+use super::flow::{Flow, LINE, Word};
 use super::index::LockIx;
 use super::ports::TileKind;
-use super::route::{Flow, LINE, Word};
 use crate::fault::ChannelId;
 use std::collections::VecDeque;
 

@@ -3,12 +3,13 @@
 use super::bd;
 use super::channel::Channel;
 use super::ddr::Ddr;
+use super::flow::Flows;
 use super::index::{self, CoreIx, LockIx};
 use super::lock::Lock;
 use super::memory::Memory;
 use super::packet::Packets;
 use super::ports::TileKind;
-use super::route::{FIRST_CORE_ENDPOINT, FIRST_PACKET_PORT, Flows, Network, PACKET_SINKS};
+use super::route::{FIRST_CORE_ENDPOINT, FIRST_PACKET_PORT, Network, PACKET_SINKS};
 use crate::fault::{Direction, Fault};
 use crate::port::{COLUMNS, CORE_MEM_BYTES, CascadeWord, FIRST_CORE_ROW, PROGRAM_MEM_BYTES, ROWS, TileLoc};
 use crate::record::ArrayLog;

@@ -13,10 +13,10 @@
 // SOURCE: AM020 ch. 2, packet-switched streams; AM025 stream switch registers.
 
 use super::fabric::Fabric;
+use super::flow::{Flow, Flows, Tap, Word};
 use super::index;
 use super::route::{
-    ARBITERS, Flow, Flows, Network, PACKET_SINKS, PacketMaster, SlotMatch, Tap, Word, match_slots, packet_endpoint,
-    packet_port,
+    ARBITERS, Network, PACKET_SINKS, PacketMaster, SlotMatch, match_slots, packet_endpoint, packet_port,
 };
 use crate::deadlock::Waiter;
 use crate::fault::{Fault, PortId, PortSide};

@@ -11,8 +11,8 @@ use gemma::Watch;
 use npu_container::xclbin;
 use npu_package::layout::{Activations, DECODE_TOKENS, ProjectionKind, ProjectionShape};
 use npu_package::{
-    Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Producer,
-    Program,
+    Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter,
+    Producer, Program,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,6 +22,7 @@ use crate::format::{Columns, binary_bytes, grouped};
 use crate::model::{PRESET, dims};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::verbs::attention;
 
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
@@ -29,13 +30,13 @@ const DEVICE: &str = "npu1";
 const INSTANCE: &str = "bennu";
 /// Compute tiles of the array.
 // SOURCE: AM020 ch. 1 and amdxdna's device table: npu1 has 4 columns of 4.
-const TILES: u64 = 16;
+pub(super) const TILES: u64 = 16;
 /// Bytes of a stream per cycle.
 // SOURCE: AM020 ch. 2: a stream carries one 32-bit word per cycle.
-const STREAM_BYTES_PER_CYCLE: u64 = 4;
+pub(super) const STREAM_BYTES_PER_CYCLE: u64 = 4;
 /// Channels by which shims read DDR: two in each of four columns.
 // SOURCE: AM020 ch. 2, table of DMA channels.
-const READ_CHANNELS: u64 = 8;
+pub(super) const READ_CHANNELS: u64 = 8;
 /// int8 multiply-accumulates of a compute tile per cycle.
 // SOURCE: AM020 ch. 4: 256 8-bit multiplications per cycle.
 const MACS_PER_CYCLE: u64 = 256;
@@ -55,6 +56,14 @@ pub struct Args {
     /// Number scheme
     #[arg(long, value_enum, default_value_t = Numerics::W8a16)]
     numerics: Numerics,
+
+    /// Positions before the first new token, for the kernels of attention
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    history: usize,
+
+    /// Positions that the cache of a global layer holds
+    #[arg(long, value_name = "N", default_value_t = 8192)]
+    context: usize,
 
     /// Directory to write
     #[arg(long, value_name = "DIR", default_value = "gemma3-27b-npu")]
@@ -103,6 +112,14 @@ struct Done {
     package: PathBuf,
     wall_s: f64,
     manifest: Manifest,
+    refused: Vec<NotBuilt>,
+}
+
+/// A kernel that does not serve the model, and why.
+#[derive(serde::Serialize)]
+struct NotBuilt {
+    kernel: String,
+    reason: String,
 }
 
 /// Runs the verb.
@@ -131,16 +148,34 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
             return Err(Failure::refused(Interrupted));
         }
         let shape = projection.shape();
-        let call = Call { seq: shape.seq(), numerics: args.numerics.name(), bound: bound(shape) };
+        let call = Call::new(shape.seq(), args.numerics.name(), bound(shape));
         kernels.push(write_kernel(&mut writer, &compiled, call)?);
     }
+    // a model that these do not serve still has its projections
+    let mut refused = Vec::new();
     for kind in ProjectionKind::ALL {
         let panels = model.panels(kind).map_err(Failure::refused)?;
         for &seq in lengths.iter().filter(|&&seq| seq <= DECODE_TOKENS) {
             let projection = DecodeProjection::new(seq, panels, args.numerics.activations(), WeightScales::PerChannel);
-            let compiled = projection.and_then(|projection| projection.compile()).map_err(kernel)?;
-            let call = Call { seq, numerics: args.numerics.name(), bound: streamed(panels.bytes() as u64) };
+            let compiled = match projection.and_then(|projection| projection.compile()) {
+                Ok(compiled) => compiled,
+                Err(error) => {
+                    let kernel = format!("{}_decode_{}_projection, S = {seq}", args.numerics.name(), kind.name());
+                    refused.push(NotBuilt { kernel, reason: error.to_string() });
+                    continue;
+                }
+            };
+            let call = Call::new(seq, args.numerics.name(), streamed(panels.bytes() as u64));
             kernels.push(write_kernel(&mut writer, &compiled, call)?);
+        }
+    }
+    for kernel in attention::kernels(&dims, &lengths, args.history, args.context) {
+        if progress.cancelled() {
+            return Err(Failure::refused(Interrupted));
+        }
+        match kernel.compile() {
+            Ok((compiled, call)) => kernels.push(write_kernel(&mut writer, &compiled, call)?),
+            Err(error) => refused.push(NotBuilt { kernel: kernel.title(), reason: error.to_string() }),
         }
     }
     let manifest = Manifest {
@@ -152,7 +187,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         digests: Default::default(),
     };
     let manifest = writer.finish(manifest).map_err(package)?;
-    Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest }))
+    Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest, refused }))
 }
 
 fn kernel(error: KernelError) -> Failure {
@@ -171,14 +206,33 @@ fn package(error: PackageError) -> Failure {
 struct Interrupted;
 
 /// What a manifest says of a kernel beside what its compiler does.
-struct Call {
-    seq: usize,
-    numerics: &'static str,
-    bound: Bound,
+pub(super) struct Call {
+    pub(super) seq: usize,
+    pub(super) numerics: &'static str,
+    pub(super) bound: Bound,
+    pub(super) context: Option<Context>,
+    /// Contents of inputs that depend on the kernel alone.
+    pub(super) contents: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Call {
+    fn new(seq: usize, numerics: &'static str, bound: Bound) -> Self {
+        Self { seq, numerics, bound, context: None, contents: Vec::new() }
+    }
 }
 
 fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> Result<Kernel, Failure> {
-    let stem = format!("{}_s{}", compiled.kernel, call.seq);
+    let mut stem = compiled.kernel.to_owned();
+    if let Some(Context { layer, history, .. }) = call.context {
+        stem.push_str(&format!("_{}_h{history}", layer.name()));
+    }
+    stem.push_str(&format!("_s{}", call.seq));
+    let mut args: Vec<Argument> = compiled.operands.iter().enumerate().map(argument).collect();
+    for (name, bytes) in &call.contents {
+        let file = format!("{stem}.{name}.bin");
+        writer.add_file(&file, bytes).map_err(package)?;
+        args.iter_mut().filter(|arg| arg.name == *name).for_each(|arg| arg.file = Some(file.clone()));
+    }
     let files = Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
     let container = xclbin::Builder::new(
         compiled.kernel,
@@ -219,9 +273,10 @@ fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> 
         kernel: compiled.kernel.into(),
         seq: call.seq,
         numerics: call.numerics.into(),
+        context: call.context,
         tiles: usage.tiles,
         columns: usize::from(compiled.columns),
-        args: compiled.operands.iter().enumerate().map(argument).collect(),
+        args,
         files,
         instruction_words: compiled.txn.len() / 4,
         programs,
@@ -287,6 +342,7 @@ fn argument((index, operand): (usize, &aie2_kernels::Operand)) -> Argument {
         },
         shape: operand.shape.clone(),
         layout: operand.layout.into(),
+        file: None,
     }
 }
 
@@ -301,6 +357,7 @@ impl Report for Done {
                     "kernel": k.kernel,
                     "seq": k.seq,
                     "numerics": k.numerics,
+                    "context": k.context,
                     "tiles": k.tiles,
                     "program_bytes_max": k.report.program_bytes_max,
                     "data_bytes_max": k.report.data_bytes_max,
@@ -315,7 +372,7 @@ impl Report for Done {
                 })
             })
             .collect();
-        json!({ "package": self.package, "wall_s": self.wall_s, "kernels": kernels })
+        json!({ "package": self.package, "wall_s": self.wall_s, "kernels": kernels, "not_built": self.refused })
     }
 
     fn table(&self) -> String {
@@ -336,7 +393,14 @@ impl Report for Done {
                 line(&format!("loop {}", l.name), value);
             }
             line("modelled bound", format!("{} cycles, {}", grouped(r.bound.cycles), r.bound.resource));
-            text.push_str(&format!("\n{}, S = {}, {}\n{}", kernel.kernel, kernel.seq, kernel.numerics, lines.render()));
+            let context = kernel.context.map_or_else(String::new, |c| {
+                format!(", {} layer, history {}", c.layer.name(), grouped(c.history as u64))
+            });
+            let title = format!("{}, S = {}, {}{context}", kernel.kernel, kernel.seq, kernel.numerics);
+            text.push_str(&format!("\n{title}\n{}", lines.render()));
+        }
+        for NotBuilt { kernel, reason } in &self.refused {
+            text.push_str(&format!("\nnot built: {kernel}: {reason}\n"));
         }
         text.push_str(&format!("\ncompiled in {:.2} s\n", self.wall_s));
         text

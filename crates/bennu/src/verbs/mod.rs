@@ -1,5 +1,6 @@
 //! The verbs. A new one is a file here, a variant of [`Verb`] and an arm of [`Verb::run`].
 
+mod attention;
 mod compile;
 mod disasm;
 mod inspect;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aie2_codegen::{Line, LoopReport, Program};
+use aie2_kernels::decode_projection::{self, DecodeProjection};
 use aie2_kernels::w8a8::Projection;
-use aie2_kernels::{KERNELS, WeightScales, w8a8, w8a16};
+use aie2_kernels::{Compiled, KERNELS, WeightScales, w8a16};
 use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::model::{PRESET, dims};
 use crate::report::Report;
+use crate::verbs::attention;
 
 /// Arguments of `schedule`.
 #[derive(Debug, clap::Args)]
@@ -62,6 +64,8 @@ that by recurrences; both are 0 where issue times are by hand.";
 enum ScheduleError {
     #[error("there is no kernel {asked:?}; there are {}", KERNELS.join(", "))]
     Kernel { asked: String },
+    #[error("{asked} does not serve {seq} tokens: decode_attention takes 1 to 4, scaled_attention more")]
+    Length { asked: String, seq: usize },
     #[error("{kernel} has no loop {asked:?}; it has {}", loops.join(", "))]
     Loop { kernel: &'static str, asked: String, loops: Vec<String> },
 }
@@ -75,23 +79,41 @@ struct Schedule {
     only: Option<String>,
 }
 
+fn compile(args: &Args) -> Result<Compiled, Failure> {
+    let dims = dims(&args.model)?;
+    let name = args.kernel.as_str();
+    if let Some(kernel) = attention::kernels(&dims, &[args.seq], 0, args.seq).into_iter().find(|k| k.name() == name) {
+        return Ok(kernel.compile().map_err(Failure::refused)?.0);
+    }
+    let model = gemma::package_dims(&dims);
+    for kind in ProjectionKind::ALL {
+        let panels = model.panels(kind).map_err(Failure::refused)?;
+        for activations in [Activations::Int16, Activations::Int8] {
+            let scales = WeightScales::PerChannel;
+            let shape = ProjectionShape::with_activations(args.seq, panels, activations).map_err(Failure::refused)?;
+            let projection = Projection::of(shape, scales).map_err(Failure::refused)?;
+            if projection.name() == name {
+                return projection.compile().map_err(Failure::refused);
+            }
+            if decode_projection::name(kind, activations) == name {
+                let projection = DecodeProjection::new(args.seq, panels, activations, scales);
+                return projection.and_then(|projection| projection.compile()).map_err(Failure::refused);
+            }
+        }
+    }
+    let asked = args.kernel.clone();
+    if KERNELS.contains(&name) {
+        // attention has a kernel for few tokens and one for many
+        return Err(
+            Failure::refused(ScheduleError::Length { asked, seq: args.seq }).with_remedy("choose another --seq")
+        );
+    }
+    Err(Failure::refused(ScheduleError::Kernel { asked }).with_remedy("name one of these, or none"))
+}
+
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
-    let (kind, activations) = match args.kernel.as_str() {
-        w8a16::NAME => (ProjectionKind::Qkv, Activations::Int16),
-        w8a16::O_NAME => (ProjectionKind::O, Activations::Int16),
-        w8a8::NAME => (ProjectionKind::Qkv, Activations::Int8),
-        w8a8::O_NAME => (ProjectionKind::O, Activations::Int8),
-        _ => {
-            let error = ScheduleError::Kernel { asked: args.kernel.clone() };
-            return Err(Failure::refused(error).with_remedy("name one of these, or none"));
-        }
-    };
-    let panels = gemma::package_dims(&dims(&args.model)?).panels(kind).map_err(Failure::refused)?;
-    let shape = ProjectionShape::with_activations(args.seq, panels, activations).map_err(Failure::refused)?;
-    let compiled = Projection::of(shape, WeightScales::PerChannel)
-        .and_then(|projection| projection.compile())
-        .map_err(Failure::refused)?;
+    let compiled = compile(args)?;
     // PANIC: a compiled kernel has at least one core.
     let (_, core) = compiled.cores.into_iter().next().expect("a kernel runs on cores");
     if let Some(asked) = &args.only

@@ -23,6 +23,10 @@ pub mod names {
     pub const ROW_MAJOR: &str = "row_major";
     /// [`super::Panels`].
     pub const PANELS: &str = "panels";
+    /// Two records of [`super::HeadNorm`]: queries', keys'.
+    pub const HEAD_NORMS: &str = "head_norms";
+    /// Records of [`super::RopeTable`] with two limbs.
+    pub const ROPE_TABLE: &str = "rope_table";
     /// A segment of [`super::KvSegment`].
     pub const KV_SEGMENT: &str = "kv_segment";
     /// Contents private to the kernel.

@@ -21,22 +21,22 @@ mod program;
 pub mod queries;
 pub(crate) mod stream;
 
-use aie2_array::TileKind;
 use aie2_array::runtime::Stream;
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
 use npu_package::layout::names;
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvPages, KvRing, KvSegment};
 
-use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, Usage};
+use crate::grid::{cores, usage};
+use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
 
-pub use program::{Locks, emit};
+pub use program::emit;
+
+pub use crate::grid::{GRID, Locks};
 
 /// Name of the kernel in packages.
 pub const NAME: &str = "scaled_attention";
 
-/// Columns, and core rows.
-pub const GRID: u8 = 4;
 /// Positions of a core in a group.
 pub const TILE: usize = 16;
 /// Positions of a group.
@@ -290,16 +290,15 @@ impl ScaledAttention {
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
         let program = Self::program()?;
-        let configuration = array::Array::new()?.finish(&program.bytes)?;
+        let configuration = array::array()?.finish(&program.bytes)?;
         let stream = self.stream()?;
         let binary = CoreBinary::from(&program);
-        let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
         Ok(Compiled {
             kernel: NAME,
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: tiles.map(|tile| (tile, binary.clone())).collect(),
+            cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
         })
@@ -310,7 +309,7 @@ impl ScaledAttention {
     /// # Errors
     /// A missed II, registers that run out, or a failed check.
     pub fn program() -> Result<Program, KernelError> {
-        Ok(program::compile(array::Array::new()?.locks())?)
+        Ok(program::compile(array::array()?.locks())?)
     }
 
     /// The runtime stream alone: what differs between instances.
@@ -334,20 +333,5 @@ impl ScaledAttention {
             Operand::output("ctx", bytes, Dtype::Bf16, shape, names::ROW_MAJOR),
             Operand::scratch("scratch", stream::SCRATCH_BYTES),
         ]
-    }
-}
-
-fn usage(configuration: &aie2_array::Configuration) -> Usage {
-    let of = |kind: TileKind| {
-        configuration.resources.iter().filter(move |(tile, _)| tile.kind() == kind).map(|(_, used)| used)
-    };
-    Usage {
-        tiles: of(TileKind::Core).count(),
-        program_bytes_max: of(TileKind::Core).map(|r| r.program_bytes).max().unwrap_or(0),
-        data_bytes_max: of(TileKind::Core).map(|r| r.memory_bytes).max().unwrap_or(0),
-        memtile_bytes_max: of(TileKind::Mem).map(|r| r.memory_bytes).max().unwrap_or(0),
-        bds: configuration.resources.values().map(|r| r.bds).sum(),
-        locks: configuration.resources.values().map(|r| r.locks).sum(),
-        routes: configuration.resources.values().map(|r| r.masters).sum(),
     }
 }

@@ -18,23 +18,7 @@ use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 use super::super::{constant, finish, memory, output, score, set_modes, softmax, splat32};
 use super::l1::{self, A_UNIT_BYTES, B, HEADER, PARAMETER_MEMORY, PARAMETERS, PLACES, TABLE, core, header};
 use super::{mask, queries};
-
-/// Locks of the three rings as the core numbers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Locks {
-    /// Full units of A.
-    pub a_full: u8,
-    /// Empty units of A.
-    pub a_empty: u8,
-    /// Full units of B.
-    pub b_full: u8,
-    /// Empty units of B.
-    pub b_empty: u8,
-    /// Empty units of the out ring.
-    pub out_empty: u8,
-    /// Full units of the out ring.
-    pub out_full: u8,
-}
+use crate::grid::Locks;
 
 /// Alias classes that arrive on A and on B.
 const A_SPACES: [u16; 2] = [score::K_MEMORY.space, l1::ROWS_SPACE];

@@ -1,0 +1,167 @@
+//! The kernels of attention that `compile` builds: norm and rotation, prefill, decode, for both kinds of layer.
+
+use aie2_kernels::attention::scaled::{self, ScaledAttention};
+use aie2_kernels::attention_decode::{self, DecodeAttention};
+use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Place};
+use aie2_kernels::{Compiled, Dtype, KernelError, Operand};
+use gemma::ModelDims;
+use npu_container::txn;
+use npu_package::layout::{
+    DECODE_TOKENS, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, RopeLimbs, RopeTable, names,
+};
+use npu_package::{Bound, Context, Layer};
+
+use super::compile::{Call, READ_CHANNELS, STREAM_BYTES_PER_CYCLE, TILES};
+
+/// bf16 multiply-accumulates of a compute tile per cycle.
+// SOURCE: AM020 ch. 4: 128 bfloat16 multiplications per cycle.
+const BF16_MACS_PER_CYCLE: u64 = 128;
+/// What attention computes in.
+const NUMERICS: &str = "bf16";
+const BF16_BYTES: usize = 2;
+
+/// One kernel for one length and one kind of layer.
+pub(super) struct Attention<'a> {
+    dims: &'a ModelDims,
+    what: What,
+    seq: usize,
+    context: Context,
+    /// Most tokens that a ring takes at once.
+    chunk: usize,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    NormRope,
+    Prefill,
+    Decode,
+}
+
+/// All of them: for up to four tokens attention by the decoding kernel, for more by that of prefill.
+pub(super) fn kernels<'a>(
+    dims: &'a ModelDims,
+    lengths: &[usize],
+    history: usize,
+    positions: usize,
+) -> Vec<Attention<'a>> {
+    let chunk = lengths.iter().copied().max().unwrap_or(1);
+    let mut all = Vec::new();
+    for layer in Layer::ALL {
+        for &seq in lengths {
+            let slots = (history.saturating_add(seq)).max(positions).next_multiple_of(KV_GROUP_SLOTS);
+            let window = match layer {
+                Layer::Local => Some(dims.sliding_window),
+                Layer::Global => None,
+            };
+            let context = Context { layer, history, slots, window };
+            let attention = if seq <= DECODE_TOKENS { What::Decode } else { What::Prefill };
+            all.extend([What::NormRope, attention].map(|what| Attention { dims, what, seq, context, chunk }));
+        }
+    }
+    all
+}
+
+impl Attention<'_> {
+    /// Name of the kernel.
+    pub(super) fn name(&self) -> &'static str {
+        match self.what {
+            What::NormRope => norm_rope::NAME,
+            What::Prefill => scaled::NAME,
+            What::Decode => attention_decode::NAME,
+        }
+    }
+
+    /// Kernel, length and layer.
+    pub(super) fn title(&self) -> String {
+        format!("{}, S = {}, {} layer", self.name(), self.seq, self.context.layer.name())
+    }
+
+    fn heads(&self) -> Result<KvHeads, KernelError> {
+        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, KvFormat::Bf16)?)
+    }
+
+    fn ring(&self) -> Result<Option<KvRing>, KernelError> {
+        Ok(self.context.window.map(|window| KvRing::new(window, self.chunk)).transpose()?)
+    }
+
+    /// Compiles it and says what the manifest holds.
+    pub(super) fn compile(&self) -> Result<(Compiled, Call), KernelError> {
+        let mut context = self.context;
+        if let Some(ring) = self.ring()? {
+            context.slots = ring.slots();
+        }
+        let (compiled, bound, contents) = match self.what {
+            What::NormRope => self.norm_rope(context.slots)?,
+            What::Prefill => self.prefill(context.slots)?,
+            What::Decode => self.decode(context.slots)?,
+        };
+        Ok((compiled, Call { seq: self.seq, numerics: NUMERICS, bound, context: Some(context), contents }))
+    }
+
+    fn norm_rope(&self, slots: usize) -> Result<Built, KernelError> {
+        let place = |arg| Place { arg, offset: 0 };
+        let buffers = Buffers { qkv: place(0), weights: place(1), tables: place(2), q: place(3) };
+        let (segment, first) = (KvSegment::new(self.heads()?, slots)?, self.context.history);
+        let runs = match self.ring()? {
+            Some(ring) => CacheRun::ring(place(4), segment, ring, first, self.seq)?,
+            None => vec![CacheRun { place: place(4), segment, slot: first, tokens: self.seq }],
+        };
+        let call = norm_rope::Call::new(buffers, runs)?;
+        let mut compiled = norm_rope::compile(std::slice::from_ref(&call))?;
+        let (heads, kv_heads, d) = (self.dims.heads, self.dims.kv_heads, self.dims.head_dim);
+        let (row, norm) = ((heads + 2 * kv_heads) * d, HeadNorm::new(d)?);
+        let table = RopeTable::new(d, 1.0, 1.0, RopeLimbs::Two)?.bytes(call.tables())?;
+        let q = vec![self.seq, heads, d];
+        let cache = segment.bytes();
+        compiled.operands = vec![
+            Operand::input("qkv", BF16_BYTES * self.seq * row, Dtype::Bf16, vec![self.seq, row], names::ROW_MAJOR),
+            Operand::input("norms", 2 * norm.bytes(), Dtype::U8, vec![2, norm.bytes()], names::HEAD_NORMS),
+            Operand::input(
+                "rotations",
+                table,
+                Dtype::U8,
+                vec![call.tables(), table / call.tables()],
+                names::ROPE_TABLE,
+            ),
+            Operand::output("q", BF16_BYTES * self.seq * heads * d, Dtype::Bf16, q, names::ROW_MAJOR),
+            Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT),
+        ];
+        // the rows of the projection on one channel of each column
+        let cycles = (BF16_BYTES * self.seq * row) as u64 / (STREAM_BYTES_PER_CYCLE * READ_CHANNELS / 2);
+        Ok((compiled, Bound { resource: "row stream".into(), cycles }, Vec::new()))
+    }
+
+    fn prefill(&self, slots: usize) -> Result<Built, KernelError> {
+        let cache = match self.ring()? {
+            Some(ring) => scaled::Cache::Ring(ring),
+            None => scaled::Cache::linear(slots)?,
+        };
+        let kernel = ScaledAttention::new(self.seq, self.context.history, self.heads()?.kv_heads(), cache)?;
+        let mut compiled = kernel.compile()?;
+        compiled.txn = txn::write(&txn::Header::npu1(compiled.columns), &kernel.stream()?.ops);
+        let macs = 2 * self.pairs() * (self.dims.heads * self.dims.head_dim) as u64;
+        let bound = Bound { resource: "vec".into(), cycles: macs / (BF16_MACS_PER_CYCLE * TILES) };
+        Ok((compiled, bound, vec![("plan", kernel.plan())]))
+    }
+
+    fn decode(&self, slots: usize) -> Result<Built, KernelError> {
+        let cache = match self.ring()? {
+            Some(ring) => attention_decode::Cache::Local(ring),
+            None => attention_decode::Cache::Global { slots },
+        };
+        let kernel = DecodeAttention::new(self.heads()?, self.dims.heads, cache, self.context.history, self.seq)?;
+        let seen = (self.context.history + self.seq).min(self.context.window.unwrap_or(usize::MAX));
+        let bytes = (seen * self.heads()?.token_bytes()) as u64;
+        let bound = Bound { resource: "cache stream".into(), cycles: bytes / (STREAM_BYTES_PER_CYCLE * READ_CHANNELS) };
+        Ok((kernel.compile()?, bound, vec![("plan", kernel.plan_bytes().to_vec())]))
+    }
+
+    /// Pairs of a query position and a key that it sees.
+    fn pairs(&self) -> u64 {
+        let seen = |s: usize| (self.context.history + s + 1).min(self.context.window.unwrap_or(usize::MAX)) as u64;
+        (0..self.seq).map(seen).sum()
+    }
+}
+
+/// A kernel, what bounds it, and the contents of its own inputs.
+type Built = (Compiled, Bound, Vec<(&'static str, Vec<u8>)>);
