@@ -46,7 +46,7 @@ const OUT_MEMORY: MemRef = MemRef::space(13).in_bank(2);
 pub fn emit(a: &mut Asm) {
     let (from, to) = reciprocal_buffers(&Places::ALONE);
     recip::emit(a, Function::Reciprocal, QUERY_TILES, from, to);
-    emit_limbs(a, &Places::ALONE);
+    emit_limbs(a, &Places::ALONE, |a, body| a.pipelined("limbs", LIMBS_II, QUERY_TILES, body));
     emit_quotients(a);
 }
 
@@ -55,13 +55,13 @@ fn reciprocal_buffers(places: &Places) -> (Buffer, Buffer) {
     (l, Buffer { memory: RECIPROCAL_MEMORY, ..l })
 }
 
-fn emit_limbs(a: &mut Asm, places: &Places) {
+fn emit_limbs(a: &mut Asm, places: &Places, repeat: impl FnOnce(&mut Asm, &dyn Fn(&mut Asm))) {
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let high = splat16(a, 0);
     let (from, to) = (a.p(), a.p());
     a.imm(from, i64::from(places.l));
     a.imm(to, i64::from(places.factors));
-    a.pipelined("limbs", LIMBS_II, QUERY_TILES, |a| {
+    repeat(a, &|a: &mut Asm| {
         let (r, rest, low) = (a.bm(), a.bm(), a.w());
         a.vlda(RECIPROCAL_MEMORY, r.am(0), from, 32);
         a.vlda(RECIPROCAL_MEMORY, r.am(1), from, 32);
@@ -162,7 +162,7 @@ const TRANSPOSE_8X4: i64 = 28;
 pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
     let (from, to) = reciprocal_buffers(places);
     recip::emit_serial(a, Function::Reciprocal, QUERY_TILES, from, to);
-    emit_limbs(a, places);
+    emit_limbs(a, places, |a, body| a.loop_n("limbs", QUERY_TILES, body));
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let transpose = constant(a, TRANSPOSE_8X4);
     let highs = [splat16(a, 0), splat16(a, 0)];

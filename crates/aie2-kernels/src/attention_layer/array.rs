@@ -18,6 +18,7 @@
 //! 0x7C80  geometry      128        always
 //! 0x7D00  call, words   32, 32     of the dispatch
 //! 0x7E00  parameters    512        of the core, of the dispatch: attention
+//!                                  from 0x7800 on at 0xE000 during attention, which has S here
 //! 0x8000  accumulators  32 KiB     projection;   work 4 KiB   norm_rope;   O, Q, S, P, r, l, factors   attention
 //! ```
 
@@ -57,6 +58,19 @@ pub mod words {
     /// Bytes.
     pub const BYTES: u32 = 32;
 }
+
+/// What outlives attention in the place of its scores: copied away in front of it and back behind it.
+pub mod kept {
+    /// Where it stands.
+    pub const HOME: u32 = super::CORE_BASE + 0x7800;
+    /// Where it is during attention.
+    pub const AWAY: u32 = super::CORE_BASE + 0xE000;
+    /// Bytes.
+    pub const BYTES: u32 = 2048;
+}
+
+/// The parameters of attention where the array is configured to have them.
+const PARAMETERS: u32 = attention::PARAMETERS - kept::AWAY + kept::HOME;
 
 /// Phases of A's and B's rings.
 pub mod ring {
@@ -137,12 +151,26 @@ fn numbers(design: &mut Design, col: u8, row: u8) -> Result<(), Error> {
         ("geometry", GEOMETRY_BYTES.next_multiple_of(32), NORM_ROPE.geometry),
         ("call", 32, NORM_ROPE.call),
         ("words", words::BYTES, words::AT),
-        ("parameters", attention::PARAMETER_BYTES, attention::PARAMETERS),
+        ("unused", PARAMETERS - words::AT - words::BYTES, words::AT + words::BYTES),
+        ("parameters", attention::PARAMETER_BYTES, PARAMETERS),
     ] {
         design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
     }
     design.init_data(tile, NORM_ROPE.geometry & 0xFFFF, &geometry(row))?;
-    design.init_data(tile, attention::PARAMETERS & 0xFFFF, &attention::core_parameters(col, row))
+    design.init_data(tile, PARAMETERS & 0xFFFF, &attention::core_parameters(col, row))?;
+    // what is copied has contents
+    for (held, end) in [
+        (PROJECTION.absmax(), PROJECTION.phases()),
+        (PROJECTION.phases() + 2 * ENTRY_BYTES, NORM_ROPE.geometry),
+        (NORM_ROPE.geometry + GEOMETRY_BYTES, NORM_ROPE.call),
+        (NORM_ROPE.call, words::AT),
+        (words::AT, words::AT + words::BYTES),
+        (words::AT + words::BYTES, PARAMETERS),
+        (PARAMETERS + attention::CORE_PARAMETER_BYTES, PARAMETERS + attention::PARAMETER_BYTES),
+    ] {
+        design.init_data(tile, held & 0xFFFF, &vec![0; (end - held) as usize])?;
+    }
+    Ok(())
 }
 
 fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
@@ -198,7 +226,6 @@ pub fn memory_map() -> [(&'static str, Vec<Region>); 3] {
         kept("geometry", NORM_ROPE.geometry, GEOMETRY_BYTES),
         kept("call", NORM_ROPE.call, 4 * norm_rope::CALL_WORDS),
         kept("words", words::AT, words::BYTES),
-        kept("parameters", attention::PARAMETERS, attention::PARAMETER_BYTES),
     ];
     let p = attention::PLACES;
     let own = [

@@ -11,7 +11,7 @@
 use aie2_codegen::{Asm, CodegenError, Guards, MemRef, Operand, Program};
 
 use super::Extent;
-use super::array::{NORM_ROPE, PROJECTION, words};
+use super::array::{NORM_ROPE, PROJECTION, kept, words};
 use crate::attention::{constant, scaled};
 use crate::grid::Locks;
 use crate::norm_rope::{self, Pointers};
@@ -42,7 +42,7 @@ fn between(a: &mut Asm, locks: Locks) {
     a.forever(|a| {
         let a_unit = constant(a, i64::from(NORM_ROPE.a));
         norm_rope(a, locks, a_unit);
-        scaled::emit(a, locks, a_unit);
+        attention(a, locks, a_unit);
     });
 }
 
@@ -85,7 +85,7 @@ fn emit(a: &mut Asm, locks: Locks, attends: bool) -> Result<(), CodegenError> {
     idle_unit(a, locks, a_unit);
     norm_rope(a, locks, a_unit);
     if attends {
-        scaled::emit(a, locks, a_unit);
+        attention(a, locks, a_unit);
     }
     a.imm(fixed::PHASE.into(), others);
     a.jump(phase);
@@ -103,6 +103,30 @@ fn idle_unit(a: &mut Asm, locks: Locks, a_unit: Operand) {
         a.acq(Guards::Spaces(vec![space::A.space]), locks.a_full, minus_one);
         a.rel(Guards::Spaces(vec![space::A.space]), locks.a_empty, one);
         a.i("xor {}, {}, {}", &[a_unit, a_unit, other]);
+    });
+}
+
+/// The phase, whose scores take the place of what the others keep.
+fn attention(a: &mut Asm, locks: Locks, a_unit: Operand) {
+    copy(a, "away", kept::HOME, kept::AWAY);
+    scaled::emit(a, locks, a_unit);
+    copy(a, "home", kept::AWAY, kept::HOME);
+}
+
+/// Copies what is kept.
+fn copy(a: &mut Asm, name: &str, from: u32, to: u32) {
+    let memory = |at: u32| MemRef::ANY.in_bank((at >> 14 & 3) as u8);
+    let (load, store) = (a.p(), a.p());
+    a.imm(load, i64::from(from));
+    a.imm(store, i64::from(to));
+    a.loop_n(name, kept::BYTES / 64, |a| {
+        let x = a.x();
+        for half in [x.lo(), x.hi()] {
+            a.vlda(memory(from), half, load, 32);
+        }
+        for half in [x.lo(), x.hi()] {
+            a.vst(memory(to), half, store, 32);
+        }
     });
 }
 
@@ -146,7 +170,7 @@ mod tests {
         });
         let attend = length(&|a| {
             let unit = constant(a, i64::from(NORM_ROPE.a));
-            scaled::emit(a, locks, unit);
+            attention(a, locks, unit);
         });
         let bytes = |extent| compile(locks, extent).map(|program| program.bytes.len());
         let [norm, attend] = [norm, attend].map(|bytes| bytes.expect("it compiles") - nothing);

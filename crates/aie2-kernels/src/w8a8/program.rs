@@ -83,6 +83,8 @@ impl Resumed {
     }
 }
 
+/// Stores of a trip that clears: as many as a loop's branch and its delay slots take.
+const CLEARED_AT_ONCE: u32 = 8;
 /// Chunks of A in one 256-byte column of rows: the scale columns are a whole one.
 const CHUNKS_PER_COLUMN: u32 = 4;
 
@@ -199,7 +201,9 @@ impl CoreProgram {
         a.imm(t, 0);
         a.i("vbcst.32 {}, {}", &[zero, t]);
         a.imm(p, i64::from(from));
-        a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
+        a.loop_n(name, bytes / (32 * CLEARED_AT_ONCE), |a| {
+            (0..CLEARED_AT_ONCE).for_each(|_| a.vst(memory, zero.lo(), p, 32));
+        });
     }
 
     fn set_up_pass(&self, a: &mut Asm) {

@@ -4,10 +4,10 @@
 //! bank 0  0x0000  A ring      2 × 8 KiB     a block of K, or Q of one core
 //! bank 1  0x4000  B ring      2 × 4 KiB     half the head of a block of V; both: Q of one core, or the plan
 //!         0x6000  out ring    4 × 1 KiB     [8 columns of 16 bytes][8 positions][16 bytes]
-//!         0x7E00  parameters  512           of the core, of the dispatch, of the groups
+//!         0x7000  Sᵀ          4 KiB
 //! bank 2  0x8000  Oᵀ         16 KiB
 //! bank 3  0xC000  Qᵀ          8 KiB
-//!         0xE000  Sᵀ          4 KiB
+//!         0xE600  parameters  512           of the core, of the dispatch, of the groups
 //!         0xF000  Pᵀ          2 KiB
 //!         0xF800  r, l        512 each
 //!         0xFC00  factors     1 KiB
@@ -35,7 +35,7 @@ pub const OUT: u32 = CORE_BASE + 0x6000;
 
 /// Operands of the blocks.
 pub const PLACES: Places = Places {
-    s: CORE_BASE + 0xE000,
+    s: CORE_BASE + 0x7000,
     o: CORE_BASE + 0x8000,
     q: CORE_BASE + 0xC000,
     p: CORE_BASE + 0xF000,
@@ -45,7 +45,7 @@ pub const PLACES: Places = Places {
 };
 
 /// Parameters: of the core, set when the array is configured; then those of a dispatch.
-pub const PARAMETERS: u32 = CORE_BASE + 0x7E00;
+pub const PARAMETERS: u32 = CORE_BASE + 0xE600;
 /// Bytes of all parameters.
 pub const PARAMETER_BYTES: u32 = 512;
 /// Bytes that are set with the configuration.
@@ -94,7 +94,7 @@ pub mod header {
 }
 
 /// The parameters as memory.
-pub const PARAMETER_MEMORY: MemRef = MemRef::space(16).in_bank(1);
+pub const PARAMETER_MEMORY: MemRef = MemRef::space(16).in_bank(3);
 /// Alias class of Q as it arrives, in either ring.
 pub const ROWS_SPACE: u16 = 17;
 

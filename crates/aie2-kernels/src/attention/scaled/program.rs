@@ -194,12 +194,15 @@ fn copy_plan(a: &mut Asm) {
     a.vst(PARAMETER_MEMORY, words, to, 32);
     a.imm(from, i64::from(B));
     a.imm(to, i64::from(TABLE));
-    a.pipelined("plan", 2, super::TABLE_BYTES / 32, |a| {
+    a.loop_n("plan", super::TABLE_BYTES / 32, |a| {
         let words = a.w();
         a.vlda(output::V_MEMORY, words, from, 32);
         a.vst(PARAMETER_MEMORY, words, to, 32);
     });
 }
+
+/// Stores of a trip: as many as a loop's branch and its delay slots take.
+const STORES: u32 = 8;
 
 /// r = -∞, l = 0, O = 0.
 fn start_rows(a: &mut Asm) {
@@ -210,12 +213,14 @@ fn start_rows(a: &mut Asm) {
         p
     });
     let rows = softmax::QUERY_TILES * softmax::ROW_BYTES;
-    a.pipelined("start_rows", 2, rows / 32, |a| {
-        a.vst(memory(softmax::R_STORE_SPACE, PLACES.r), start.lo(), r, 32);
-        a.vst(memory(softmax::L_STORE_SPACE, PLACES.l), zero.lo(), l, 32);
+    a.loop_n("start_rows", rows / (32 * STORES / 2), |a| {
+        for _ in 0..STORES / 2 {
+            a.vst(memory(softmax::R_STORE_SPACE, PLACES.r), start.lo(), r, 32);
+            a.vst(memory(softmax::L_STORE_SPACE, PLACES.l), zero.lo(), l, 32);
+        }
     });
-    a.pipelined("start_outputs", 2, 4 * 128 * score::QUERIES / 64, |a| {
-        for _ in 0..2 {
+    a.loop_n("start_outputs", 4 * 128 * score::QUERIES / (32 * STORES), |a| {
+        for _ in 0..STORES {
             a.vst(memory(output::O_STORE_SPACE, PLACES.o), zero.lo(), o, 32);
         }
     });
