@@ -251,6 +251,11 @@ impl Runtime {
         self.queues.get(&(col, channel.into())).map_or(0, VecDeque::len)
     }
 
+    /// Operations so far.
+    pub fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
     /// BDs of a column's shim that a new task can take.
     pub fn free_bds(&self, col: u8) -> usize {
         let busy = self.bds.get(usize::from(col)).map_or(0, BTreeSet::len);

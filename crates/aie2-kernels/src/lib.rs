@@ -18,7 +18,7 @@ pub mod w8a16;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 11] = [
+pub const KERNELS: [&str; 12] = [
     w8a16::NAME,
     w8a16::O_NAME,
     w8a8::NAME,
@@ -30,6 +30,7 @@ pub const KERNELS: [&str; 11] = [
     norm_rope::NAME,
     attention::scaled::NAME,
     attention_decode::NAME,
+    attention_layer::NAME,
 ];
 
 /// How many weights share a scale.

@@ -7,7 +7,9 @@ use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, KernelError, WeightScales};
 use bennu_lab::case::Case;
 use bennu_lab::machine::{Binary, Loaded};
-use npu_package::layout::{HeadNorm, KvFormat, KvHeads, Panels, ProjectionShape, RopeLimbs, RopeTable};
+use npu_package::layout::{
+    Activations, HeadNorm, KvFormat, KvHeads, KvRing, Panels, ProjectionShape, RopeLimbs, RopeTable,
+};
 use oracle::data::activations;
 
 const HIDDEN: usize = 768;
@@ -18,20 +20,31 @@ fn bytes(halves: &[u16]) -> Vec<u8> {
     halves.iter().flat_map(|h| h.to_le_bytes()).collect()
 }
 
-fn panels() -> (Panels, Panels) {
+fn panels(hidden: usize) -> (Panels, Panels) {
     let (n_q, n_kv) = (2 * HEADS * D, HEADS * D);
-    let qkv = Panels::new(HIDDEN, n_q, n_kv, n_kv).expect("legal dimensions");
-    (qkv, Panels::output(n_q, HIDDEN).expect("legal dimensions"))
+    let qkv = Panels::new(hidden, n_q, n_kv, n_kv).expect("legal dimensions");
+    (qkv, Panels::output(n_q, hidden).expect("legal dimensions"))
 }
 
 fn heads(format: KvFormat) -> KvHeads {
     KvHeads::new(HEADS, D, format).expect("the 27B's heads")
 }
 
+fn with_cache(hidden: usize, seq: usize, history: usize, cache: Cache) -> AttentionLayer {
+    let (qkv, o) = panels(hidden);
+    AttentionLayer::new(seq, history, qkv, o, Activations::Int16, heads(KvFormat::Bf16), cache).expect("a legal layer")
+}
+
+/// A global layer's.
 fn layer(seq: usize, history: usize) -> AttentionLayer {
-    let (qkv, o) = panels();
     let cache = Cache::linear((seq + history).next_multiple_of(32) + 32).expect("whole groups");
-    AttentionLayer::new(seq, history, qkv, o, heads(KvFormat::Bf16), cache).expect("a legal layer")
+    with_cache(HIDDEN, seq, history, cache)
+}
+
+/// A local layer's.
+fn local(seq: usize, history: usize, window: usize) -> AttentionLayer {
+    let ring = KvRing::new(window, seq).expect("a legal ring");
+    with_cache(HIDDEN, seq, history, Cache::Ring(ring))
 }
 
 /// Inputs of a dispatch, and what the kernels of its phases make of them.
@@ -117,7 +130,8 @@ impl Chain {
     }
 
     /// Two dispatches in a row of the phases that `extent` names; the second finds the array as the first did.
-    fn check(&self, layer: AttentionLayer, extent: Extent) {
+    /// Cycles of the second, and of the kernels of its phases.
+    fn check(&self, layer: AttentionLayer, extent: Extent) -> [u64; 2] {
         let layer = layer.with_extent(extent).expect("legal phases");
         let compiled = layer.compile().unwrap_or_else(|error| panic!("{error}"));
         println!("{}: {:?}", compiled.kernel, compiled.usage);
@@ -127,6 +141,7 @@ impl Chain {
             Extent::Attention => (&["qkv", "o"], &["norm_rope", "attention"]),
         };
         let mut loaded = self.load(&layer, &compiled);
+        let mut taken = [0; 2];
         for dispatch in 1..=2 {
             loaded.write("cache", &self.cache).expect("the cache fits");
             for (name, data) in self.expected.iter().filter(|(name, _)| given.contains(name)) {
@@ -141,7 +156,9 @@ impl Chain {
             let sum: u64 = apart.iter().map(|(_, cycles)| cycles).sum();
             let (seq, history) = (layer.attention().seq(), layer.attention().history());
             println!("S = {seq} behind {history}: {cycles} cycles, apart {sum}: {apart:?}");
+            taken = [cycles, sum];
         }
+        taken
     }
 }
 
@@ -169,13 +186,41 @@ fn all_phases_share_the_array() {
 }
 
 #[test]
+#[cfg(not(debug_assertions))]
+fn ragged_rows_behind_a_history_share_the_array() {
+    let layer = layer(300, 40);
+    Chain::new(&layer, 4).check(layer, Extent::Whole);
+}
+
+#[test]
+#[cfg(not(debug_assertions))]
+fn a_window_shares_the_array() {
+    let layer = local(300, 1000, 1024);
+    Chain::new(&layer, 5).check(layer, Extent::Whole);
+}
+
+/// At the dimensions of 27B.
+#[test]
+#[cfg(not(debug_assertions))]
+fn a_prompt_takes_no_longer_than_kernel_after_kernel() {
+    let cache = Cache::linear(512).expect("whole groups");
+    let layer = with_cache(5376, 512, 0, cache);
+    let [found, apart] = Chain::new(&layer, 6).check(layer, Extent::Whole);
+    assert!(found <= apart, "{found} cycles, apart {apart}");
+}
+
+#[test]
 fn what_no_phase_serves_is_refused() {
-    let (qkv, o) = panels();
+    let (qkv, o) = panels(HIDDEN);
     let cache = || Cache::linear(64).expect("whole groups");
-    let refused = |qkv, o, heads| AttentionLayer::new(17, 0, qkv, o, heads, cache()).expect_err("a refusal");
+    let refused =
+        |qkv, o, heads| AttentionLayer::new(17, 0, qkv, o, Activations::Int16, heads, cache()).expect_err("a refusal");
     let few = KvHeads::new(8, D, KvFormat::Bf16).expect("legal heads");
     let error = refused(qkv, o, few);
     assert!(matches!(error, KernelError::Refused { needed: 16, found: 8, .. }), "{error}");
+    let bits = AttentionLayer::new(17, 0, qkv, o, Activations::Int8, heads(KvFormat::Bf16), cache());
+    let error = bits.expect_err("a refusal");
+    assert!(matches!(error, KernelError::Refused { needed: 2, found: 1, .. }), "{error}");
     let narrow = Panels::new(HIDDEN, 2048, 1024, 1024).expect("legal dimensions");
     let error = refused(narrow, o, heads(KvFormat::Bf16));
     assert!(matches!(error, KernelError::Refused { needed: 4096, found: 2048, .. }), "{error}");

@@ -1,7 +1,7 @@
 //! Tasks of mem tiles' rings.
 //!
 //! ```text
-//! first task of a phase   BLOCKWRITE of the BDs of both sides that differ; no task may be in flight
+//! first task of a phase   BLOCKWRITEs of the BDs of both sides that differ; no task may be in flight
 //! task                    queue pushes of both sides; of a broken round only when no task is in flight
 //! over                    when a token has come that was asked for, after the task, on a shim channel behind the ring
 //! ```
@@ -77,15 +77,28 @@ impl Runtime {
             return Err(Error::QueueFull { tile, channel: ring.sides[0].channel, depth: QUEUE_DEPTH });
         }
         let mut bds = state.bds;
-        for side in &ring.sides {
-            if rewrite {
-                for (&bd, words) in side.bds[phase].iter().zip(&side.words[phase]) {
-                    if bds.insert(bd, words.clone()).as_ref() == Some(words) {
-                        continue;
+        if rewrite {
+            let wanted = ring.sides.iter().flat_map(|side| side.bds[phase].iter().copied().zip(&side.words[phase]));
+            let wanted: BTreeMap<u8, &Vec<u32>> = wanted.collect();
+            // BDs whose registers follow each other take one operation
+            let mut runs: Vec<(u8, u8, Vec<u32>)> = Vec::new();
+            for (bd, words) in wanted {
+                if bds.insert(bd, words.clone()).as_ref() == Some(words) {
+                    continue;
+                }
+                match runs.last_mut() {
+                    Some((_, last, data)) if *last + 1 == bd => {
+                        data.extend(words);
+                        *last = bd;
                     }
-                    self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(bd)), data: words.clone() });
+                    Some(_) | None => runs.push((bd, bd, words.clone())),
                 }
             }
+            for (first, _, data) in runs {
+                self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(first)), data });
+            }
+        }
+        for side in &ring.sides {
             let addr = tile.address(channel_queue_offset(TileKind::Mem, side.channel));
             let (bds, in_round) = (&side.bds[phase], ring.slots[phase]);
             let parts = bds.len() / in_round;

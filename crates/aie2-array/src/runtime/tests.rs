@@ -281,8 +281,11 @@ fn a_ring_task_writes_both_sides_and_queues_them() {
         other => other,
     }));
     assert_eq!(pushes, expected);
-    let written = rt.ops.iter().filter(|op| matches!(op, Op::BlockWrite { data, .. } if data.len() == 8)).count();
-    assert_eq!(written, 4, "two slots of two sides");
+    let written = rt.ops.iter().filter_map(|op| match op {
+        Op::BlockWrite { addr, data } => Some((*addr, data.len())),
+        _ => None,
+    });
+    assert_eq!(written.collect::<Vec<_>>(), [(at(0xA_0000), 4 * 8)], "two slots of two sides, one behind the other");
 }
 
 #[test]

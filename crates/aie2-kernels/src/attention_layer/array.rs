@@ -212,42 +212,57 @@ pub struct Region {
     pub kept: bool,
 }
 
-/// What lies where in a core's memory, phase by phase: projection, `norm_rope`, attention.
+/// What lies where in a core's memory, phase by phase, in order of address: projection, `norm_rope`, attention. Programs have no stack.
 pub fn memory_map() -> [(&'static str, Vec<Region>); 3] {
     let region = |name, at: u32, bytes| Region { name, at: at & 0xFFFF, bytes, kept: false };
-    let kept = |name, at: u32, bytes| Region { kept: true, ..region(name, at, bytes) };
     let l1 = PROJECTION;
-    let everywhere = [
-        kept("A", l1.a(), 2 * l1.a_bytes()),
-        kept("B", l1.b(), 2 * B_UNIT_BYTES),
-        kept("out", l1.out(), l1.out_bytes()),
-        kept("reciprocals", l1.reciprocals(), crate::w8a8::l1::RECIPROCAL_BYTES),
-        kept("phases", l1.phases(), 2 * ENTRY_BYTES),
-        kept("geometry", NORM_ROPE.geometry, GEOMETRY_BYTES),
-        kept("call", NORM_ROPE.call, 4 * norm_rope::CALL_WORDS),
-        kept("words", words::AT, words::BYTES),
+    let rings = [
+        region("A", l1.a(), 2 * l1.a_bytes()),
+        region("B", l1.b(), 2 * B_UNIT_BYTES),
+        region("out", l1.out(), l1.out_bytes()),
     ];
+    let kept = |of: u32| {
+        [
+            ("reciprocals", l1.reciprocals(), crate::w8a8::l1::RECIPROCAL_BYTES),
+            ("phases", l1.phases(), 2 * ENTRY_BYTES),
+            ("geometry", NORM_ROPE.geometry, GEOMETRY_BYTES),
+            ("call", NORM_ROPE.call, 4 * norm_rope::CALL_WORDS),
+            ("words", words::AT, words::BYTES),
+            ("parameters", PARAMETERS, attention::PARAMETER_BYTES),
+        ]
+        .map(|(name, at, bytes)| Region { kept: true, ..region(name, at - kept::HOME + of, bytes) })
+    };
     let p = attention::PLACES;
-    let own = [
-        vec![
-            region("token scales", l1.token_scales(), l1.tokens() * 32),
-            region("absmax", l1.absmax(), 32),
-            region("accumulators", l1.c(), l1.c_bytes()),
-        ],
-        vec![region("work", NORM_ROPE.work, norm_rope::WORK_BYTES)],
-        vec![
-            region("S", p.s, 0x1000),
-            region("O", p.o, 0x4000),
-            region("Q", p.q, 0x2000),
-            region("P", p.p, 0x800),
-            region("r", p.r, 0x200),
-            region("l", p.l, 0x200),
-            region("factors", p.factors, 0x400),
-        ],
+    let phases = [
+        (
+            "projection",
+            kept::HOME,
+            vec![
+                region("token scales", l1.token_scales(), l1.tokens() * 32),
+                region("absmax", l1.absmax(), 32),
+                region("accumulators", l1.c(), l1.c_bytes()),
+            ],
+        ),
+        ("norm_rope", kept::HOME, vec![region("work", NORM_ROPE.work, norm_rope::WORK_BYTES)]),
+        (
+            "attention",
+            kept::AWAY,
+            vec![
+                region("S", p.s, 0x1000),
+                region("O", p.o, 0x4000),
+                region("Q", p.q, 0x2000),
+                region("P", p.p, 0x800),
+                region("r", p.r, 0x200),
+                region("l", p.l, 0x200),
+                region("factors", p.factors, 0x400),
+            ],
+        ),
     ];
-    let names = ["projection", "norm_rope", "attention"];
-    let mut own = names.into_iter().zip(own).map(|(name, own)| (name, everywhere.iter().copied().chain(own).collect()));
-    std::array::from_fn(|_| own.next().expect("three phases"))
+    phases.map(|(phase, of, own)| {
+        let mut regions: Vec<Region> = rings.into_iter().chain(kept(of)).chain(own).collect();
+        regions.sort_unstable_by_key(|region| region.at);
+        (phase, regions)
+    })
 }
 
 #[cfg(test)]
@@ -256,13 +271,33 @@ mod tests {
 
     #[test]
     fn no_two_buffers_of_a_phase_overlap() {
-        for (phase, mut regions) in memory_map() {
-            regions.sort_by_key(|region| region.at);
+        for (phase, regions) in memory_map() {
             for pair in regions.windows(2) {
                 assert!(pair[0].at + pair[0].bytes <= pair[1].at, "{phase}: {pair:?}");
             }
             let last = regions.last().expect("a phase has memory");
             assert!(last.at + last.bytes <= 0x1_0000, "{phase}: {last:?}");
         }
+    }
+
+    /// Every phase has the same regions that outlive it, at home or all of them away, and nothing of its own among them that matters.
+    #[test]
+    fn what_a_phase_leaves_to_the_next_is_in_its_memory_or_copied_whole() {
+        let place = |at: u32| at & 0xFFFF..(at & 0xFFFF) + kept::BYTES;
+        for (phase, regions) in memory_map() {
+            let place = place(if phase == "attention" { kept::AWAY } else { kept::HOME });
+            let (kept, own): (Vec<Region>, Vec<Region>) = regions.into_iter().partition(|region| region.kept);
+            let names: Vec<&str> = kept.iter().map(|region| region.name).collect();
+            assert_eq!(names, ["reciprocals", "phases", "geometry", "call", "words", "parameters"], "{phase}");
+            for region in &kept {
+                assert!(place.contains(&region.at) && region.at + region.bytes <= place.end, "{phase}: {region:?}");
+            }
+            // a copy would overwrite these
+            let within = |region: &&Region| region.at < place.end && place.start < region.at + region.bytes;
+            let within: Vec<&str> = own.iter().filter(within).map(|region| region.name).collect();
+            let of_a_moment: &[&str] = if phase == "projection" { &["absmax"] } else { &[] };
+            assert_eq!(within, of_a_moment, "{phase}");
+        }
+        assert_eq!(PARAMETERS & 0xFFFF, 0x7E00);
     }
 }

@@ -23,12 +23,15 @@ use crate::attention::scaled::{self, Cache, ScaledAttention};
 use crate::grid::{self, GRID};
 use crate::norm_rope::{self, CacheRun, Call};
 use crate::w8a8::{self, phase};
-use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand};
+use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand, w8a16};
 
 pub use array::{Region, memory_map};
+pub use program::sections;
 
 /// Name of the kernel in packages.
 pub const NAME: &str = "w8a16_attention";
+/// Name that it would have with activations of 8 bits; refused.
+pub const W8A8_NAME: &str = "w8a8_attention";
 
 /// Name of the kernel that leaves the attention itself to another.
 pub const PROJECTIONS_NAME: &str = "w8a16_projections_norm_rope";
@@ -78,22 +81,65 @@ pub enum Extent {
     Attention,
 }
 
+/// A step of a dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Qkv,
+    NormRope,
+    Attention,
+    O,
+}
+
+impl Step {
+    /// The kernel that does the same alone.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Qkv => w8a16::NAME,
+            Self::NormRope => norm_rope::NAME,
+            Self::Attention => scaled::NAME,
+            Self::O => w8a16::O_NAME,
+        }
+    }
+
+    fn memory(self) -> Vec<Region> {
+        let [projection, norm_rope, attention] = memory_map().map(|(_, regions)| regions);
+        match self {
+            Self::Qkv | Self::O => projection,
+            Self::NormRope => norm_rope,
+            Self::Attention => attention,
+        }
+    }
+}
+
+/// A phase of the compiled kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseOf {
+    /// Name of the kernel that does the same alone.
+    pub name: &'static str,
+    /// Operations of the runtime stream up to its end.
+    pub operations: usize,
+    /// Data memory of a compute tile while it runs.
+    pub memory: Vec<Region>,
+}
+
 impl AttentionLayer {
     /// `seq` new positions behind `history` through projections with these weights, against a cache that holds them all.
     ///
     /// # Errors
-    /// Another number of heads, a cache of other elements than bfloat16, projections of different models, or what a phase does not serve.
+    /// Activations of 8 bits, another number of heads, a cache of other elements than bfloat16, projections of different models, or what a phase does not serve.
     pub fn new(
         seq: usize,
         history: usize,
         qkv: Panels,
         o: Panels,
+        activations: Activations,
         heads: KvHeads,
         cache: Cache,
     ) -> Result<Self, KernelError> {
         let (n_q, head) = (qkv.width(npu_package::layout::Output::Q), scaled::HEAD_DIM);
         let n_kv = qkv.n() - n_q;
         for (what, needed, found) in [
+            ("limbs of an activation", Activations::Int16.limbs(), activations.limbs()),
             ("key-value heads", KV_HEADS, heads.kv_heads()),
             ("width of a head", head, heads.head_dim()),
             ("query columns", KV_HEADS * scaled::QUERY_HEADS * head, n_q),
@@ -178,14 +224,22 @@ impl AttentionLayer {
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
+        Ok(self.compile_in_phases()?.0)
+    }
+
+    /// The same, and which phases it goes through.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_in_phases(&self) -> Result<(Compiled, Vec<PhaseOf>), KernelError> {
         let (array, program) = self.program()?;
         let (configuration, rings) = array.finish(&program.bytes)?;
-        let stream = stream::stream(self, &rings)?;
+        let (stream, ends) = stream::stream(self, &rings)?;
         let mut binary = CoreBinary::from(&program);
         if self.extent != Extent::Attention {
             w8a8::declare_gemm(&mut binary)?;
         }
-        Ok(Compiled {
+        let compiled = Compiled {
             kernel: self.name(),
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
@@ -193,7 +247,10 @@ impl AttentionLayer {
             cores: grid::cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: grid::usage(&configuration),
-        })
+        };
+        let phase =
+            |(phase, operations): (Step, usize)| PhaseOf { name: phase.name(), operations, memory: phase.memory() };
+        Ok((compiled, ends.into_iter().map(phase).collect()))
     }
 
     fn program(&self) -> Result<(array::Array, Program), KernelError> {

@@ -10,8 +10,9 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, MemRef, Operand, Program};
 
-use super::Extent;
 use super::array::{NORM_ROPE, PROJECTION, kept, words};
+use super::{Extent, Region};
+use crate::CoreBinary;
 use crate::attention::{constant, scaled};
 use crate::grid::Locks;
 use crate::norm_rope::{self, Pointers};
@@ -19,6 +20,32 @@ use crate::w8a8::l1::{OUT_UNIT_BYTES, space};
 use crate::w8a8::phase::{Entry, Word};
 use crate::w8a8::program::{CoreProgram, fixed};
 use crate::w8a8::quantise::next_b_unit;
+
+/// Labels at which the parts of the program begin.
+mod parts {
+    pub const MULTIPLY: &str = "pass";
+    pub const SCALE: &str = "scale_outputs";
+    pub const NORM_ROPE: &str = "norm_rope_phase";
+    pub const ATTENTION: &str = "attention_phase";
+    pub const RESUMED: &str = "resumed";
+}
+
+/// Parts of a program and where they lie, in order.
+pub fn sections(program: &CoreBinary) -> Vec<Region> {
+    let names = [
+        (parts::MULTIPLY, "multiply"),
+        (parts::SCALE, "scale, next phase"),
+        (parts::NORM_ROPE, "norm_rope"),
+        (parts::ATTENTION, "attention"),
+        (parts::RESUMED, "multiply, resumed"),
+    ];
+    let starts = names.iter().filter_map(|(label, name)| Some((*program.symbols.get(*label)?, *name)));
+    let mut starts: Vec<(u32, &str)> = std::iter::once((0, "start, quantise")).chain(starts).collect();
+    starts.sort_unstable();
+    let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([program.bytes.len() as u32]);
+    let section = |(&(at, name), end): (&(u32, &'static str), u32)| Region { name, at, bytes: end - at, kept: false };
+    starts.iter().zip(ends).map(section).collect()
+}
 
 /// The words of a dispatch.
 const WORDS: MemRef = MemRef::space(48).in_bank(1);
@@ -81,10 +108,16 @@ fn emit(a: &mut Asm, locks: Locks, attends: bool) -> Result<(), CodegenError> {
         a.mi(WORDS, "st {}, [{}, {}]", &[left, p, words::LEFT.into()]);
     });
     a.jz(behind, block);
+    let part = |a: &mut Asm, name| {
+        let label = a.label(name);
+        a.bind(label);
+    };
+    part(a, parts::NORM_ROPE);
     let a_unit = constant(a, i64::from(NORM_ROPE.a));
     idle_unit(a, locks, a_unit);
     norm_rope(a, locks, a_unit);
     if attends {
+        part(a, parts::ATTENTION);
         attention(a, locks, a_unit);
     }
     a.imm(fixed::PHASE.into(), others);

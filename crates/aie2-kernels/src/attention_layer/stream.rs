@@ -5,7 +5,7 @@ use aie2_array::{Error, Mm2s, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{Panels, ProjectionShape, UNIT_BYTES};
 
 use super::array::{self, NORM_ROPE, Rings, ring, words};
-use super::{AttentionLayer, Extent, NORM_BYTES, arg};
+use super::{AttentionLayer, Extent, NORM_BYTES, Step, arg};
 use crate::attention::scaled;
 use crate::norm_rope::{Buffers, Call, Place};
 use crate::w8a8::{GRID, stream as projection};
@@ -36,28 +36,34 @@ pub fn segments(call: &Call) -> u32 {
     u32::from(head > 0) + groups + u32::from(tail > 0)
 }
 
-/// Builds the stream.
+/// Builds the stream, with the operations up to the end of each step.
 ///
 /// # Errors
 /// A shape that the DMAs cannot express; the message names the field and its limit.
-pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<Stream, Error> {
+pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Step, usize)>), Error> {
+    let mut ends = Vec::new();
     let mut rt = Runtime::new(GRID)?;
     let [head, groups, tail] = layer.call().words();
     let segments = segments(layer.call());
     let idle = (1 + segments) % 2;
     let blocks = layer.qkv.blocks() as u32;
-    for col in 0..GRID {
-        for row in 0..GRID {
-            rt.write_words(Tile::core(col, row), words::AT & 0xFFFF, &[blocks, blocks, idle])?;
-        }
-    }
+    // cores read them in the last pass of a block and behind it
+    let words = |rt: &mut Runtime| {
+        let words = [blocks, blocks, idle];
+        let mut cores = (0..GRID).flat_map(|col| (0..GRID).map(move |row| Tile::core(col, row)));
+        cores.try_for_each(|core| rt.write_words(core, words::AT & 0xFFFF, &words))
+    };
     let args = projection::Args { x: arg::X, weights: arg::QKV_WEIGHTS, y: arg::QKV, scratch: arg::SCRATCH };
-    if layer.extent != Extent::Attention {
-        project(&mut rt, rings, &layer.qkv, args)?;
+    if layer.extent == Extent::Attention {
+        words(&mut rt)?;
+    } else {
+        project(&mut rt, rings, &layer.qkv, args, words)?;
+        ends.push((Step::Qkv, rt.operations()));
     }
 
     let rounds = head + 4 * groups + tail;
-    queue(&mut rt, rings, ring::NORM_ROPE, [1 + segments + idle, rounds])?;
+    queue_a(&mut rt, rings, ring::NORM_ROPE, 1 + segments + idle)?;
+    queue_b(&mut rt, rings, ring::NORM_ROPE, rounds)?;
     if idle > 0 {
         let weights = ShimBd::linear(arg::NORMS, 0, NORM_BYTES as u64)?;
         for col in 0..GRID {
@@ -73,41 +79,55 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<Stream, Error> {
         rt.wait_all()?;
     }
 
+    ends.push((Step::NormRope, rt.operations()));
+
     if layer.extent != Extent::Projections {
         attend(&mut rt, rings, layer)?;
+        ends.push((Step::Attention, rt.operations()));
     }
     let args = projection::Args { x: arg::CTX, weights: arg::O_WEIGHTS, y: arg::O, scratch: arg::SCRATCH };
     if layer.extent != Extent::Attention {
-        project(&mut rt, rings, &layer.o, args)?;
+        project(&mut rt, rings, &layer.o, args, |_| Ok(()))?;
+        ends.push((Step::O, rt.operations()));
     }
-    rt.finish()
+    Ok((rt.finish()?, ends))
 }
 
 fn attend(rt: &mut Runtime, rings: &Rings, layer: &AttentionLayer) -> Result<(), Error> {
     let args =
         scaled::stream::Args { q: arg::Q, cache: arg::CACHE, plan: arg::PLAN, ctx: arg::CTX, scratch: arg::SCRATCH };
-    scaled::stream::append(&layer.attention, args, rt, UNITS_PER_TASK, |rt, units| {
-        queue(rt, rings, ring::ATTENTION, units.map(|units| units as u32))
+    scaled::stream::append(&layer.attention, args, rt, UNITS_PER_TASK, |rt, [a, b]| {
+        queue_a(rt, rings, ring::ATTENTION, a as u32)?;
+        queue_b(rt, rings, ring::ATTENTION, b as u32)
     })
 }
 
-/// Tasks of all rings of A and of B. What leaves them has been read by cores before the last outputs of a phase: those of column 0 stand for A,
-/// which every core of a row sees, and each column's for its B.
-fn queue(rt: &mut Runtime, rings: &Rings, phase: usize, [a, b]: [u32; 2]) -> Result<(), Error> {
-    for (col, (of_a, of_b)) in (0..GRID).zip(rings.a.iter().zip(&rings.b)) {
-        rt.ring(of_a, phase, a, 0, S2mm(0))?;
-        rt.ring(of_b, phase, b, col, S2mm(0))?;
-    }
-    Ok(())
+/// Tasks of all rings of A. What leaves them has been read by cores before the last outputs of a phase: those of column 0 stand for A, which every
+/// core of a row sees, as each column's do for its B.
+fn queue_a(rt: &mut Runtime, rings: &Rings, phase: usize, slots: u32) -> Result<(), Error> {
+    rings.a.iter().try_for_each(|ring| rt.ring(ring, phase, slots, 0, S2mm(0)))
 }
 
-fn project(rt: &mut Runtime, rings: &Rings, shape: &ProjectionShape, args: projection::Args) -> Result<(), Error> {
+/// Tasks of all rings of B.
+fn queue_b(rt: &mut Runtime, rings: &Rings, phase: usize, slots: u32) -> Result<(), Error> {
+    (0..GRID).zip(&rings.b).try_for_each(|(col, ring)| rt.ring(ring, phase, slots, col, S2mm(0)))
+}
+
+/// All blocks of a projection; what `beside` appends comes in the first one. A's rings are queued there as well, while rows of x pass on B.
+fn project(
+    rt: &mut Runtime,
+    rings: &Rings,
+    shape: &ProjectionShape,
+    args: projection::Args,
+    beside: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+) -> Result<(), Error> {
     let panels = shape.panels();
     // scale columns stand in front of the codes and behind them
     let columns = panels.passes() * (panels.inputs() / 256) + 2;
     let units = b_units(shape) as u32 + idle_units(shape);
+    let mut beside = Some(beside);
     for block in 0..shape.blocks() {
-        queue(rt, rings, ring::PROJECTION, [columns as u32, units])?;
+        queue_b(rt, rings, ring::PROJECTION, units)?;
         if idle_units(shape) > 0 {
             for col in 0..GRID {
                 let at = Panels::group_offset(panels, usize::from(col), 0) as u64;
@@ -118,7 +138,10 @@ fn project(rt: &mut Runtime, rings: &Rings, shape: &ProjectionShape, args: proje
                 rt.wait(col, Mm2s(1))?;
             }
         }
-        projection::Block { shape, args, block }.emit(rt)?;
+        projection::Block { shape, args, block }.emit_beside(rt, |rt| {
+            queue_a(rt, rings, ring::PROJECTION, columns as u32)?;
+            beside.take().map_or(Ok(()), |beside| beside(rt))
+        })?;
     }
     Ok(())
 }

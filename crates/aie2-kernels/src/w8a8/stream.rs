@@ -84,9 +84,22 @@ impl Block<'_> {
     /// # Errors
     /// A shape that the DMAs cannot express.
     pub fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
+        self.emit_beside(rt, |_| Ok(()))
+    }
+
+    /// The same; what `beside` appends comes while records are under way, before anything is sent on A.
+    ///
+    /// # Errors
+    /// A shape that the DMAs cannot express, or what `beside` returns.
+    pub fn emit_beside(
+        &self,
+        rt: &mut Runtime,
+        beside: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         for col in 0..GRID {
             self.quantise(rt, col)?;
         }
+        beside(rt)?;
         for col in 0..GRID {
             rt.wait(col, S2mm(0))?;
         }
