@@ -133,7 +133,7 @@ impl Chain {
     /// Cycles of the second, and of the kernels of its phases.
     fn check(&self, layer: AttentionLayer, extent: Extent) -> [u64; 2] {
         let layer = layer.with_extent(extent).expect("legal phases");
-        let compiled = layer.compile().unwrap_or_else(|error| panic!("{error}"));
+        let (compiled, of_phases) = layer.compile_in_phases().unwrap_or_else(|error| panic!("{error}"));
         println!("{}: {:?}", compiled.kernel, compiled.usage);
         let (given, phases): (&[&str], &[&str]) = match extent {
             Extent::Whole => (&[], &["qkv", "norm_rope", "attention", "o"]),
@@ -147,7 +147,13 @@ impl Chain {
             for (name, data) in self.expected.iter().filter(|(name, _)| given.contains(name)) {
                 loaded.write(name, data).expect("what is given fits");
             }
-            let cycles = loaded.run().unwrap_or_else(|fault| panic!("dispatch {dispatch}: {fault:#}")).report.cycles;
+            let report = loaded.run().unwrap_or_else(|fault| panic!("dispatch {dispatch}: {fault:#}")).report;
+            let cycles = report.cycles;
+            let ends: Vec<u64> = of_phases.iter().map(|phase| report.op_ends[phase.operations - 1]).collect();
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let each: Vec<_> =
+                of_phases.iter().zip(starts).zip(&ends).map(|((p, from), to)| (p.name, to - from)).collect();
+            assert_eq!(ends.last(), Some(&cycles), "the last phase ends with the dispatch");
             for (name, data) in &self.expected {
                 let found = loaded.read(name).expect("it was written");
                 assert!(found == *data, "dispatch {dispatch}, S = {}: {name}", layer.attention().seq());
@@ -155,7 +161,7 @@ impl Chain {
             let apart: Vec<_> = self.cycles.iter().filter(|(phase, _)| phases.contains(phase)).collect();
             let sum: u64 = apart.iter().map(|(_, cycles)| cycles).sum();
             let (seq, history) = (layer.attention().seq(), layer.attention().history());
-            println!("S = {seq} behind {history}: {cycles} cycles, apart {sum}: {apart:?}");
+            println!("S = {seq} behind {history}: {cycles} cycles: {each:?}, apart {sum}: {apart:?}");
             taken = [cycles, sum];
         }
         taken
@@ -197,6 +203,13 @@ fn ragged_rows_behind_a_history_share_the_array() {
 fn a_window_shares_the_array() {
     let layer = local(300, 1000, 1024);
     Chain::new(&layer, 5).check(layer, Extent::Whole);
+}
+
+#[test]
+#[cfg(not(debug_assertions))]
+fn two_blocks_of_rows_share_the_array() {
+    let layer = layer(512, 0);
+    Chain::new(&layer, 7).check(layer, Extent::Whole);
 }
 
 /// At the dimensions of 27B.

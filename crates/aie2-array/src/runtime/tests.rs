@@ -198,10 +198,13 @@ proptest! {
     /// Any sequence of calls the builder accepts keeps the hardware's rules, checked on the emitted operations alone.
     #[test]
     fn accepted_streams_keep_the_rules(
-        calls in prop::collection::vec((0u8..2, 0u8..4, 1usize..7, any::<bool>(), any::<bool>()), 1..60),
+        calls in prop::collection::vec((0u8..2, 0u8..4, 1usize..7, any::<bool>(), any::<bool>(), 0u8..5), 1..60),
     ) {
         let mut rt = runtime(2);
-        for (col, lane, bds, token, wait) in calls {
+        for (col, lane, bds, token, wait, early) in calls {
+            if early == 0 {
+                rt.early();
+            }
             let channel: Channel = if lane < 2 { S2mm(lane).into() } else { Mm2s(lane - 2).into() };
             let chain: Vec<ShimBd> = (0..bds).map(|i| bd(0, 64 * i as u64, 64)).collect();
             // Refusals are part of the test: they must leave the stream legal.
@@ -215,11 +218,14 @@ proptest! {
         let mut busy: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
         let mut queues: BTreeMap<(u32, u32), VecDeque<(bool, Vec<u32>)>> = BTreeMap::new();
         let mut links: BTreeMap<(u32, u32), Option<u32>> = BTreeMap::new();
-        for op in &rt.ops {
+        // what was written and has not started yet
+        let mut written = BTreeSet::new();
+        for op in &rt.ordered(&[]).0 {
             match op {
                 Op::BlockWrite { addr, data } => {
                     let (col, id) = (addr >> 25, (addr & 0xF_FFFF) / 0x20 - 0x1D000 / 0x20);
                     prop_assert!(busy.values().all(|ids| !ids.contains(&(col << 8 | id))), "BD {id} rewritten in flight");
+                    prop_assert!(written.insert(col << 8 | id), "BD {id} rewritten before its task started");
                     let next = ShimBdWords::decode(data[..].try_into().expect("8 words")).common.next;
                     links.insert((col, id), next.map(u32::from));
                 }
@@ -228,6 +234,9 @@ proptest! {
                     let mut ids = vec![key.0 << 8 | value & 15];
                     while let Some(next) = links[&(key.0, ids[ids.len() - 1] & 15)] {
                         ids.push(key.0 << 8 | next);
+                    }
+                    for id in &ids {
+                        prop_assert!(written.remove(id), "a task of a BD that was not written for it");
                     }
                     busy.entry(key).or_default().extend(&ids);
                     let queue = queues.entry(key).or_default();

@@ -23,7 +23,7 @@ pub const LIMBS_II: u32 = 20;
 pub const QUOTIENT_II: u32 = 18;
 
 /// The same into a unit of a ring, once a pass: a trip ends before the next begins, which needs neither prologue nor epilogue.
-pub const UNIT_II: u32 = 44;
+pub const UNIT_II: u32 = 22;
 
 /// Bytes of the limbs of 1/l of a query tile.
 const FACTOR_BYTES: u32 = 128;

@@ -2,7 +2,7 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Runtime, S2mm, ShimBd, Tile};
-use npu_package::layout::{Panels, ProjectionShape, UNIT_BYTES};
+use npu_package::layout::{ProjectionShape, UNIT_BYTES};
 
 use super::array::{self, NORM_ROPE, Rings, ring, words};
 use super::{AttentionLayer, Extent, NORM_BYTES, Step, arg};
@@ -41,7 +41,7 @@ pub fn segments(call: &Call) -> u32 {
 /// # Errors
 /// A shape that the DMAs cannot express; the message names the field and its limit.
 pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Step, usize)>), Error> {
-    let mut ends = Vec::new();
+    let mut steps = Vec::new();
     let mut rt = Runtime::new(GRID)?;
     let [head, groups, tail] = layer.call().words();
     let segments = segments(layer.call());
@@ -51,14 +51,16 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
     let words = |rt: &mut Runtime| {
         let words = [blocks, blocks, idle];
         let mut cores = (0..GRID).flat_map(|col| (0..GRID).map(move |row| Tile::core(col, row)));
-        cores.try_for_each(|core| rt.write_words(core, words::AT & 0xFFFF, &words))
+        cores.try_for_each(|core| rt.write_words(core, words::AT & 0xFFFF, &words))?;
+        layer.call().parameters(rt, &NORM_ROPE)
     };
     let args = projection::Args { x: arg::X, weights: arg::QKV_WEIGHTS, y: arg::QKV, scratch: arg::SCRATCH };
     if layer.extent == Extent::Attention {
         words(&mut rt)?;
     } else {
         project(&mut rt, rings, &layer.qkv, args, words)?;
-        ends.push((Step::Qkv, rt.operations()));
+        rt.mark();
+        steps.push(Step::Qkv);
     }
 
     let rounds = head + 4 * groups + tail;
@@ -70,7 +72,7 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
             rt.task(col, Mm2s(0), &weights, array::UNIT_BYTES / NORM_BYTES as u32, false)?;
         }
     }
-    layer.call().append(&mut rt, &NORM_ROPE)?;
+    layer.call().tasks(&mut rt)?;
     if !rounds.is_multiple_of(2) {
         let turn = ShimBd::linear(arg::SCRATCH, 0, array::OUT_TURN_BYTES as u64)?;
         for col in 0..GRID {
@@ -79,18 +81,23 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         rt.wait_all()?;
     }
 
-    ends.push((Step::NormRope, rt.operations()));
+    rt.mark();
+    steps.push(Step::NormRope);
 
     if layer.extent != Extent::Projections {
         attend(&mut rt, rings, layer)?;
-        ends.push((Step::Attention, rt.operations()));
+        rt.mark();
+        steps.push(Step::Attention);
     }
     let args = projection::Args { x: arg::CTX, weights: arg::O_WEIGHTS, y: arg::O, scratch: arg::SCRATCH };
     if layer.extent != Extent::Attention {
         project(&mut rt, rings, &layer.o, args, |_| Ok(()))?;
-        ends.push((Step::O, rt.operations()));
+        rt.mark();
+        steps.push(Step::O);
     }
-    Ok((rt.finish()?, ends))
+    let stream = rt.finish()?;
+    let ends = steps.into_iter().zip(stream.marks.iter().copied()).collect();
+    Ok((stream, ends))
 }
 
 fn attend(rt: &mut Runtime, rings: &Rings, layer: &AttentionLayer) -> Result<(), Error> {
@@ -128,17 +135,7 @@ fn project(
     let mut beside = Some(beside);
     for block in 0..shape.blocks() {
         queue_b(rt, rings, ring::PROJECTION, units)?;
-        if idle_units(shape) > 0 {
-            for col in 0..GRID {
-                let at = Panels::group_offset(panels, usize::from(col), 0) as u64;
-                rt.task(col, Mm2s(1), &ShimBd::linear(args.weights, at, UNIT_BYTES as u64)?, 1, true)?;
-            }
-            // its place in the queue belongs to the rows of x
-            for col in 0..GRID {
-                rt.wait(col, Mm2s(1))?;
-            }
-        }
-        projection::Block { shape, args, block }.emit_beside(rt, |rt| {
+        projection::Block { shape, args, block, idle: idle_units(shape) > 0 }.emit_beside(rt, |rt| {
             queue_a(rt, rings, ring::PROJECTION, columns as u32)?;
             beside.take().map_or(Ok(()), |beside| beside(rt))
         })?;

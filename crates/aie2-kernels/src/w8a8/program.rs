@@ -64,7 +64,6 @@ pub struct Code {
     steady: ZolLabels,
     gemm: Gemm,
     last: Piece,
-    first: Piece,
     body: Piece,
     resumed: Resumed,
 }
@@ -122,15 +121,14 @@ impl CoreProgram {
             b_empty: self.locks.b_empty,
         };
         let gemm = Gemm::new(chunk_locks, Labels { steady: steady.first, resumed })?;
-        let [last, first, body, resume] =
-            [gemm.copy(Copy::Last)?, gemm.copy(Copy::First)?, gemm.copy(Copy::Steady)?, gemm.copy(Copy::Resumed)?];
-        Ok(Code { steady, gemm, last, first, body, resumed: Resumed { label: resumed, resume } })
+        let [last, body, resume] = [gemm.copy(Copy::Last)?, gemm.copy(Copy::Steady)?, gemm.copy(Copy::Resumed)?];
+        Ok(Code { steady, gemm, last, body, resumed: Resumed { label: resumed, resume } })
     }
 
     /// One block of one phase. `last` comes in its last pass, when all of A has arrived and the last outputs have not left. What it returns
     /// stands where the program does not run into it.
     pub fn block(&self, a: &mut Asm, code: Code, last: impl FnOnce(&mut Asm)) -> Resumed {
-        let Code { steady, gemm, last: last_body, first, body, resumed } = code;
+        let Code { steady, gemm, last: last_body, body, resumed } = code;
         Quantise { l1: self.l1, locks: self.locks }.emit(a);
         let epilogue = Epilogue { l1: self.l1, locks: self.locks };
         self.acquire(a, self.locks.a_full, space::A.space);
@@ -144,13 +142,26 @@ impl CoreProgram {
         a.bind(pass);
         self.set_up_pass(a);
         self.acquire(a, self.locks.b_full, space::B.space);
-        a.zol_set_up(Trip::Reg { reg: regs::STEADY_TRIPS.into(), min: 1 }, steady);
+        // one more than behind a chunk: its first body is no copy of its own
+        let trips = a.r();
+        a.add(trips, regs::STEADY_TRIPS.into(), Operand::Imm(1));
+        a.zol_set_up(Trip::Reg { reg: trips, min: 2 }, steady);
         // no value crosses from the last pass: outside of the loop these registers are free
         for register in gemm::OWN_REGISTERS {
             a.undef(register.into());
         }
+        let zero = a.r();
+        a.imm(zero, 0);
+        for tile in gemm::TILES {
+            a.i("vbcst.32 {}, {}", &[tile.into(), zero]);
+        }
+        for accumulator in gemm::ACCUMULATORS {
+            a.i(
+                "vmul {}, {}, {}, {}",
+                &[accumulator.into(), gemm::TILES[0].into(), gemm::TILES[1].into(), regs::CONFIG.into()],
+            );
+        }
         a.raw("fill", gemm.fill());
-        a.raw("first", first);
         a.zol_body(gemm::NAME, steady, body);
         a.raw("last", last_body);
         a.raw("drain", gemm.drain());
@@ -220,6 +231,8 @@ impl CoreProgram {
             ("r27", m / 16),
             (regs::C_START, i64::from(l1.c())),
             ("p2", i64::from(l1.c())),
+            // zeros go where zeros are
+            ("p3", i64::from(l1.c())),
             ("p0", i64::from(l1.a())),
             // the other buffer lies right behind the first, or a chunk before the second
             (regs::A_SWITCH, a_step),

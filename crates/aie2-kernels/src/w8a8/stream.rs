@@ -10,7 +10,7 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP};
+use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP, UNIT_BYTES};
 
 use crate::grid::{GRID, JOIN_BYTES};
 
@@ -62,7 +62,7 @@ pub fn stream(phases: &[Phase]) -> Result<Stream, Error> {
     let blocks = phases.iter().map(|phase| phase.shape.blocks()).max().unwrap_or(0);
     for block in 0..blocks {
         for Phase { shape, args } in phases {
-            Block { shape, args: *args, block }.emit(&mut rt)?;
+            Block { shape, args: *args, block, idle: false }.emit(&mut rt)?;
         }
     }
     rt.finish()
@@ -76,6 +76,8 @@ pub struct Block<'a> {
     pub args: Args,
     /// Which rows.
     pub block: usize,
+    /// A unit of B in front of x that no core reads.
+    pub idle: bool,
 }
 
 impl Block<'_> {
@@ -107,6 +109,12 @@ impl Block<'_> {
             self.activations(rt, col)?;
         }
         self.outputs(rt)?;
+        // what has been read, long before the last outputs have come
+        for col in 0..GRID {
+            rt.wait(col, Mm2s(0))?;
+            rt.wait(col, Mm2s(1))?;
+        }
+        rt.early();
         rt.wait_all()
     }
 
@@ -143,23 +151,35 @@ impl Block<'_> {
         let at = |row: usize| ((first_row + row) * row_bytes) as u64;
         let group_row = |u: usize| u * GROUP * usize::from(GRID) + usize::from(col) * GROUP;
         let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(GROUP);
+        let mut idle = Vec::new();
+        if self.idle {
+            let weights = self.shape.panels().group_offset(usize::from(col), 0) as u64;
+            idle.push(ShimBd::linear(self.args.weights, weights, UNIT_BYTES as u64)?);
+        }
+        let mut send = |rt: &mut Runtime, bd: ShimBd, runs: u32| {
+            if runs > 1 && !idle.is_empty() {
+                rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), 1, false)?;
+            }
+            idle.push(bd);
+            rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), runs, false)
+        };
         let groups = m / GROUP;
         let whole = (0..groups).take_while(|&u| in_group(u) == GROUP).count();
         if whole > 0 {
             let (inner, outer) = factor(words(GROUP * row_bytes));
             let stride = words(GROUP * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
-            rt.task(col, Mm2s(1), &ShimBd::new(self.args.x, at(group_row(0)), pattern), 1, false)?;
+            send(rt, ShimBd::new(self.args.x, at(group_row(0)), pattern), 1)?;
         }
         let ragged = if whole < groups { in_group(whole) } else { 0 };
         if ragged > 0 {
             let bytes = (ragged * row_bytes) as u64;
-            rt.task(col, Mm2s(1), &ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1, false)?;
+            send(rt, ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1)?;
         }
         let padded = m - whole * GROUP - ragged;
         if padded > 0 {
             let last = ShimBd::linear(self.args.x, at(valid - 1), row_bytes as u64)?;
-            rt.task(col, Mm2s(1), &last, padded as u32, false)?;
+            send(rt, last, padded as u32)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use aie2_array::runtime::Stream;
-use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
+use aie2_array::{Direction, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KV_GROUP_SLOTS, Plane};
 
 use super::{GRID, GROUP, Group, HEAD_BYTES, PLAN_ZEROS_AT, ROW_TILES, ScaledAttention, TILE};
@@ -109,7 +109,7 @@ pub fn append(
             b.finish()?;
         }
     }
-    b.finish()
+    b.end()
 }
 
 /// Units of Q on either stream.
@@ -132,6 +132,15 @@ impl Builder<'_> {
             self.wait(round)?;
         }
         Ok(())
+    }
+
+    /// As [`Self::finish`]; what has been read first, long before the last outputs have come.
+    fn end(&mut self) -> Result<(), Error> {
+        let waits = self.rounds.drain(..).flat_map(|round| round.waits);
+        let (out, read): (Vec<_>, Vec<_>) = waits.partition(|(_, channel)| channel.direction == Direction::S2mm);
+        read.into_iter().try_for_each(|(col, channel)| self.rt.wait(col, channel))?;
+        self.rt.early();
+        out.into_iter().try_for_each(|(col, channel)| self.rt.wait(col, channel))
     }
 
     fn wait(&mut self, round: Round) -> Result<(), Error> {
