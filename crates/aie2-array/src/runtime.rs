@@ -287,6 +287,17 @@ impl Runtime {
         Ok(())
     }
 
+    /// Waits for every outstanding token of what shims read.
+    pub fn wait_read(&mut self) -> Result<(), Error> {
+        let tokens = |queue: &VecDeque<Task>| queue.iter().filter(|task| task.token).count();
+        let read = self.queues.iter().filter(|((_, channel), _)| channel.direction == Direction::Mm2s);
+        let outstanding: Vec<_> = read.map(|(&key, queue)| (key, tokens(queue))).collect();
+        outstanding
+            .into_iter()
+            .flat_map(|(key, tokens)| vec![key; tokens])
+            .try_for_each(|(col, channel)| self.wait(col, channel))
+    }
+
     /// Tasks of a channel that may still run.
     pub fn in_flight(&self, col: u8, channel: impl Into<Channel>) -> usize {
         self.queues.get(&(col, channel.into())).map_or(0, VecDeque::len)

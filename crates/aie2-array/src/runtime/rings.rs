@@ -3,7 +3,7 @@
 //! ```text
 //! first task of a phase   BLOCKWRITEs of the BDs of both sides that differ; no task may be in flight
 //! task                    queue pushes of both sides; of a broken round only when no task is in flight
-//! over                    when a token has come that was asked for, after the task, on a shim channel behind the ring
+//! over                    when the reading channel rests, or a token has come that was asked for, after the task, on a shim channel behind the ring
 //! ```
 //! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order.
 
@@ -13,7 +13,7 @@ use super::Runtime;
 use crate::design::QueuedRing;
 use crate::device::{Channel, QUEUE_DEPTH, S2mm, TileKind};
 use crate::error::Error;
-use crate::regs::{QueuePush, channel_queue_offset, mem_bd_offset};
+use crate::regs::{CHANNEL_AT_WORK, QueuePush, channel_queue_offset, channel_status_offset, mem_bd_offset};
 use npu_container::txn::Op;
 
 /// What is known of a ring.
@@ -119,6 +119,22 @@ impl Runtime {
         let mut tasks = state.tasks;
         tasks.push(Pending { proof: (col, channel), before, pushes });
         self.rings.insert(key, State { name: name(), phase: Some(phase), bds, tasks });
+        Ok(())
+    }
+
+    /// Waits until the tasks of a ring are over: the channel that reads it has neither a task nor a queue, so that all slots have left. Cores may not
+    /// have used them yet.
+    ///
+    /// # Errors
+    /// A tile that is not there.
+    pub fn ring_rests(&mut self, ring: &QueuedRing) -> Result<(), Error> {
+        let (tile, reader) = (ring.tile, ring.sides[1].channel);
+        self.exists(tile)?;
+        let addr = tile.address(channel_status_offset(TileKind::Mem, reader));
+        self.ops.push(Op::MaskPoll { addr, value: 0, mask: CHANNEL_AT_WORK });
+        if let Some(state) = self.rings.get_mut(&(tile, ring.sides[0].channel)) {
+            state.tasks.clear();
+        }
         Ok(())
     }
 

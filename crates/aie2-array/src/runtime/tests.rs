@@ -320,6 +320,18 @@ fn ring_tasks_wait_for_a_token_asked_for_after_them() {
 }
 
 #[test]
+fn a_ring_that_rests_takes_another_phase() {
+    let (ring, mut rt) = (queued_relay(), runtime(1));
+    rt.ring(&ring, 0, 3, 0, S2mm(0)).expect("a task");
+    assert!(matches!(rt.clone().ring(&ring, 1, 2, 0, S2mm(0)), Err(Error::RingInFlight { tasks: 1, .. })));
+    rt.ring_rests(&ring).expect("a look at its reader");
+    let looked = Op::MaskPoll { addr: Tile::mem(0).address(0xA_0680), value: 0, mask: 0x0078_0000 };
+    assert_eq!(rt.ops.last(), Some(&looked));
+    rt.ring(&ring, 1, 2, 0, S2mm(0)).expect("another phase");
+    assert!(matches!(rt.finish(), Err(Error::RingNotAwaited { tasks: 1, .. })));
+}
+
+#[test]
 fn ring_tasks_that_cannot_be_are_refused() {
     let (ring, mut rt) = (queued_relay(), runtime(2));
     let refused = |rt: &mut Runtime, phase, slots, col, proof| rt.ring(&ring, phase, slots, col, proof).unwrap_err();

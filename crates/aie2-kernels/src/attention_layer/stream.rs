@@ -55,24 +55,37 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         layer.call().parameters(rt, &NORM_ROPE)
     };
     let args = projection::Args { x: arg::X, weights: arg::QKV_WEIGHTS, y: arg::QKV, scratch: arg::SCRATCH };
+    let rounds = head + 4 * groups + tail;
+    let norm_rings = |rt: &mut Runtime| {
+        queue_a(rt, rings, ring::NORM_ROPE, 1 + segments + idle)?;
+        queue_b(rt, rings, ring::NORM_ROPE, rounds)
+    };
     if layer.extent == Extent::Attention {
         words(&mut rt)?;
+        norm_rings(&mut rt)?;
     } else {
-        project(&mut rt, rings, &layer.qkv, args, words)?;
+        queue_b(&mut rt, rings, ring::PROJECTION, b_units_queued(&layer.qkv))?;
+        project(&mut rt, rings, &layer.qkv, args, words, |rt| {
+            rest(rt, rings)?;
+            norm_rings(rt)
+        })?;
         rt.mark();
         steps.push(Step::Qkv);
     }
 
-    let rounds = head + 4 * groups + tail;
-    queue_a(&mut rt, rings, ring::NORM_ROPE, 1 + segments + idle)?;
-    queue_b(&mut rt, rings, ring::NORM_ROPE, rounds)?;
     if idle > 0 {
         let weights = ShimBd::linear(arg::NORMS, 0, NORM_BYTES as u64)?;
         for col in 0..GRID {
             rt.task(col, Mm2s(0), &weights, array::UNIT_BYTES / NORM_BYTES as u32, false)?;
         }
     }
-    layer.call().tasks(&mut rt)?;
+    layer.call().tasks(&mut rt, |rt| {
+        rest(rt, rings)?;
+        match layer.extent {
+            Extent::Whole | Extent::Attention => attention_rings(rt, rings, layer.first_units()),
+            Extent::Projections => queue_b(rt, rings, ring::PROJECTION, b_units_queued(&layer.o)),
+        }
+    })?;
     if !rounds.is_multiple_of(2) {
         let turn = ShimBd::linear(arg::SCRATCH, 0, array::OUT_TURN_BYTES as u64)?;
         for col in 0..GRID {
@@ -80,7 +93,6 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         }
         rt.wait_all()?;
     }
-
     rt.mark();
     steps.push(Step::NormRope);
 
@@ -91,7 +103,7 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
     }
     let args = projection::Args { x: arg::CTX, weights: arg::O_WEIGHTS, y: arg::O, scratch: arg::SCRATCH };
     if layer.extent != Extent::Attention {
-        project(&mut rt, rings, &layer.o, args, |_| Ok(()))?;
+        project(&mut rt, rings, &layer.o, args, |_| Ok(()), |_| Ok(()))?;
         rt.mark();
         steps.push(Step::O);
     }
@@ -100,13 +112,41 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
     Ok((stream, ends))
 }
 
+impl AttentionLayer {
+    /// Units that the first passes of attention move.
+    fn first_units(&self) -> [usize; 2] {
+        scaled::stream::first_units(&self.attention, UNITS_PER_TASK)
+    }
+}
+
+fn attention_rings(rt: &mut Runtime, rings: &Rings, [a, b]: [usize; 2]) -> Result<(), Error> {
+    queue_a(rt, rings, ring::ATTENTION, a as u32)?;
+    queue_b(rt, rings, ring::ATTENTION, b as u32)
+}
+
+/// The passes, their first tasks of A and of B queued; behind them B is queued for the output projection.
 fn attend(rt: &mut Runtime, rings: &Rings, layer: &AttentionLayer) -> Result<(), Error> {
     let args =
         scaled::stream::Args { q: arg::Q, cache: arg::CACHE, plan: arg::PLAN, ctx: arg::CTX, scratch: arg::SCRATCH };
-    scaled::stream::append(&layer.attention, args, rt, UNITS_PER_TASK, |rt, [a, b]| {
-        queue_a(rt, rings, ring::ATTENTION, a as u32)?;
-        queue_b(rt, rings, ring::ATTENTION, b as u32)
-    })
+    scaled::stream::append(
+        &layer.attention,
+        args,
+        rt,
+        UNITS_PER_TASK,
+        |rt, units| attention_rings(rt, rings, units),
+        |rt| {
+            if layer.extent == Extent::Attention {
+                return Ok(());
+            }
+            rest(rt, rings)?;
+            queue_b(rt, rings, ring::PROJECTION, b_units_queued(&layer.o))
+        },
+    )
+}
+
+/// Waits until no ring holds anything.
+fn rest(rt: &mut Runtime, rings: &Rings) -> Result<(), Error> {
+    rings.a.iter().chain(&rings.b).try_for_each(|ring| rt.ring_rests(ring))
 }
 
 /// Tasks of all rings of A. What leaves them has been read by cores before the last outputs of a phase: those of column 0 stand for A, which every
@@ -120,25 +160,38 @@ fn queue_b(rt: &mut Runtime, rings: &Rings, phase: usize, slots: u32) -> Result<
     (0..GRID).zip(&rings.b).try_for_each(|(col, ring)| rt.ring(ring, phase, slots, col, S2mm(0)))
 }
 
-/// All blocks of a projection; what `beside` appends comes in the first one. A's rings are queued there as well, while rows of x pass on B.
+/// Units of B that a block of a projection takes, idle ones included.
+fn b_units_queued(shape: &ProjectionShape) -> u32 {
+    b_units(shape) as u32 + idle_units(shape)
+}
+
+/// All blocks of a projection, B queued for the first one. What `beside` appends comes in the first one, what `behind` appends in the last one, when
+/// rings may be told of the next phase. A's are queued while rows of x pass on B.
 fn project(
     rt: &mut Runtime,
     rings: &Rings,
     shape: &ProjectionShape,
     args: projection::Args,
     beside: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+    behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let panels = shape.panels();
     // scale columns stand in front of the codes and behind them
     let columns = panels.passes() * (panels.inputs() / 256) + 2;
-    let units = b_units(shape) as u32 + idle_units(shape);
-    let mut beside = Some(beside);
+    let (mut beside, mut behind) = (Some(beside), Some(behind));
     for block in 0..shape.blocks() {
-        queue_b(rt, rings, ring::PROJECTION, units)?;
-        projection::Block { shape, args, block, idle: idle_units(shape) > 0 }.emit_beside(rt, |rt| {
+        let begun = |rt: &mut Runtime| {
             queue_a(rt, rings, ring::PROJECTION, columns as u32)?;
             beside.take().map_or(Ok(()), |beside| beside(rt))
-        })?;
+        };
+        let ending = |rt: &mut Runtime| {
+            if block + 1 == shape.blocks() {
+                return behind.take().map_or(Ok(()), |behind| behind(rt));
+            }
+            rings.b.iter().try_for_each(|ring| rt.ring_rests(ring))?;
+            queue_b(rt, rings, ring::PROJECTION, b_units_queued(shape))
+        };
+        projection::Block { shape, args, block, idle: idle_units(shape) > 0 }.emit_among_others(rt, begun, ending)?;
     }
     Ok(())
 }

@@ -86,17 +86,19 @@ impl Block<'_> {
     /// # Errors
     /// A shape that the DMAs cannot express.
     pub fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
-        self.emit_beside(rt, |_| Ok(()))
+        self.emit_among_others(rt, |_| Ok(()), |_| Ok(()))
     }
 
-    /// The same; what `beside` appends comes while records are under way, before anything is sent on A.
+    /// The same; what `beside` appends comes while records are under way, before anything is sent on A, what `behind` appends when all that A and B
+    /// need has been sent and the last outputs have not come.
     ///
     /// # Errors
-    /// A shape that the DMAs cannot express, or what `beside` returns.
-    pub fn emit_beside(
+    /// A shape that the DMAs cannot express, or what these return.
+    pub fn emit_among_others(
         &self,
         rt: &mut Runtime,
         beside: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+        behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for col in 0..GRID {
             self.quantise(rt, col)?;
@@ -109,11 +111,8 @@ impl Block<'_> {
             self.activations(rt, col)?;
         }
         self.outputs(rt)?;
-        // what has been read, long before the last outputs have come
-        for col in 0..GRID {
-            rt.wait(col, Mm2s(0))?;
-            rt.wait(col, Mm2s(1))?;
-        }
+        rt.wait_read()?;
+        behind(rt)?;
         rt.early();
         rt.wait_all()
     }

@@ -8,9 +8,10 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use aie2_array::runtime::Stream;
-use aie2_array::{Direction, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
+use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KV_GROUP_SLOTS, Plane};
 
 use super::{GRID, GROUP, Group, HEAD_BYTES, PLAN_ZEROS_AT, ROW_TILES, ScaledAttention, TILE};
@@ -69,47 +70,71 @@ struct Builder<'a> {
 /// A shape that the DMAs cannot express; the message names the field and its limit.
 pub fn stream(kernel: &ScaledAttention) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
-    append(kernel, ALONE, &mut rt, usize::MAX, |_, _| Ok(()))?;
+    append(kernel, ALONE, &mut rt, usize::MAX, |_, _| Ok(()), |_| Ok(()))?;
     rt.finish()
 }
 
-/// Appends the dispatch to a stream whose channels rest. Before any pass that would make them more than `most`, everything is awaited, and
-/// `announce` told how many units of 8 KiB the coming passes move on A and on B.
+/// Passes that go together, and the units of 8 KiB that they move on A and on B.
+struct Portion {
+    passes: Range<usize>,
+    units: [usize; 2],
+}
+
+fn passes(kernel: &ScaledAttention) -> Vec<(usize, Group)> {
+    (0..kernel.kv_heads()).flat_map(|head| kernel.groups().map(move |group| (head, group))).collect()
+}
+
+/// Portions of at most `most` units, or of a pass.
+fn portions(kernel: &ScaledAttention, most: usize) -> Vec<Portion> {
+    let mut portions: Vec<Portion> = Vec::new();
+    for (at, (_, group)) in passes(kernel).iter().enumerate() {
+        // two units of Q, then blocks; the plan is one of B
+        let units = QUERY_UNITS + group.blocks;
+        match portions.last_mut() {
+            Some(Portion { passes, units: [a, b] }) if *b + units <= most => {
+                passes.end = at + 1;
+                (*a, *b) = (*a + units, *b + units);
+            }
+            Some(_) => portions.push(Portion { passes: at..at + 1, units: [units; 2] }),
+            None => portions.push(Portion { passes: at..at + 1, units: [units, units + 1] }),
+        }
+    }
+    portions
+}
+
+/// Units of 8 KiB that the first passes move on A and on B, at most `most`.
+pub fn first_units(kernel: &ScaledAttention, most: usize) -> [usize; 2] {
+    portions(kernel, most)[0].units
+}
+
+/// Appends the dispatch to a stream whose channels rest. In front of passes that would move more than `most` units together with those before,
+/// everything is awaited, and `announce` told how many units of 8 KiB the coming passes move on A and on B; the first are [`first_units`]. What
+/// `behind` appends comes when all has been read and the last outputs have not come.
 ///
 /// # Errors
-/// A shape that the DMAs cannot express, or what `announce` returns.
+/// A shape that the DMAs cannot express, or what the functions return.
 pub fn append(
     kernel: &ScaledAttention,
     args: Args,
     rt: &mut Runtime,
     most: usize,
     mut announce: impl FnMut(&mut Runtime, [usize; 2]) -> Result<(), Error>,
+    behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let passes: Vec<(usize, Group)> =
-        (0..kernel.kv_heads()).flat_map(|head| kernel.groups().map(move |group| (head, group))).collect();
-    // two units of Q, then blocks; the plan is one of B
-    let units = |(_, group): &(usize, Group)| QUERY_UNITS + group.blocks;
+    let all = passes(kernel);
     let mut b = Builder { kernel, args, rt, rounds: VecDeque::new() };
-    let (mut next, mut plan) = (0, true);
-    while next < passes.len() {
-        let (first, mut moved) = (next, usize::from(plan));
-        while next < passes.len() && (next == first || moved + units(&passes[next]) <= most) {
-            moved += units(&passes[next]);
-            next += 1;
-        }
-        announce(b.rt, [moved - usize::from(plan), moved])?;
-        if plan {
+    for (at, Portion { passes, units }) in portions(kernel, most).into_iter().enumerate() {
+        if at == 0 {
             b.plan()?;
-            plan = false;
+        } else {
+            b.finish()?;
+            announce(b.rt, units)?;
         }
-        for (head, group) in &passes[first..next] {
+        for (head, group) in &all[passes] {
             b.pass(*head, group)?;
         }
-        if next < passes.len() {
-            b.finish()?;
-        }
     }
-    b.end()
+    b.end(behind)
 }
 
 /// Units of Q on either stream.
@@ -135,12 +160,12 @@ impl Builder<'_> {
     }
 
     /// As [`Self::finish`]; what has been read first, long before the last outputs have come.
-    fn end(&mut self) -> Result<(), Error> {
-        let waits = self.rounds.drain(..).flat_map(|round| round.waits);
-        let (out, read): (Vec<_>, Vec<_>) = waits.partition(|(_, channel)| channel.direction == Direction::S2mm);
-        read.into_iter().try_for_each(|(col, channel)| self.rt.wait(col, channel))?;
+    fn end(&mut self, behind: impl FnOnce(&mut Runtime) -> Result<(), Error>) -> Result<(), Error> {
+        self.rt.wait_read()?;
+        behind(self.rt)?;
         self.rt.early();
-        out.into_iter().try_for_each(|(col, channel)| self.rt.wait(col, channel))
+        self.rounds.clear();
+        self.rt.wait_all()
     }
 
     fn wait(&mut self, round: Round) -> Result<(), Error> {
