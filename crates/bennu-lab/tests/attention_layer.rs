@@ -129,9 +129,13 @@ impl Chain {
         loaded
     }
 
-    /// Two dispatches in a row of the phases that `extent` names; the second finds the array as the first did.
-    /// Cycles of the second, and of the kernels of its phases.
-    fn check(&self, layer: AttentionLayer, extent: Extent) -> [u64; 2] {
+    /// Two dispatches in a row; the second finds the array as the first did.
+    fn check(&self, layer: AttentionLayer, extent: Extent) {
+        self.dispatch(layer, extent, 2);
+    }
+
+    /// Dispatches in a row of the phases that `extent` names. Cycles of the last, and of the kernels of its phases.
+    fn dispatch(&self, layer: AttentionLayer, extent: Extent, dispatches: usize) -> [u64; 2] {
         let layer = layer.with_extent(extent).expect("legal phases");
         let (compiled, of_phases) = layer.compile_in_phases().unwrap_or_else(|error| panic!("{error}"));
         println!("{}: {:?}", compiled.kernel, compiled.usage);
@@ -142,7 +146,7 @@ impl Chain {
         };
         let mut loaded = self.load(&layer, &compiled);
         let mut taken = [0; 2];
-        for dispatch in 1..=2 {
+        for dispatch in 1..=dispatches {
             loaded.write("cache", &self.cache).expect("the cache fits");
             for (name, data) in self.expected.iter().filter(|(name, _)| given.contains(name)) {
                 loaded.write(name, data).expect("what is given fits");
@@ -218,7 +222,7 @@ fn two_blocks_of_rows_share_the_array() {
 fn a_prompt_takes_no_longer_than_kernel_after_kernel() {
     let cache = Cache::linear(512).expect("whole groups");
     let layer = with_cache(5376, 512, 0, cache);
-    let [found, apart] = Chain::new(&layer, 6).check(layer, Extent::Whole);
+    let [found, apart] = Chain::new(&layer, 6).dispatch(layer, Extent::Whole, 1);
     assert!(found <= apart, "{found} cycles, apart {apart}");
 }
 
