@@ -22,7 +22,7 @@ pub const LIMBS_II: u32 = 20;
 /// Declared initiation interval of 4 tiles of 16 outputs.
 pub const QUOTIENT_II: u32 = 18;
 
-/// The same into a unit of a ring, once a pass: a trip ends before the next begins, which needs neither prologue nor epilogue.
+/// The same into a unit of a ring, eight trips at a time: fewer stages make up for the interval.
 pub const UNIT_II: u32 = 22;
 
 /// Bytes of the limbs of 1/l of a query tile.

@@ -6,9 +6,7 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | quantise | `capture` | 2 for 32 values | load port A |
-//! | quantise | `clear_stage` | 2 for 32 values | store slot |
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
-//! | scale | `token_scales` | 8 for 8 tokens | store slot |
 //! | scale | `scale` | 44 for 2 tiles of 4x8 | vector slot (34); accumulators hold two tiles under way |
 //!
 //! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs, and the phases of [`AttentionProjections`].

@@ -248,14 +248,14 @@ mod tests {
         let out = finish::Out { at: l1::OUT, units: l1::OUT_UNITS, empty: 48, full: 49 };
         let number = |a: &mut Asm| constant(a, i64::from(l1::A));
         let parts: [(&str, &dyn Fn(&mut Asm), usize); 9] = [
-            ("start of a pass", &start_rows, 352),
+            ("start of a pass", &start_rows, 144),
             (
                 "queries",
                 &|a| {
                     let unit = number(a);
                     queries::emit(a, unit)
                 },
-                320,
+                448,
             ),
             (
                 "score",
@@ -263,7 +263,7 @@ mod tests {
                     let k = number(a);
                     score::emit_at(a, k, places)
                 },
-                2432,
+                1552,
             ),
             (
                 "mask",
@@ -271,17 +271,17 @@ mod tests {
                     let d = number(a);
                     mask::emit(a, d, d)
                 },
-                240,
+                224,
             ),
             (
                 "references",
                 &|a| {
                     softmax::emit_references_at(a, places);
                 },
-                672,
+                496,
             ),
-            ("rescale", &|a| softmax::emit_rescale_at(a, places), 624),
-            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1024),
+            ("rescale", &|a| softmax::emit_rescale_at(a, places), 608),
+            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1008),
             (
                 "output",
                 &|a| {
@@ -290,7 +290,7 @@ mod tests {
                 },
                 1440,
             ),
-            ("end of a pass", &|a| finish::emit_units(a, places, &out), 1088),
+            ("end of a pass", &|a| finish::emit_units(a, places, &out), 1344),
         ];
         for (name, part, most) in parts {
             let bytes = bytes(part);

@@ -13,7 +13,7 @@ use super::super::{constant, memory, score};
 use super::l1::{B, PARAMETER_MEMORY, PARAMETERS, PLACES, ROWS_SPACE, core};
 
 /// Declared initiation interval of 16 elements of eight positions.
-pub const II: u32 = 19;
+pub const II: u32 = 15;
 /// Trips of a half of the walk.
 const TRIPS: u32 = 16;
 /// Bytes of a trip in Q and in Qᵀ.
