@@ -59,7 +59,7 @@ fn run(fake: &FakeKernel) -> Result<(), Error> {
     context.load(&[&[1; 64], &[2; 64]])?;
     let mut stream = device.dev_buffer(64)?;
     stream.write(0, &[3; 64])?;
-    let mut host = device.buffer_of(4096)?;
+    let mut host = device.host_buffer(4096)?;
     host.write(0, &[4; 64])?;
     let mut commands = [Cmd::new(&device)?, Cmd::new(&device)?];
     for (cu, command) in (0..).zip(&mut commands) {

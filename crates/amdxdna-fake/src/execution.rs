@@ -119,16 +119,21 @@ impl Execution<'_> {
         self.long(7 + 2 * index)
     }
 
+    /// Slots for host buffers in the packet; unused ones hold 0.
+    pub fn host_slots(&self) -> usize {
+        (self.packet.len() / 4 - 7) / 2
+    }
+
     /// Bytes the NPU reads.
     pub fn read(&self, address: u64, bytes: usize) -> Vec<u8> {
         let (store, range) = self.view.at(address, bytes);
-        store.access(range, |memory| memory.to_vec())
+        store.device(range, |memory| memory.to_vec())
     }
 
     /// Bytes the NPU writes.
     pub fn write(&mut self, address: u64, bytes: &[u8]) {
         let (store, range) = self.view.at(address, bytes.len());
-        store.access(range, |memory| memory.copy_from_slice(bytes));
+        store.device(range, |memory| memory.copy_from_slice(bytes));
     }
 
     fn word(&self, index: usize) -> u32 {

@@ -21,7 +21,8 @@
 //! - It refuses what the driver refuses: fields that must be zero, unknown handles, a buffer named twice, a missing heap.
 //! - It counts what is open ([`FakeKernel::counts`]) and logs every ioctl byte by byte ([`FakeKernel::log`]).
 //! - Its clock stands still but for waits, which end at once: a wait that expires moves the clock to its deadline.
-//! - A device that touches bytes while the CPU has them panics, as does a fifth command in flight, which would block.
+//! - A device that touches bytes while the CPU has them, or before they are flushed from its caches, panics, as does a fifth command in
+//!   flight, which would block.
 //!
 //! It never ships: no crate that `bennu` links depends on it, and the crate graph is checked for that.
 #![forbid(unsafe_code)]
@@ -70,7 +71,7 @@ impl FakeKernel {
         Device::open_by(self.clone(), None, options)
     }
 
-    /// What runs commands from now on, instead of ending each at once as completed.
+    /// What runs commands from now on, instead of ending each at once as completed. It must not call this kernel.
     pub fn on_execute(&self, executor: impl FnMut(&mut Execution<'_>) -> Outcome + Send + 'static) {
         self.state().executor = Some(Box::new(executor));
     }

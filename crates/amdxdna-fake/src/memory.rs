@@ -18,22 +18,52 @@ struct Contents {
     bytes: Vec<u8>,
     /// Ranges that windows have lent.
     lent: Vec<Range<usize>>,
+    /// Ranges that may be in the CPU's caches only. They do not overlap.
+    dirty: Vec<Range<usize>>,
+}
+
+impl Contents {
+    /// The CPU has written back a range.
+    fn clean(&mut self, range: &Range<usize>) {
+        let rest = self
+            .dirty
+            .iter()
+            .flat_map(|dirty| [dirty.start..dirty.end.min(range.start), dirty.start.max(range.end)..dirty.end]);
+        self.dirty = rest.filter(|part| part.start < part.end).collect();
+    }
+
+    /// The CPU has written a range.
+    fn soil(&mut self, range: Range<usize>) {
+        self.clean(&range);
+        self.dirty.push(range);
+    }
 }
 
 impl Store {
+    /// Pages as the kernel gives them: zeroed by the CPU.
     pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { contents: Mutex::new(Contents { bytes: vec![0; bytes], lent: Vec::new() }) })
+        let dirty = std::iter::once(0..bytes).collect();
+        Arc::new(Self { contents: Mutex::new(Contents { bytes: vec![0; bytes], lent: Vec::new(), dirty }) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The device's and the kernel's access. Panics if the CPU has the bytes.
+    /// The NPU's access. Panics if the CPU has the bytes, or its caches do.
+    pub(crate) fn device<R>(&self, range: Range<usize>, access: impl FnOnce(&mut [u8]) -> R) -> R {
+        let contents = self.lock();
+        let clash = contents.dirty.iter().find(|dirty| dirty.start < range.end && range.start < dirty.end).cloned();
+        drop(contents);
+        assert!(clash.is_none(), "the device touches {range:?} while {clash:?} has not been flushed");
+        self.access(range, access)
+    }
+
+    /// The kernel's access. Panics if a program has the bytes.
     pub(crate) fn access<R>(&self, range: Range<usize>, access: impl FnOnce(&mut [u8]) -> R) -> R {
         let mut contents = self.lock();
         let clash = contents.lent.iter().find(|lent| lent.start < range.end && range.start < lent.end);
-        assert!(clash.is_none(), "the device touches {range:?} while {clash:?} is lent to the CPU");
+        assert!(clash.is_none(), "{range:?} is touched while {clash:?} is lent");
         access(&mut contents.bytes[range])
     }
 }
@@ -156,7 +186,14 @@ impl Window for FakeWindow {
     fn restore(lent: FakeBytes) -> Self {
         let FakeBytes { window, bytes } = lent;
         let mut contents = window.inner.mapped.store.lock();
-        contents.bytes[window.range.clone()].copy_from_slice(&bytes);
+        let memory = &mut contents.bytes[window.range.clone()];
+        let changed = |(old, new): (&u8, &u8)| old != new;
+        let first = memory.iter().zip(&bytes).position(changed);
+        let last = memory.iter().zip(&bytes).rposition(changed);
+        memory.copy_from_slice(&bytes);
+        if let (Some(first), Some(last)) = (first, last) {
+            contents.soil(window.range.start + first..window.range.start + last + 1);
+        }
         let place = contents.lent.iter().position(|lent| *lent == window.range).expect("the range was lent");
         contents.lent.remove(place);
         drop(contents);
@@ -176,11 +213,13 @@ impl Window for FakeWindow {
 
     fn poke(&mut self, offset: usize, bytes: &[u8]) {
         let range = self.within(offset, bytes.len());
-        self.inner.mapped.store.access(range, |memory| memory.copy_from_slice(bytes));
+        self.inner.mapped.store.access(range.clone(), |memory| memory.copy_from_slice(bytes));
+        self.inner.mapped.store.lock().soil(range);
     }
 
     fn flush(&self, offset: usize, bytes: usize) {
         let range = self.within(offset, bytes);
+        self.inner.mapped.store.lock().clean(&range);
         self.inner.kernel.state().flushed(self.inner.mapped.address + range.start as u64, bytes as u64);
     }
 }

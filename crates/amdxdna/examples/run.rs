@@ -37,7 +37,7 @@ fn run(pdi: &str, stream: &str, sizes: &[String]) -> Result<(), Box<dyn Error>> 
     instructions.write(0, &stream)?;
     let mut buffers = Vec::new();
     for size in sizes {
-        let mut buffer = device.buffer_of(size.parse()?)?;
+        let mut buffer = device.host_buffer(size.parse()?)?;
         for (number, word) in (0u32..).zip(buffer.bytes_mut()?.chunks_exact_mut(4)) {
             word.copy_from_slice(&number.to_le_bytes());
         }

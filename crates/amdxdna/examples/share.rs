@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 
 fn parent() -> Result<(), Box<dyn Error>> {
     let device = Device::open()?;
-    let mut buffer = device.buffer_of(4096)?;
+    let mut buffer = device.host_buffer(4096)?;
     buffer.write(0, TEXT)?;
     buffer.flush(0..TEXT.len())?;
     let dma_buf = buffer.export()?;

@@ -74,7 +74,7 @@ impl<K: Kernel> Cmd<K> {
     /// A command without a packet.
     ///
     /// # Errors
-    /// As [`Device::buffer_of`].
+    /// As [`Device::host_buffer`].
     pub fn new(device: &Device<K>) -> Result<Self, Error> {
         let bo = device.cmd_buffer(PACKET_BYTES)?;
         Ok(Self { device: device.clone(), bo, packet: None, flight: None })
@@ -170,7 +170,7 @@ impl<K: Kernel> Cmd<K> {
                     if interrupt.load(Ordering::Relaxed) {
                         return Err(Error::Interrupted { context: live.handle, sequence });
                     }
-                    live.is_overdue(sequence);
+                    live.mark_overdue(sequence);
                     let waited = Duration::from_nanos(kernel.now().saturating_sub(begin).max(0) as u64);
                     return Err(Error::Timeout { context: live.handle, sequence, waited });
                 }
@@ -180,10 +180,10 @@ impl<K: Kernel> Cmd<K> {
         self.flight = None;
         let state = self.state()?;
         if state == CommandState::Completed {
-            live.succeeded(sequence);
+            live.mark_completed(sequence);
             return Ok(());
         }
-        live.failed();
+        live.mark_failed();
         Err(Error::Command { context: live.handle, sequence, state, health: self.health()? })
     }
 

@@ -282,14 +282,14 @@ impl<K: Kernel> Device<K> {
     ///
     /// # Errors
     /// [`Refusal::BufferBytes`], and what CREATE_BO, GET_BO_INFO and mmap answer.
-    pub fn buffer_of(&self, bytes: usize) -> Result<Bo<K>, Error> {
+    pub fn host_buffer(&self, bytes: usize) -> Result<Bo<K>, Error> {
         self.mapped(BoKind::Shmem, Type::Shmem, bytes)
     }
 
     /// A buffer for command packets. [`Cmd`](crate::Cmd) makes its own.
     ///
     /// # Errors
-    /// As [`buffer_of`](Device::buffer_of).
+    /// As [`host_buffer`](Device::host_buffer).
     pub fn cmd_buffer(&self, bytes: usize) -> Result<Bo<K>, Error> {
         self.mapped(BoKind::Cmd, Type::Cmd, bytes)
     }
@@ -308,7 +308,7 @@ impl<K: Kernel> Device<K> {
     /// # Errors
     /// [`Error::Unsupported`] if the driver has no such buffers; [`Error::Pin`] with
     /// [`Cause::LockedMemory`](crate::Cause::LockedMemory) at the limit of locked memory; those of
-    /// [`buffer_of`](Device::buffer_of).
+    /// [`host_buffer`](Device::host_buffer).
     pub fn user_buffer(&self, bytes: usize) -> Result<Bo<K>, Error> {
         let length = check_bytes(BoKind::User, bytes as u64, MAX_BYTES)?;
         let kernel = &self.shared.file.kernel;
@@ -369,7 +369,7 @@ impl<K: Kernel> Device<K> {
     /// Whoever else has the memory must not write it while its bytes are lent here.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the driver imports nothing, [`Error::DmaBufSize`], and those of [`buffer_of`](Device::buffer_of).
+    /// [`Error::Unsupported`] if the driver imports nothing, [`Error::DmaBufSize`], and those of [`host_buffer`](Device::host_buffer).
     pub fn import(&self, dma_buf: &DmaBuf<K>) -> Result<Bo<K>, Error> {
         let shared = &self.shared;
         let length = check_bytes(BoKind::Imported, dma_buf.bytes(&shared.file.kernel)?, MAX_BYTES)?;

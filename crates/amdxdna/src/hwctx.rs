@@ -1,6 +1,6 @@
 //! Hardware contexts: a partition of columns with its compute units and its commands in flight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -85,8 +85,8 @@ impl<K: Kernel> Flight<K> {
 struct State<K: Kernel> {
     destroyed: bool,
     failed: bool,
-    /// A command whose wait expired; it may still complete.
-    overdue: Option<u64>,
+    /// Commands whose wait expired; they may still complete.
+    overdue: BTreeSet<u64>,
     flights: BTreeMap<u64, Flight<K>>,
     units: Vec<(Arc<Buffer<K>>, u8)>,
 }
@@ -123,19 +123,16 @@ impl<K: Kernel> Live<K> {
         }
     }
 
-    pub(crate) fn succeeded(&self, sequence: u64) {
-        let mut state = self.state();
-        if state.overdue == Some(sequence) {
-            state.overdue = None;
-        }
+    pub(crate) fn mark_completed(&self, sequence: u64) {
+        self.state().overdue.remove(&sequence);
     }
 
-    pub(crate) fn failed(&self) {
+    pub(crate) fn mark_failed(&self) {
         self.state().failed = true;
     }
 
-    pub(crate) fn is_overdue(&self, sequence: u64) {
-        self.state().overdue = Some(sequence);
+    pub(crate) fn mark_overdue(&self, sequence: u64) {
+        self.state().overdue.insert(sequence);
     }
 
     /// Ends the context and all its commands. The driver returns when the device has stopped working for it.
@@ -216,7 +213,13 @@ fn create<K: Kernel>(device: &Device<K>, config: ContextConfig) -> Result<Arc<Li
     };
     let tiles = config.columns * u32::from(metadata.core.rows);
     let Created { handle, syncobj } = ioctl::create_hwctx::create_hwctx(&device.shared.file, qos, tiles, MAX_OPC)?;
-    let state = State { destroyed: false, failed: false, overdue: None, flights: BTreeMap::new(), units: Vec::new() };
+    let state = State {
+        destroyed: false,
+        failed: false,
+        overdue: BTreeSet::new(),
+        flights: BTreeMap::new(),
+        units: Vec::new(),
+    };
     Ok(Arc::new(Live { shared: Arc::clone(&device.shared), handle, syncobj, state: Mutex::new(state) }))
 }
 
@@ -308,7 +311,7 @@ impl<K: Kernel> HwCtx<K> {
         let packet = cmd.packet.as_ref().ok_or(Refusal::NoPacket)?;
         self.reap()?;
         let mut state = live.state();
-        if state.destroyed || state.failed || state.overdue.is_some() {
+        if state.destroyed || state.failed || !state.overdue.is_empty() {
             return Err(Error::ContextFailed { context: live.handle });
         }
         let (cu, count) = (packet.start.cu, state.units.len() as u32);
@@ -380,7 +383,7 @@ impl<K: Kernel> HwCtx<K> {
     /// Whether a command has failed or is overdue, so that the context takes no more of them.
     pub fn is_failed(&self) -> bool {
         let state = self.live.state();
-        state.failed || state.destroyed || state.overdue.is_some()
+        state.failed || state.destroyed || !state.overdue.is_empty()
     }
 
     /// Ends the context and makes it anew, with the same columns and compute units: a fresh array. Commands in flight fail.

@@ -13,9 +13,9 @@
 //!
 //! let mut instructions = device.dev_buffer(stream.len())?;
 //! instructions.write(0, &stream)?;
-//! let mut input = device.buffer_of(4096)?;
+//! let mut input = device.host_buffer(4096)?;
 //! input.write(0, b"operand")?;
-//! let output = device.buffer_of(4096)?;
+//! let output = device.host_buffer(4096)?;
 //!
 //! let mut command = Cmd::new(&device)?;
 //! command.start(0, &instructions, stream.len() as u32 / 4, &[(&input).into(), (&output).into()])?;

@@ -15,7 +15,7 @@ fn open(driver: Driver) -> (FakeKernel, Device<FakeKernel>) {
 #[test]
 fn lent_bytes_are_nobody_elses() {
     let (_fake, device) = open(Driver::current());
-    let mut bo = device.buffer_of(64).expect("a buffer");
+    let mut bo = device.host_buffer(64).expect("a buffer");
     let lent = bo.bytes().expect("at rest");
     assert!(matches!(bo.bytes(), Err(Error::Busy(Busy::BufferLent { .. }))));
     drop(lent);
@@ -152,7 +152,7 @@ fn user_memory_where_the_driver_takes_it() {
 #[test]
 fn a_dma_buf_is_the_same_memory() {
     let (fake, device) = open(Driver::current());
-    let mut bo = device.buffer_of(4096).expect("a buffer");
+    let mut bo = device.host_buffer(4096).expect("a buffer");
     bo.write(0, b"shared").expect("at rest");
     let dma_buf = bo.export().expect("exports");
     let other = fake.open(Options::default()).expect("opens");
@@ -174,7 +174,7 @@ fn a_dma_buf_is_the_same_memory() {
 #[test]
 fn memory_imported_twice_has_one_handle() {
     let (fake, device) = open(Driver::current());
-    let bo = device.buffer_of(4096).expect("a buffer");
+    let bo = device.host_buffer(4096).expect("a buffer");
     let dma_buf = bo.export().expect("exports");
     let again = device.import(&dma_buf).expect("imports");
     assert_eq!(again.handle(), bo.handle());
@@ -196,7 +196,7 @@ fn memory_imported_twice_has_one_handle() {
 #[test]
 fn a_driver_without_dma_bufs() {
     let (_fake, device) = open(Driver::mainline_6_14());
-    let error = device.buffer_of(64).expect("a buffer").export().expect_err("has none");
+    let error = device.host_buffer(64).expect("a buffer").export().expect_err("has none");
     assert!(matches!(error, Error::Unsupported { feature: Feature::DmaBuf, errno: Errno::EOPNOTSUPP, .. }), "{error}");
 }
 
@@ -209,7 +209,7 @@ fn buffers_may_be_used_from_many_threads() {
             let device = device.clone();
             scope.spawn(move || {
                 for round in 0..20 {
-                    let mut bo = device.buffer_of(4096).expect("a buffer");
+                    let mut bo = device.host_buffer(4096).expect("a buffer");
                     bo.write(0, &[thread, round]).expect("at rest");
                     let dma_buf = bo.export().expect("exports");
                     let again = device.import(&dma_buf).expect("imports");
@@ -257,7 +257,7 @@ fn a_descriptor_from_elsewhere_is_mapped_by_any_process() {
 #[test]
 fn a_flush_by_hand() {
     let (fake, device) = open(Driver::current());
-    let bo = device.buffer_of(4096).expect("a buffer");
+    let bo = device.host_buffer(4096).expect("a buffer");
     bo.flush(64..128).expect("at rest");
     assert_eq!(fake.take_flushes(), [(bo.device_address() + 64, 64)]);
     let lent = bo.bytes().expect("at rest");

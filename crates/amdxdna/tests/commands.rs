@@ -274,7 +274,7 @@ fn arguments_are_refused_before_the_kernel_sees_them() {
     let fake = machine(Driver::current());
     let run = prepare(&fake).expect("a run");
     let other = fake.open(Options::default()).expect("opens");
-    let foreign = other.buffer_of(64).expect("a buffer");
+    let foreign = other.host_buffer(64).expect("a buffer");
     let mut command = Cmd::new(&run.device).expect("a command");
     fake.clear_log();
     let (stream, input) = (&run.stream, &run.input);
@@ -300,7 +300,7 @@ fn arguments_are_refused_before_the_kernel_sees_them() {
         let error = run.device.create_context(ContextConfig { columns, ..Default::default() }).map(drop);
         assert_eq!(refused(error), Refusal::Columns { columns, max: 4 });
     }
-    assert!(matches!(refused(run.device.buffer_of(0).map(drop)), Refusal::BufferBytes { .. }));
+    assert!(matches!(refused(run.device.host_buffer(0).map(drop)), Refusal::BufferBytes { .. }));
     assert!(matches!(refused(run.device.dev_buffer((64 << 20) + 1).map(drop)), Refusal::BufferBytes { .. }));
     assert!(fake.log().is_empty(), "{:?}", fake.log());
 }

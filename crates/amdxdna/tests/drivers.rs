@@ -102,7 +102,7 @@ fn power_modes_need_root_and_a_driver() {
 #[test]
 fn sync_from_the_device_may_be_refused() {
     for (driver, refused) in [(Driver::mainline_6_14(), false), (Driver::current(), true)] {
-        let bo = open(driver).buffer_of(64).expect("a buffer");
+        let bo = open(driver).host_buffer(64).expect("a buffer");
         assert_eq!(bo.sync(amdxdna::Direction::FromDevice, 0..64).is_err(), refused);
         bo.sync(amdxdna::Direction::ToDevice, 0..64).expect("every driver does");
     }

@@ -127,7 +127,7 @@ fn a_wait_without_timeline_is_in_milliseconds() {
 fn sync_prime_and_power() {
     let fake = machine(Driver { root: true, ..Driver::current() });
     let device = fake.open(amdxdna::Options::default()).expect("opens");
-    let bo = device.buffer_of(8192).expect("a buffer");
+    let bo = device.host_buffer(8192).expect("a buffer");
     fake.clear_log();
     bo.sync(amdxdna::Direction::ToDevice, 64..192).expect("syncs");
     let dma_buf = bo.export().expect("exports");

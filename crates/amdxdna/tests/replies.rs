@@ -67,7 +67,7 @@ fn an_import_that_is_another_buffer() {
 fn a_descriptor_below_zero() {
     let fake = machine(Driver::current());
     let device = fake.open(Options::default()).expect("opens");
-    let bo = device.buffer_of(64).expect("a buffer");
+    let bo = device.host_buffer(64).expect("a buffer");
     fake.corrupt(Ioctl::PrimeHandleToFd, 0, |argument, _| argument[8..12].fill(0xFF));
     let error = bo.export().expect_err("no descriptor");
     assert!(matches!(error, Error::Reply { problem: BadReply::Descriptor { number: -1 }, .. }), "{error}");

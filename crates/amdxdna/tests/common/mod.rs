@@ -41,9 +41,9 @@ pub fn prepare_on(device: Device<FakeKernel>) -> Result<Run, Error> {
     context.load(&[b"a PDI"])?;
     let mut stream = device.dev_buffer(64)?;
     stream.write(0, &[7; 64])?;
-    let mut input = device.buffer_of(4096)?;
+    let mut input = device.host_buffer(4096)?;
     input.write(0, b"sixteen bytes in")?;
-    let output = device.buffer_of(8192)?;
+    let output = device.host_buffer(8192)?;
     let mut command = Cmd::new(&device)?;
     command.start(0, &stream, 16, &[(&input).into(), (&output).into()])?;
     Ok(Run { command, output, input, stream, context, device })
