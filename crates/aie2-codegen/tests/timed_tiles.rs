@@ -127,3 +127,32 @@ fn tile_loop_with_an_inner_hardware_loop() {
     assert!(p.loops.iter().any(|l| l.name == "steps" && l.ii_reached == 4 && l.vmac_per_ii == 2));
     assert!(p.early_reads.len() > 4);
 }
+
+/// A window with the second stage of an iteration that never began.
+fn without_a_beginning(primed: bool) -> Result<Program, CodegenError> {
+    let mut t = Timed::new("primed", 8);
+    if primed {
+        t.primed_from(1);
+    }
+    t.at(0, insn("vlda wl0, [p0], #32").mem(A)).unwrap();
+    t.at(1, insn("vlda wh0, [p0], #32").mem(A)).unwrap();
+    t.at(9, insn("vmac cm0, cm0, x0, x1, r0")).unwrap();
+    build(|a| {
+        a.imm(reg("p0"), 0x70000);
+        a.imm(reg("r0"), 776);
+        a.imm(reg("r2"), 0);
+        for x in ["x0", "x1"] {
+            a.i("vbcst.32 {}, {}", &[reg(x), reg("r2")]);
+        }
+        a.i("vmul {}, {}, {}, {}", &[reg("cm0"), reg("x0"), reg("x1"), reg("r0")]);
+        a.raw("windows", t.steady().times(2));
+        a.done();
+    })
+}
+
+#[test]
+fn a_loop_that_begins_with_its_last_stage_declares_it() {
+    without_a_beginning(true).expect("zeros are meant");
+    let refused = without_a_beginning(false).expect_err("nothing was loaded");
+    assert!(matches!(refused, CodegenError::Check(_)), "{refused}");
+}

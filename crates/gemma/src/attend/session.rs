@@ -359,9 +359,9 @@ impl<'a, K: Kernel> Loaded<'a, K> {
         for buffer in &plan.buffers {
             let doing = || Doing::Buffer(buffer.name.clone(), buffer.bytes);
             let bo = match &buffer.contents {
-                Contents::Zero => device.buffer_of(buffer.bytes).map_err(failed(doing()))?,
+                Contents::Zero => device.host_buffer(buffer.bytes).map_err(failed(doing()))?,
                 Contents::Bytes(bytes) | Contents::Cache(bytes) => {
-                    let mut bo = device.buffer_of(buffer.bytes).map_err(failed(doing()))?;
+                    let mut bo = device.host_buffer(buffer.bytes).map_err(failed(doing()))?;
                     bo.write(0, bytes).map_err(failed(doing()))?;
                     bo
                 }
@@ -518,7 +518,7 @@ fn weights_buffer<K: Kernel>(
         Ok(bo) => Ok((bo, Given::Mapped)),
         Err(error) if error.is_unplugged() => Err(error),
         Err(error) => {
-            let mut bo = device.buffer_of(bytes)?;
+            let mut bo = device.host_buffer(bytes)?;
             bo.write(0, prepared.weights(kind))?;
             Ok((bo, Given::Copied { why: error.to_string() }))
         }
