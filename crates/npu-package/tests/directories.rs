@@ -9,15 +9,9 @@ use npu_container::txn::{self, Header, Op};
 use npu_container::{pdi, xclbin};
 use npu_package::layout::{LayoutError, ProjectionKind, names};
 use npu_package::{
-<<<<<<< HEAD
     Argument, AttentionFacts, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LayerFile, LoopReport,
     MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE, Package, PackageError, PackageWriter, PackedManifest, PackedModel,
-    PackedWriter, Producer, Program, Report, Rotation, layer_file_name,
-=======
-    Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE,
-    Package, PackageError, PackageWriter, PackedManifest, PackedModel, PackedWriter, Phase, Producer, Program, Region,
-    Report, layer_file_name,
->>>>>>> m1
+    PackedWriter, Phase, Producer, Program, Region, Report, Rotation, layer_file_name,
 };
 use tempfile::TempDir;
 
