@@ -20,7 +20,7 @@ use super::extent;
 use super::past::Past;
 use super::tensors::bytes;
 use crate::packed::{PackedLayerMap, PackedWeights};
-use crate::refusal::{MemoryCause, Refusal};
+use crate::refusal::{BinaryCause, MemoryCause, Refusal};
 
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
@@ -209,7 +209,7 @@ fn lacking(error: PackageError, path: &Path) -> AttendError {
         // The directory itself was named: say it, not a file in it.
         PackageError::NotAPackage { .. } if !path.exists() => {
             let path: PathBuf = path.to_owned();
-            Refusal::BinaryMissing { path, source: crate::refusal::BinaryCause::Package(error) }.into()
+            Refusal::BinaryMissing { path, source: BinaryCause::Package(Box::new(error)) }.into()
         }
         error => match Refusal::from_package(error) {
             Ok(refusal) => refusal.into(),
