@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::bo::{Bo, BoKind, Buffer, Handles, Parts, unsupported};
 use crate::discover::{self, Node};
@@ -377,7 +377,20 @@ impl<K: Kernel> Device<K> {
         let mut handles = shared.handles();
         let handle = ioctl::prime_fd_to_handle::prime_fd_to_handle(&shared.file, &dma_buf.fd)
             .map_err(|error| unsupported(error, Feature::DmaBuf, Ioctl::PrimeFdToHandle))?;
-        if let Some(buffer) = handles.get(&handle).and_then(std::sync::Weak::upgrade) {
+        if let Some(buffer) = handles.get(&handle).and_then(Weak::upgrade) {
+            let same = match buffer.kind {
+                BoKind::Shmem | BoKind::Cmd | BoKind::Imported => {
+                    (buffer.bytes as u64).next_multiple_of(PAGE) == length
+                }
+                BoKind::Dev | BoKind::User => false,
+            };
+            if !same {
+                let arguments = format_args!("{length} bytes");
+                let problem = BadReply::Handle { what: "another buffer's", handle };
+                // Dropping the buffer takes the lock.
+                drop(handles);
+                return Err(bad(Ioctl::PrimeFdToHandle, &arguments, problem));
+            }
             return Ok(Bo { buffer });
         }
         let handle = Unowned { shared, handle };

@@ -50,6 +50,20 @@ fn handles() {
 }
 
 #[test]
+fn an_import_that_is_another_buffer() {
+    let fake = machine(Driver::current());
+    let run = prepare(&fake).expect("a run");
+    let dma_buf = run.output.export().expect("exports");
+    for other in [run.stream.handle(), run.input.handle()] {
+        fake.corrupt(Ioctl::PrimeFdToHandle, 0, move |argument, _| argument[0] = other as u8);
+        let error = run.device.import(&dma_buf).expect_err("not the exported one");
+        let problem = BadReply::Handle { what: "another buffer's", handle: other };
+        assert!(matches!(&error, Error::Reply { problem: told, .. } if *told == problem), "{error}");
+    }
+    assert_eq!(run.device.import(&dma_buf).map(|bo| bo.handle()), Ok(run.output.handle()));
+}
+
+#[test]
 fn a_descriptor_below_zero() {
     let fake = machine(Driver::current());
     let device = fake.open(Options::default()).expect("opens");

@@ -87,7 +87,7 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
         return Err(Error::NotQuantised {
             file: query.shard.path.clone(),
             tensor: query.name.to_owned(),
-            dtype: format!("{:?}", query.info.dtype),
+            dtype: format!("{:?}", query.info.dtype).into(),
             shape: query.info.shape.clone(),
         });
     };

@@ -13,10 +13,11 @@
 use npu_package::layout::{
     BLOCK_ROWS_MAX, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, LayoutError, RopeLimbs, RopeTable,
 };
-use npu_package::{Manifest, PackageError};
+use npu_package::{Layer, Manifest, PackageError, PackedManifest};
 use serde::Serialize;
 
 use crate::config::GemmaConfig;
+use crate::dims::ModelDims;
 use crate::memory::{NpuMemory, TileTier};
 use crate::pack::package_dims;
 use crate::refusal::{MemoryCause, Refusal};
@@ -106,11 +107,51 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// What of a model decides its memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// Sizes.
+    pub dims: ModelDims,
+    /// Layers that see every token.
+    pub global_layers: usize,
+    /// Longest context.
+    pub max_positions: usize,
+}
+
+impl From<&GemmaConfig> for Outline {
+    fn from(config: &GemmaConfig) -> Self {
+        Outline {
+            dims: config.dims.clone(),
+            global_layers: config.global_layers().len(),
+            max_positions: config.max_positions,
+        }
+    }
+}
+
+impl From<&PackedManifest> for Outline {
+    fn from(packed: &PackedManifest) -> Self {
+        let (model, attention) = (packed.model.clone(), &packed.attention);
+        let dims = ModelDims {
+            name: model.name,
+            hidden: model.hidden,
+            intermediate: model.intermediate,
+            layers: model.layers,
+            heads: model.heads,
+            kv_heads: model.kv_heads,
+            head_dim: model.head_dim,
+            vocab: model.vocab,
+            sliding_window: attention.sliding_window,
+        };
+        let global_layers = attention.layer_kinds.iter().filter(|&&kind| kind == Layer::Global).count();
+        Outline { dims, global_layers, max_positions: attention.max_positions }
+    }
+}
+
 /// What is planned for.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanRequest<'a> {
     /// The model.
-    pub config: &'a GemmaConfig,
+    pub model: &'a Outline,
     /// Tokens of context.
     pub context: usize,
     /// New tokens taken at once; fewer if the context is shorter.
@@ -151,13 +192,13 @@ pub enum PlanError {
 impl Plan {
     /// Lays a model out; compares with nothing.
     pub fn new(request: &PlanRequest<'_>) -> Result<Self, PlanError> {
-        let config = request.config;
-        let (dims, model) = (&config.dims, config.dims.name.clone());
-        if request.context == 0 || request.context > config.max_positions {
-            return Err(PlanError::Context { model, context: request.context, limit: config.max_positions });
+        let Outline { dims, global_layers, max_positions } = request.model;
+        let model = dims.name.clone();
+        if request.context == 0 || request.context > *max_positions {
+            return Err(PlanError::Context { model, context: request.context, limit: *max_positions });
         }
         let chunk = request.chunk.clamp(1, BLOCK_ROWS_MAX).min(request.context);
-        let projections = NpuMemory::new(dims, config.global_layers().len(), chunk)?;
+        let projections = NpuMemory::new(dims, *global_layers, chunk)?;
         let mut notes = vec!["feed-forward layers, embedding and head are not placed: no kernel uses them".to_owned()];
         let (l1, l2, heap) = match request.package {
             Some(package) => {
@@ -220,7 +261,7 @@ pub fn largest_context(request: &PlanRequest<'_>, budget: u64) -> Option<usize> 
         Plan::new(&smaller).is_ok_and(|plan| plan.ddr.bytes <= budget)
     };
     // Bytes never fall as the context grows.
-    let (mut fitting, mut failing) = (0, request.context.min(request.config.max_positions) + 1);
+    let (mut fitting, mut failing) = (0, request.context.min(request.model.max_positions) + 1);
     while failing - fitting > 1 {
         let middle = fitting + (failing - fitting) / 2;
         if fits(middle) { fitting = middle } else { failing = middle }
@@ -229,7 +270,7 @@ pub fn largest_context(request: &PlanRequest<'_>, budget: u64) -> Option<usize> 
 }
 
 fn check_model(package: &Manifest, request: &PlanRequest<'_>) -> Result<(), PlanError> {
-    let (mut found, asked) = (package.model.clone(), package_dims(&request.config.dims));
+    let (mut found, asked) = (package.model.clone(), package_dims(&request.model.dims));
     // A checkpoint's directory may have any name.
     found.name.clone_from(&asked.name);
     if found == asked {
@@ -284,9 +325,8 @@ fn heap(package: &Manifest) -> Result<Heap, PlanError> {
 }
 
 fn ddr(request: &PlanRequest<'_>, chunk: usize, projections: &NpuMemory) -> Result<Ddr, LayoutError> {
-    let dims = &request.config.dims;
-    let global = request.config.global_layers().len();
-    let (layers, global, local) = (dims.layers as u64, global as u64, (dims.layers - global) as u64);
+    let Outline { dims, global_layers: global, .. } = request.model;
+    let (layers, global, local) = (dims.layers as u64, *global as u64, (dims.layers - global) as u64);
     let weights_bytes = projections.ddr.all_layers_weights_bytes;
 
     let heads = KvHeads::new(dims.kv_heads, dims.head_dim, FORMAT)?;
@@ -333,22 +373,21 @@ fn ddr(request: &PlanRequest<'_>, chunk: usize, projections: &NpuMemory) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dims::ModelDims;
 
     const GIB: u64 = 1 << 30;
 
-    fn config() -> GemmaConfig {
-        GemmaConfig::published(ModelDims::gemma3_27b())
+    fn model() -> Outline {
+        Outline::from(&GemmaConfig::published(ModelDims::gemma3_27b()))
     }
 
-    fn request(config: &GemmaConfig, context: usize) -> PlanRequest<'_> {
-        PlanRequest { config, context, chunk: 512, package: None }
+    fn request(model: &Outline, context: usize) -> PlanRequest<'_> {
+        PlanRequest { model, context, chunk: 512, package: None }
     }
 
     #[test]
     fn the_27b_at_8192_tokens() {
-        let config = config();
-        let plan = Plan::new(&request(&config, 8192)).unwrap();
+        let model = model();
+        let plan = Plan::new(&request(&model, 8192)).unwrap();
         assert_eq!(plan.ddr.weights_bytes, 62 * (44_564_480 + 22_364_160));
         // 8192 bytes a token and layer; rings of 1024 + 512 + 6, rounded up to 1544 slots.
         assert_eq!(plan.ddr.cache_bytes, 10 * 8192 * 8192 + 52 * 1544 * 8192);
@@ -364,15 +403,15 @@ mod tests {
 
     #[test]
     fn only_global_layers_grow_with_the_context() {
-        let config = config();
-        let bytes = |context| Plan::new(&request(&config, context)).unwrap().ddr.bytes;
+        let model = model();
+        let bytes = |context| Plan::new(&request(&model, context)).unwrap().ddr.bytes;
         assert_eq!(bytes(131_072) - bytes(8192), 10 * 8192 * (131_072 - 8192));
     }
 
     #[test]
     fn a_plan_that_does_not_fit_names_the_largest_context_that_does() {
-        let config = config();
-        let asked = request(&config, 131_072);
+        let model = model();
+        let asked = request(&model, 131_072);
         let plan = Plan::new(&asked).unwrap();
         plan.fit(&asked, plan.ddr.bytes).unwrap();
         let budget = 8 * GIB;
@@ -387,14 +426,14 @@ mod tests {
         let largest = largest_context.unwrap();
         assert!(refusal.remedy().contains(&largest.to_string()), "{}", refusal.remedy());
         // It fits, and one group of slots more does not.
-        let at = |context| Plan::new(&request(&config, context)).unwrap().ddr.bytes;
+        let at = |context| Plan::new(&request(&model, context)).unwrap().ddr.bytes;
         assert!(at(largest) <= budget && at(largest + 8) > budget, "{largest}");
     }
 
     #[test]
     fn a_machine_for_which_no_context_is_small_enough() {
-        let config = config();
-        let asked = request(&config, 4096);
+        let model = model();
+        let asked = request(&model, 4096);
         let refusal = Plan::new(&asked).unwrap().fit(&asked, 4 * GIB).unwrap_err();
         assert!(matches!(
             &refusal,
@@ -405,17 +444,17 @@ mod tests {
 
     #[test]
     fn contexts_that_the_model_does_not_have() {
-        let config = config();
+        let model = model();
         for context in [0, 131_073] {
-            let error = Plan::new(&request(&config, context)).unwrap_err();
+            let error = Plan::new(&request(&model, context)).unwrap_err();
             assert_eq!(error.to_string(), format!("a context of {context} tokens; gemma-3-27b has 1 to 131072"));
         }
     }
 
     #[test]
     fn a_short_context_has_short_operands() {
-        let config = config();
-        let plan = Plan::new(&request(&config, 5)).unwrap();
+        let model = model();
+        let plan = Plan::new(&request(&model, 5)).unwrap();
         assert_eq!(plan.chunk, 5);
         let slots = plan.ddr.items.iter().find(|item| item.what.contains("global layers")).unwrap();
         assert_eq!(slots.bytes, 10 * 8 * 8192);
@@ -423,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_model_that_the_kernels_do_not_take() {
-        let config = GemmaConfig::published(ModelDims::gemma3_1b());
-        assert!(matches!(Plan::new(&request(&config, 64)), Err(PlanError::Layout(_))));
+        let model = Outline::from(&GemmaConfig::published(ModelDims::gemma3_1b()));
+        assert!(matches!(Plan::new(&request(&model, 64)), Err(PlanError::Layout(_))));
     }
 }

@@ -78,6 +78,8 @@ impl Diagnosis {
             .filter(|check| !check.id.is_optional() && check.outcome == Outcome::Fail)
             .cloned()
             .collect();
+        // A driver whose start-up failed for its firmware is the consequence.
+        failed.sort_by_key(|check| (check.id != CheckId::Kernel, check.id != CheckId::Firmware, check.id));
         let trial = self.check(CheckId::Trial);
         if failed.is_empty() && !matches!(trial.outcome, Outcome::Pass | Outcome::Warn) {
             failed.push(trial.clone());

@@ -36,7 +36,8 @@ impl Absence {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(failed))]
 pub struct Unusable {
-    /// The checks that failed or gave no answer where one is needed; at least one, in the order of the report.
+    /// The checks that failed or gave no answer where one is needed; at least one, causes before
+    /// consequences.
     pub failed: Vec<Check>,
 }
 

@@ -68,6 +68,15 @@ fn what_the_driver_does_not_answer_is_told() {
 }
 
 #[test]
+fn parameters_of_the_module_are_told() {
+    let machine = laptop();
+    machine.write("sys/module/amdxdna/parameters/force_cmdlist", "Y\n");
+    machine.write("sys/module/amdxdna/parameters/tdr_timeout_ms", "2000\n");
+    let evidence = "0.1, force_cmdlist=Y, tdr_timeout_ms=2000, bound to 0000:c5:00.1";
+    assert_check(&machine, CheckId::Driver, Outcome::Pass, evidence, "");
+}
+
+#[test]
 fn hawk_point_is_told_by_its_cpu() {
     let machine = laptop();
     machine.cpu("AMD Ryzen 7 8845HS w/ Radeon 780M Graphics", 117, "");
@@ -216,14 +225,8 @@ fn the_firmware_file_is_missing() {
     machine.without_node();
     machine.remove(&format!("sys/bus/pci/devices/{BDF}/driver"));
     machine.remove("lib/firmware");
-    assert_check(
-        &machine,
-        CheckId::Firmware,
-        Outcome::Fail,
-        "no npu.dev.sbin, npu_7.sbin, npu.sbin",
-        "install linux-firmware",
-    );
-    assert_pain(&machine, CheckId::Driver, "start-up (probe) failed", "see `firmware`");
+    assert_pain(&machine, CheckId::Firmware, "no npu.dev.sbin, npu_7.sbin, npu.sbin", "install linux-firmware");
+    assert_check(&machine, CheckId::Driver, Outcome::Fail, "start-up (probe) failed", "see `firmware`");
 }
 
 #[test]
@@ -234,14 +237,8 @@ fn the_driver_refuses_the_firmware() {
     machine.remove("lib/firmware/amdnpu/1502_00");
     machine.write("lib/firmware/amdnpu/1502_00/npu.sbin.1.5.2.380.xz", "");
     machine.link("lib/firmware/amdnpu/1502_00/npu.sbin.xz", "npu.sbin.1.5.2.380.xz");
-    assert_check(
-        &machine,
-        CheckId::Firmware,
-        Outcome::Fail,
-        "is 1.5.2.380; the driver is loaded and refused",
-        "from one origin",
-    );
-    assert_pain(&machine, CheckId::Driver, "start-up (probe) failed", "see `firmware`");
+    assert_pain(&machine, CheckId::Firmware, "is 1.5.2.380; the driver is loaded and refused", "from one origin");
+    assert_check(&machine, CheckId::Driver, Outcome::Fail, "start-up (probe) failed", "see `firmware`");
 }
 
 #[test]

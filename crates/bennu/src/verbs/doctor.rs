@@ -1,21 +1,19 @@
 //! `bennu doctor`: whether the NPU can be used now, and what helps if not.
 
-use std::env;
-use std::path::Path;
-
 use amdxdna::kernel::Kernel;
 use amdxdna::{ContextConfig, Options};
 use clap::ValueEnum;
 use gemma::{Plan, PlanRequest, Refusal, ToolchainMissing};
 use npu_host::{
-    CheckId, Clocks, ContextInUse, Device, DeviceFacts, Diagnosis, DriverVersion, Function, Generation, Host, Needs,
-    PowerMode, Trial, TrialStep, diagnose,
+    CheckId, Clocks, ContextInUse, Device, DeviceFacts, Diagnosis, DriverVersion, Needs, PowerMode, Trial, TrialStep,
+    diagnose,
 };
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::format::grouped;
-use crate::model::{PRESET, config};
+use crate::model::{PRESET, outline};
+use crate::npu;
 use crate::report::Report;
 
 /// Arguments of `doctor`.
@@ -65,8 +63,8 @@ enum Refused {
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
-    let config = config(&args.model)?;
-    let request = PlanRequest { config: &config, context: args.context, chunk: usize::MAX, package: None };
+    let model = outline(&args.model)?;
+    let request = PlanRequest { model: &model, context: args.context, chunk: usize::MAX, package: None };
     let plan = Plan::new(&request).map_err(super::plan::refused)?;
     let needs = Needs {
         what: format!("{}, {} tokens", plan.model, grouped(plan.context as u64)),
@@ -76,12 +74,9 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         xrt: args.require.contains(&Part::Xrt),
         mlir_aie: args.require.contains(&Part::MlirAie),
     };
-    let programs = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
-    let host = Host::at("/", programs);
-    let node = Function::all(&host).iter().find(|f| f.generation == Generation::Npu1).and_then(|f| f.node(&host));
-    let device = node.map_or(Device::NoNode, |name| {
-        ask(amdxdna::Device::open_node(&Path::new("/dev/accel").join(name), Options::default()))
-    });
+    let host = npu::host();
+    let device =
+        npu::node(&host).map_or(Device::NoNode, |node| ask(amdxdna::Device::open_node(&node, Options::default())));
     let diagnosis = diagnose(&host, &device, &needs);
 
     let parts = diagnosis.missing_parts().map(|check| {
@@ -99,14 +94,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
 fn ask<K: Kernel>(opened: Result<amdxdna::Device<K>, amdxdna::Error>) -> Device {
     let device = match opened {
         Ok(device) => device,
-        // Only `open` itself says something of permissions and of the IOMMU.
-        Err(error) => {
-            let errno = match &error {
-                amdxdna::Error::Open { errno, .. } => Some(errno.0),
-                _ => None,
-            };
-            return Device::Refused { errno, answer: error.to_string() };
-        }
+        Err(error) => return npu::refused(&error),
     };
     let mut unanswered = Vec::new();
     // Others' contexts are asked for before there is one of ours.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use gemma::{Item, Plan, PlanError, PlanRequest, Refusal, Tiles, largest_context};
-use npu_host::{Host, Memory, ProcessMemory};
+use npu_host::{Memory, ProcessMemory};
 use npu_package::Package;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::format::{Columns, binary_bytes, grouped};
-use crate::model::{PRESET, config};
+use crate::model::{PRESET, outline};
+use crate::npu;
 use crate::report::Report;
 
 /// Arguments of `plan`.
@@ -84,9 +85,9 @@ struct NoBudget;
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
-    let config = config(&args.model)?;
+    let model = outline(&args.model)?;
     let package = args.package.as_ref().map(Package::open).transpose().map_err(Failure::of_package)?;
-    let host = Host::at("/", Vec::new());
+    let host = npu::host();
     let machine = host.memory();
     let budget = match (args.budget, machine) {
         (Some(bytes), _) => Budget::Asked(bytes),
@@ -94,14 +95,14 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         (None, None) => return Err(Failure::refused(NoBudget).with_remedy("give --budget")),
     };
     let request = PlanRequest {
-        config: &config,
+        model: &model,
         context: args.context,
         chunk: args.seq as usize,
         package: package.as_ref().map(Package::manifest),
     };
     let plan = Plan::new(&request).map_err(refused)?;
     let refusal = plan.fit(&request, budget.bytes()).err();
-    let whole = PlanRequest { context: config.max_positions, ..request };
+    let whole = PlanRequest { context: model.max_positions, ..request };
     let largest_context = largest_context(&whole, budget.bytes());
     Ok(Box::new(Done { plan, budget, machine, process: host.process_memory(), largest_context, refusal }))
 }

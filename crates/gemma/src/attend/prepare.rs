@@ -422,7 +422,7 @@ impl Operands<'_> {
         }
         let columns = kernels.iter().map(|(_, kernel, _)| kernel.columns as u32).max().unwrap_or_default();
         let plan = Plan { method, columns, programs, buffers: builder.buffers, steps, segment, cache, output };
-        plan.check_heap(self.subject)?;
+        plan.check_heap()?;
         Ok(plan)
     }
 
@@ -605,14 +605,12 @@ impl Plan {
         pieces.map(|bytes| (bytes as u64).next_multiple_of(HEAP_ALIGN)).sum::<u64>() + HEAP_COMMAND_PAGES * HEAP_ALIGN
     }
 
-    fn check_heap(&self, subject: &Subject) -> Result<(), AttendError> {
+    fn check_heap(&self) -> Result<(), AttendError> {
         let needed = self.heap_bytes();
         if needed <= HEAP_BYTES {
             return Ok(());
         }
-        let context = subject.history + subject.seq;
-        let source =
-            MemoryCause::Plan { tier: "device heap", needed, available: HEAP_BYTES, context, largest_context: None };
+        let source = MemoryCause::Heap { needed, available: HEAP_BYTES, kernels: self.programs.len() };
         Err(Refusal::MemoryExhausted { source }.into())
     }
 }

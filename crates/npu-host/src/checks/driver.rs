@@ -41,6 +41,16 @@ fn blacklisted(host: &Host) -> Option<(String, String)> {
     None
 }
 
+/// Parameters that a module was loaded with.
+fn parameters(host: &Host, module: &str) -> String {
+    let directory = format!("/sys/module/{module}/parameters");
+    let values = host.names(&directory).into_iter().filter_map(|name| {
+        let value = host.text(format!("{directory}/{name}"))?;
+        Some(format!("{name}={value}"))
+    });
+    values.map(|parameter| format!(", {parameter}")).collect()
+}
+
 /// Version of a loaded module, as far as it tells.
 fn version(subject: &Subject<'_>, module: &str) -> String {
     if let Device::Open(facts) = subject.device {
@@ -57,7 +67,7 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let host = subject.host;
     let holder = host.link_name(npu.file("driver"));
     let Some(module) = loaded(host) else { return not_loaded(host) };
-    let version = version(subject, module);
+    let version = version(subject, module) + &parameters(host, module);
     match holder.as_deref() {
         Some("amdxdna" | "amdxdna_legacy") => {
             let unanswered = match subject.device {
