@@ -254,6 +254,9 @@ impl<K: Kernel> Session<K> {
         let mut tried = Vec::new();
         let mut memory = None;
         for plan in &prepared.plans {
+            if interrupt.load(Ordering::Relaxed) {
+                return Err(AttendError::Interrupted);
+            }
             let error = match self.method(prepared, plan, options, interrupt) {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_interrupt() || interrupt.load(Ordering::Relaxed) => {

@@ -303,6 +303,11 @@ fn an_interrupt_ends_the_context_and_nothing_else_is_tried() {
     assert!(heard.0.is_empty());
     assert_eq!([fake.calls(Ioctl::CreateHwctx), fake.calls(Ioctl::DestroyHwctx)], [1, 1]);
     assert!(fake.counts().is_zero());
+
+    // One that came before makes no context.
+    fake.clear_log();
+    assert!(matches!(run_with(&fake, &layer.prepared, &RunOptions::default(), &flag).0, Err(AttendError::Interrupted)));
+    assert_eq!(fake.calls(Ioctl::CreateHwctx), 0);
 }
 
 #[test]
