@@ -195,7 +195,7 @@ impl Report for Done {
 // SOURCE: drivers/accel/amdxdna/amdxdna_ubuf.c pins user pages with FOLL_WRITE | FOLL_LONGTERM; mm/gup.c lets devices keep pages of files
 // in memory (tmpfs, hugetlbfs) only.
 const WEIGHTS: &str = "mapped once; given to the NPU as mapped where driver and file system allow it (files on tmpfs or hugetlbfs), else by one copy \
-                       into buffers that it reads where they lie. As many bytes either way: pages of copied files are given back";
+                       into buffers that it reads where they lie. As many bytes either way: pages of copied files on disk are given back";
 
 fn tiles(lines: &mut Columns, name: &str, tiles: &Tiles) {
     let turns = if tiles.in_turns { "; the largest kernel, they take turns" } else { "" };
