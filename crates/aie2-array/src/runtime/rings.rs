@@ -5,7 +5,8 @@
 //! task                    queue pushes of both sides; of a broken round only when no task is in flight
 //! over                    when the reading channel rests, or a token has come that was asked for, after the task, on a shim channel behind the ring
 //! ```
-//! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order.
+//! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order, unless the caller vouches for it
+//! ([`Runtime::ring_stands`]).
 
 use std::collections::BTreeMap;
 
@@ -119,6 +120,23 @@ impl Runtime {
         let mut tasks = state.tasks;
         tasks.push(Pending { proof: (col, channel), before, pushes });
         self.rings.insert(key, State { name: name(), phase: Some(phase), bds, tasks });
+        Ok(())
+    }
+
+    /// Declares that a ring's BDs stand in a phase: the configuration leaves them in the first, and the caller vouches that every stream that may come
+    /// before this one has ended in it.
+    ///
+    /// # Errors
+    /// A tile or a phase that is not there.
+    pub fn ring_stands(&mut self, ring: &QueuedRing, phase: usize) -> Result<(), Error> {
+        let (tile, name) = (ring.tile, ring.name.clone());
+        self.exists(tile)?;
+        if phase >= ring.phases {
+            return Err(Error::NoSuchPhase { tile, ring: name, phase, phases: ring.phases });
+        }
+        let bds = ring.sides.iter().flat_map(|side| side.bds[phase].iter().copied().zip(side.words[phase].clone()));
+        let state = State { name, phase: Some(phase), bds: bds.collect(), tasks: Vec::new() };
+        self.rings.insert((tile, ring.sides[0].channel), state);
         Ok(())
     }
 

@@ -332,6 +332,19 @@ fn a_ring_that_rests_takes_another_phase() {
 }
 
 #[test]
+fn a_ring_that_stands_in_a_phase_is_not_written_for_it() {
+    let (ring, mut rt) = (queued_relay(), runtime(1));
+    assert!(matches!(rt.ring_stands(&ring, 2), Err(Error::NoSuchPhase { phase: 2, phases: 2, .. })));
+    rt.ring_stands(&ring, 0).expect("the first phase");
+    let writes = |rt: &Runtime| rt.ops.iter().filter(|op| matches!(op, Op::BlockWrite { .. })).count();
+    rt.ring(&ring, 0, 2, 0, S2mm(0)).expect("a task");
+    assert_eq!(writes(&rt), 0);
+    rt.ring_rests(&ring).expect("a look at its reader");
+    rt.ring(&ring, 1, 2, 0, S2mm(0)).expect("another phase");
+    assert!(writes(&rt) > 0);
+}
+
+#[test]
 fn ring_tasks_that_cannot_be_are_refused() {
     let (ring, mut rt) = (queued_relay(), runtime(2));
     let refused = |rt: &mut Runtime, phase, slots, col, proof| rt.ring(&ring, phase, slots, col, proof).unwrap_err();

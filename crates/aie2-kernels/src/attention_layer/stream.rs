@@ -64,6 +64,8 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         words(&mut rt)?;
         norm_rings(&mut rt)?;
     } else {
+        // every dispatch ends with the output projection
+        rings.a.iter().chain(&rings.b).try_for_each(|queued| rt.ring_stands(queued, ring::PROJECTION))?;
         queue_b(&mut rt, rings, ring::PROJECTION, b_units_queued(&layer.qkv))?;
         project(&mut rt, rings, &layer.qkv, args, words, |rt| {
             rest(rt, rings)?;

@@ -235,8 +235,8 @@ impl Call {
         self.whole_groups(rt)?;
         self.rows(rt, self.tokens - self.tail, self.tail)?;
         rt.wait_read()?;
-        behind(rt)?;
         rt.early();
+        behind(rt)?;
         rt.wait_all()
     }
 

@@ -111,9 +111,9 @@ impl Block<'_> {
             self.activations(rt, col)?;
         }
         self.outputs(rt)?;
+        rt.early();
         rt.wait_read()?;
         behind(rt)?;
-        rt.early();
         rt.wait_all()
     }
 
@@ -142,7 +142,7 @@ impl Block<'_> {
         )
     }
 
-    /// The column's tokens in order: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
+    /// The column's tokens in order, the last of them with a token of their own: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
     fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
         let row_bytes = BF16 * self.inputs();
@@ -155,12 +155,12 @@ impl Block<'_> {
             let weights = self.shape.panels().group_offset(usize::from(col), 0) as u64;
             idle.push(ShimBd::linear(self.args.weights, weights, UNIT_BYTES as u64)?);
         }
-        let mut send = |rt: &mut Runtime, bd: ShimBd, runs: u32| {
+        let mut send = |rt: &mut Runtime, bd: ShimBd, runs: u32, last: bool| {
             if runs > 1 && !idle.is_empty() {
                 rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), 1, false)?;
             }
             idle.push(bd);
-            rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), runs, false)
+            rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), runs, last)
         };
         let groups = m / GROUP;
         let whole = (0..groups).take_while(|&u| in_group(u) == GROUP).count();
@@ -168,17 +168,17 @@ impl Block<'_> {
             let (inner, outer) = factor(words(GROUP * row_bytes));
             let stride = words(GROUP * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
-            send(rt, ShimBd::new(self.args.x, at(group_row(0)), pattern), 1)?;
+            send(rt, ShimBd::new(self.args.x, at(group_row(0)), pattern), 1, whole == groups)?;
         }
         let ragged = if whole < groups { in_group(whole) } else { 0 };
+        let padded = m - whole * GROUP - ragged;
         if ragged > 0 {
             let bytes = (ragged * row_bytes) as u64;
-            send(rt, ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1)?;
+            send(rt, ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1, padded == 0)?;
         }
-        let padded = m - whole * GROUP - ragged;
         if padded > 0 {
             let last = ShimBd::linear(self.args.x, at(valid - 1), row_bytes as u64)?;
-            send(rt, last, padded as u32)?;
+            send(rt, last, padded as u32, true)?;
         }
         Ok(())
     }
@@ -202,6 +202,10 @@ impl Block<'_> {
         let passes = self.shape.panels().passes();
         for pass in 0..passes {
             for col in 0..GRID {
+                // x is through: its BDs serve what comes
+                if pass == PASSES_IN_FLIGHT.min(passes - 1) {
+                    rt.wait(col, Mm2s(1))?;
+                }
                 if pass >= PASSES_IN_FLIGHT {
                     rt.wait(col, S2mm(0))?;
                 }

@@ -162,8 +162,8 @@ impl Builder<'_> {
     /// As [`Self::finish`]; what has been read first, long before the last outputs have come.
     fn end(&mut self, behind: impl FnOnce(&mut Runtime) -> Result<(), Error>) -> Result<(), Error> {
         self.rt.wait_read()?;
-        behind(self.rt)?;
         self.rt.early();
+        behind(self.rt)?;
         self.rounds.clear();
         self.rt.wait_all()
     }
