@@ -391,8 +391,9 @@ fn a_window_of_codes() {
 #[cfg(not(debug_assertions))]
 #[test]
 fn contexts_of_codes_of_8192_and_32768() {
-    bench_of(KvFormat::Int8, 0.8, Cache::Global { slots: 8192 }, 8188, 4);
-    bench_of(KvFormat::Int8, 0.8, Cache::Global { slots: 32_768 }, 32_767, 1);
+    // a core takes 3090 cycles for a block that arrives in 2112
+    bench_of(KvFormat::Int8, 0.65, Cache::Global { slots: 8192 }, 8188, 4);
+    bench_of(KvFormat::Int8, 0.65, Cache::Global { slots: 32_768 }, 32_767, 1);
 }
 
 /// A segment that just holds the context.

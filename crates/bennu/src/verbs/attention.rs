@@ -16,8 +16,8 @@ use super::compile::{Call, READ_CHANNELS, STREAM_BYTES_PER_CYCLE, TILES};
 /// bf16 multiply-accumulates of a compute tile per cycle.
 // SOURCE: AM020 ch. 4: 128 bfloat16 multiplications per cycle.
 const BF16_MACS_PER_CYCLE: u64 = 128;
-/// What attention computes in.
-const NUMERICS: &str = "bf16";
+/// What attention computes in: with a BF16 cache, with an INT8 cache.
+const NUMERICS: [&str; 2] = ["bf16", "bf16_kv8"];
 const BF16_BYTES: usize = 2;
 
 /// One kernel for one length and one kind of layer.
@@ -28,6 +28,7 @@ pub(super) struct Attention<'a> {
     context: Context,
     /// Most tokens that a ring takes at once.
     chunk: usize,
+    cache: KvFormat,
 }
 
 #[derive(Clone, Copy)]
@@ -43,6 +44,7 @@ pub(super) fn kernels<'a>(
     lengths: &[usize],
     history: usize,
     positions: usize,
+    cache: KvFormat,
 ) -> Vec<Attention<'a>> {
     let chunk = lengths.iter().copied().max().unwrap_or(1);
     let mut all = Vec::new();
@@ -55,7 +57,7 @@ pub(super) fn kernels<'a>(
             };
             let context = Context { layer, history, slots, window };
             let attention = if seq <= DECODE_TOKENS { What::Decode } else { What::Prefill };
-            all.extend([What::NormRope, attention].map(|what| Attention { dims, what, seq, context, chunk }));
+            all.extend([What::NormRope, attention].map(|what| Attention { dims, what, seq, context, chunk, cache }));
         }
     }
     all
@@ -64,10 +66,12 @@ pub(super) fn kernels<'a>(
 impl Attention<'_> {
     /// Name of the kernel.
     pub(super) fn name(&self) -> &'static str {
-        match self.what {
-            What::NormRope => norm_rope::NAME,
-            What::Prefill => scaled::NAME,
-            What::Decode => attention_decode::NAME,
+        match (self.what, self.cache) {
+            (What::NormRope, KvFormat::Bf16) => norm_rope::NAME,
+            (What::NormRope, KvFormat::Int8) => norm_rope::NAME_KV8,
+            (What::Prefill, _) => scaled::NAME,
+            (What::Decode, KvFormat::Bf16) => attention_decode::NAME,
+            (What::Decode, KvFormat::Int8) => attention_decode::NAME_KV8,
         }
     }
 
@@ -77,7 +81,7 @@ impl Attention<'_> {
     }
 
     fn heads(&self) -> Result<KvHeads, KernelError> {
-        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, KvFormat::Bf16)?)
+        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, self.cache)?)
     }
 
     fn ring(&self) -> Result<Option<KvRing>, KernelError> {
@@ -95,7 +99,7 @@ impl Attention<'_> {
             What::Prefill => self.prefill(context.slots)?,
             What::Decode => self.decode(context.slots)?,
         };
-        Ok((compiled, Call { seq: self.seq, numerics: NUMERICS, bound, context: Some(context), contents }))
+        Ok((compiled, Call { seq: self.seq, numerics: NUMERICS[usize::from(self.cache == KvFormat::Int8)], bound, context: Some(context), contents }))
     }
 
     fn norm_rope(&self, slots: usize) -> Result<Built, KernelError> {
@@ -106,7 +110,10 @@ impl Attention<'_> {
             Some(ring) => CacheRun::ring(place(4), segment, ring, first, self.seq)?,
             None => vec![CacheRun { place: place(4), segment, slot: first, tokens: self.seq }],
         };
-        let call = norm_rope::Call::new(buffers, runs)?;
+        let call = match self.cache {
+            KvFormat::Bf16 => norm_rope::Call::new(buffers, runs)?,
+            KvFormat::Int8 => norm_rope::Call::kv8(buffers, place(5), runs)?,
+        };
         let mut compiled = norm_rope::compile(std::slice::from_ref(&call))?;
         let (heads, kv_heads, d) = (self.dims.heads, self.dims.kv_heads, self.dims.head_dim);
         let (row, norm) = ((heads + 2 * kv_heads) * d, HeadNorm::new(d)?);
@@ -124,14 +131,27 @@ impl Attention<'_> {
                 names::ROPE_TABLE,
             ),
             Operand::output("q", BF16_BYTES * self.seq * heads * d, Dtype::Bf16, q, names::ROW_MAJOR),
-            Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT),
+            match self.cache {
+                KvFormat::Bf16 => {
+                    Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT)
+                }
+                KvFormat::Int8 => Operand::output("cache", cache, Dtype::U8, vec![cache], names::KV_SEGMENT),
+            },
         ];
+        if self.cache == KvFormat::Int8 {
+            compiled.operands.push(Operand::scratch("scratch", norm_rope::SCRATCH_BYTES));
+        }
         // the rows of the projection on one channel of each column
         let cycles = (BF16_BYTES * self.seq * row) as u64 / (STREAM_BYTES_PER_CYCLE * READ_CHANNELS / 2);
         Ok((compiled, Bound { resource: "row stream".into(), cycles }, Vec::new()))
     }
 
     fn prefill(&self, slots: usize) -> Result<Built, KernelError> {
+        if self.cache != KvFormat::Bf16 {
+            let (what, needed) = ("bytes of a cache element", KvFormat::Bf16.element_bytes());
+            let found = self.cache.element_bytes();
+            return Err(KernelError::Refused { kernel: scaled::NAME, what, needed, found });
+        }
         let cache = match self.ring()? {
             Some(ring) => scaled::Cache::Ring(ring),
             None => scaled::Cache::linear(slots)?,
