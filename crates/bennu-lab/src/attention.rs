@@ -543,7 +543,10 @@ impl AttentionRow {
         let mut lines = vec![
             ("equal to the specification, bit for bit", equal),
             ("outputs compared", self.outputs.to_string()),
-            ("relative error, float64, same bf16 inputs", format!("{:.3e} (limit {:.3e})", self.rel_error_f64, self.rel_error_max())),
+            (
+                "relative error, float64, same bf16 inputs",
+                format!("{:.3e} (limit {:.3e})", self.rel_error_f64, self.rel_error_max()),
+            ),
             ("largest error over root mean square", format!("{:.3e}", self.max_error_over_rms)),
             ("array cycles, modelled", self.array_cycles.to_string()),
         ];

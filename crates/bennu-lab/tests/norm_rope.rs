@@ -1,8 +1,8 @@
 //! `norm_rope` and `norm_rope_kv8` on the simulated array, from the bytes of PDI and TXN, bit for bit against `oracle::norm_rope` and
 //! `oracle::kv_int8`, at the dimensions of the 27B.
 
-use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Call, Place, Refusal};
 use aie2_kernels::KernelError;
+use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Call, Place, Refusal};
 use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::{HeadNorm, KvFormat, KvHeads, KvRing, KvSegment, Plane, RopeLimbs, RopeTable};
 use oracle::data::Rng;

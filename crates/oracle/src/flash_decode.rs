@@ -82,9 +82,10 @@ pub fn attend_coded<'a>(queries: &[u16], blocks: impl IntoIterator<Item = &'a Co
             on_grid(mac_lane(None, &[(s1, scale), (bf16_rne(rest), scale)], false))
         };
         let keys = wide(&block.keys);
-        let scores = keys.chunks_exact(HEAD_DIM).zip(block.key_scales).flat_map(|(k, scale)| {
-            queries.chunks_exact(HEAD_DIM).map(move |q| scaled(k, q, scale))
-        });
+        let scores = keys
+            .chunks_exact(HEAD_DIM)
+            .zip(block.key_scales)
+            .flat_map(|(k, scale)| queries.chunks_exact(HEAD_DIM).map(move |q| scaled(k, q, scale)));
         let mut weights = state.weights(scores.collect(), &block.hidden);
         for (row, scale) in weights.chunks_exact_mut(QUERIES).zip(block.value_scales) {
             row.iter_mut().for_each(|p| *p = bf16_rne(mac_lane(None, &[(*p, scale_bf16(scale))], false)));

@@ -55,6 +55,7 @@ fn mem(design: &mut Design, col: u8, sizes: Sizes) -> Result<(), Error> {
     let unit = sizes.b_unit() / WORD;
     let planes = Pattern::new(&[(1, unit), (columns * unit, 2), (unit, columns)]);
     let fill = Pattern::linear(sizes.b_slot() / WORD);
-    Through { depth: B_SLOTS, bytes: sizes.b_slot(), channels: (1, 1), fill, drain: &[planes] }.up_column(design, col)?;
+    Through { depth: B_SLOTS, bytes: sizes.b_slot(), channels: (1, 1), fill, drain: &[planes] }
+        .up_column(design, col)?;
     join(design, col, OUT_SLOTS, RESULTS_IN, RESULTS_OUT)
 }

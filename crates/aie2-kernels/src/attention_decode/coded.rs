@@ -67,8 +67,7 @@ pub fn emit(a: &mut Asm, unit: Operand, list: Operand, turns: Operand, between: 
 
 /// Codes of the two records at `from` as bfloat16, without a gap.
 fn unpack(a: &mut Asm, from: Operand, to: u32, memory: MemRef) {
-    let (none, int_add, float) =
-        (shift(a, 0), constant(a, config::INT32_ADD), constant(a, config::BF16_ELEMENTWISE));
+    let (none, int_add, float) = (shift(a, 0), constant(a, config::INT32_ADD), constant(a, config::BF16_ELEMENTWISE));
     let [x, y] = MAGIC_FACTORS.map(|bits| half_splat(a, bits));
     let (bits, magic) = (splat32(a, MAGIC), a.cm());
     a.i("vmov {}, {}", &[magic.bm(0), bits]);
@@ -102,8 +101,8 @@ fn scales(a: &mut Asm, unit: Operand) -> [Operand; PAIRS] {
     a.imm(record, CODES + SCALES);
     a.mi(KV, "vlda {}, [{}], {}", &[words.lo(), p, record]);
     a.mi(KV, "vlda {}, [{}], #0", &[words.hi(), p]);
-    let [upper, low, high] = [shuffle::T16_32X2_HI, shuffle::T16_2X32[0], shuffle::T16_2X32[1]]
-        .map(|mode| constant(a, mode));
+    let [upper, low, high] =
+        [shuffle::T16_32X2_HI, shuffle::T16_2X32[0], shuffle::T16_2X32[1]].map(|mode| constant(a, mode));
     let twice = a.x();
     a.i("vshuffle {}, {}, {}, {}", &[words, words, words, upper]);
     a.i("vshuffle {}, {}, {}, {}", &[twice, words, words, low]);

@@ -159,9 +159,8 @@ fn columns(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<
     let record = (record_bytes / WORD) as u32;
     let stride = u32::from(GRID) * record;
     let lane_words = segment.lane_bytes() / WORD;
-    let at = |plane, lane| {
-        (segment.groups_span(plane, lane, group..group + 2).0 + usize::from(col) * record_bytes) as u64
-    };
+    let at =
+        |plane, lane| (segment.groups_span(plane, lane, group..group + 2).0 + usize::from(col) * record_bytes) as u64;
     let block = [(1, record), (stride, 2)];
     let planes = [Plane::Key, Plane::Value];
     if lane_words <= TileKind::Shim.dma().step_words as usize {

@@ -152,16 +152,7 @@ impl CodeWalk {
         let ([second, third], [elements, rows]) = (self.pieces, self.out);
         let [[low, high], [second_low, second_high]] = self.modes;
         let between = third - second;
-        [
-            second,
-            between,
-            elements - third - second,
-            rows - 4 * elements,
-            low,
-            high,
-            second_low,
-            second_high,
-        ]
+        [second, between, elements - third - second, rows - 4 * elements, low, high, second_low, second_high]
     }
 
     /// Rows of 128 codes, each a row of the unit.
@@ -170,8 +161,7 @@ impl CodeWalk {
     const KEYS: Self =
         Self { pieces: [4 * COLUMN, COLUMN], out: [32, 2 * COLUMN], modes: [shuffle::T64_8X2, shuffle::T128_4X2] };
     /// `[d/4][8 keys][4]`: a piece is four keys of d and of d + 16.
-    const VALUES: Self =
-        Self { pieces: [2 * COLUMN, 4 * COLUMN], out: [32, COLUMN], modes: [shuffle::T32_16X2; 2] };
+    const VALUES: Self = Self { pieces: [2 * COLUMN, 4 * COLUMN], out: [32, COLUMN], modes: [shuffle::T32_16X2; 2] };
 }
 
 /// The numbers of the cores of a row where there are codes: [`Walk`]s for q and k, [`CodeWalk`]s for k and v.
@@ -188,11 +178,9 @@ pub fn geometry_kv8(row: u8) -> Vec<u8> {
     let (piece, walks, records) = match row {
         0 => ([0, 0, 1, 0, 1], [queries(), queries()], CodeWalk::ROWS),
         1 => ([0, TABLE, 1, 8 * HEAD, 1], [queries(), queries()], CodeWalk::ROWS),
-        2 => (
-            [2 * HEAD, 0, 0, 0, 3],
-            [in_place([0, TABLE], 2 * TABLE), in_place([TABLE, 4 * TABLE], 0)],
-            CodeWalk::KEYS,
-        ),
+        2 => {
+            ([2 * HEAD, 0, 0, 0, 3], [in_place([0, TABLE], 2 * TABLE), in_place([TABLE, 4 * TABLE], 0)], CodeWalk::KEYS)
+        }
         _ => ([0, 0, 0, 8 * HEAD, 2], [in_place([0, 0], 0), in_place([0, 0], 0)], CodeWalk::VALUES),
     };
     let rounds = walks.iter().zip([CodeWalk::ROWS, records]);

@@ -12,9 +12,7 @@
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KvAppend, Plane};
 
-use super::stream::{
-    COLUMN_KV, COLUMN_Q, Call, HEAD, KV_HEADS, Place, Q_HEADS, Q_ROW, QKV_ROW, WORD, make_room, push,
-};
+use super::stream::{COLUMN_KV, COLUMN_Q, Call, HEAD, KV_HEADS, Place, Q_HEADS, Q_ROW, QKV_ROW, WORD, make_room, push};
 use crate::grid::GRID;
 
 /// Bytes that a core sends a round.
@@ -52,16 +50,21 @@ impl Rounds {
 
 impl Call {
     /// Rounds of rows of up to seven tokens of one group of slots.
-    pub(super) fn coded_rows(&self, rt: &mut Runtime, scratch: Place, first: usize, tokens: usize) -> Result<(), Error> {
+    pub(super) fn coded_rows(
+        &self,
+        rt: &mut Runtime,
+        scratch: Place,
+        first: usize,
+        tokens: usize,
+    ) -> Result<(), Error> {
         let rounds = match tokens {
             0 => Vec::new(),
             1 => vec![Rounds { first, step: 0, count: 1 }],
             3 => vec![Rounds { first, step: 1, count: 2 }],
             even if even % 2 == 0 => vec![Rounds { first, step: 2, count: even / 2 }],
-            odd => vec![
-                Rounds { first, step: 2, count: odd / 2 },
-                Rounds { first: first + odd - 2, step: 0, count: 1 },
-            ],
+            odd => {
+                vec![Rounds { first, step: 2, count: odd / 2 }, Rounds { first: first + odd - 2, step: 0, count: 1 }]
+            }
         };
         for rounds in rounds {
             for col in 0..GRID {
@@ -104,8 +107,7 @@ impl Call {
         let (run, slot) = self.slot(token);
         let KvAppend { offset, run_bytes, runs, run_stride, heads, head_stride } =
             run.segment.append(plane, usize::from(col), slot);
-        let dims =
-            [(1, words(run_bytes)), (words(run_stride), runs as u32), (words(head_stride), heads as u32)];
+        let dims = [(1, words(run_bytes)), (words(run_stride), runs as u32), (words(head_stride), heads as u32)];
         // the next slot's run follows this one's
         ShimBd::new(run.place.arg, run.place.offset + offset as u64, rounds.walk(&dims, words(run_bytes)))
     }

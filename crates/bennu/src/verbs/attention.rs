@@ -99,7 +99,16 @@ impl Attention<'_> {
             What::Prefill => self.prefill(context.slots)?,
             What::Decode => self.decode(context.slots)?,
         };
-        Ok((compiled, Call { seq: self.seq, numerics: NUMERICS[usize::from(self.cache == KvFormat::Int8)], bound, context: Some(context), contents }))
+        Ok((
+            compiled,
+            Call {
+                seq: self.seq,
+                numerics: NUMERICS[usize::from(self.cache == KvFormat::Int8)],
+                bound,
+                context: Some(context),
+                contents,
+            },
+        ))
     }
 
     fn norm_rope(&self, slots: usize) -> Result<Built, KernelError> {

@@ -83,7 +83,9 @@ fn compile(args: &Args) -> Result<Compiled, Failure> {
     let dims = dims(&args.model)?;
     let name = args.kernel.as_str();
     let cache = if name.ends_with("_kv8") { KvFormat::Int8 } else { KvFormat::Bf16 };
-    if let Some(kernel) = attention::kernels(&dims, &[args.seq], 0, args.seq, cache).into_iter().find(|k| k.name() == name) {
+    if let Some(kernel) =
+        attention::kernels(&dims, &[args.seq], 0, args.seq, cache).into_iter().find(|k| k.name() == name)
+    {
         return Ok(kernel.compile().map_err(Failure::refused)?.0);
     }
     let model = gemma::package_dims(&dims);
