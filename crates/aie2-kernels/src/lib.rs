@@ -272,7 +272,8 @@ impl Operand {
         Self { dtype, shape, layout, ..Self::new(name, Direction::Out, bytes) }
     }
 
-    fn scratch(name: &'static str, bytes: usize) -> Self {
+    /// A buffer whose contents mean nothing to the host.
+    pub fn scratch(name: &'static str, bytes: usize) -> Self {
         Self::new(name, Direction::Scratch, bytes)
     }
 }

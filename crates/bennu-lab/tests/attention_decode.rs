@@ -6,8 +6,9 @@ use bennu_lab::machine::{Binary, Loaded, Ran};
 use npu_package::layout::{KvFormat, KvHeads, KvRing, KvSegment, Plane};
 use oracle::data::{Rng, activations};
 use oracle::flash::HEAD_DIM;
-use oracle::flash_decode::{self, Block, HEADS, KEYS, POSITIONS, Stream};
+use oracle::flash_decode::{self, Block, CodedBlock, HEADS, KEYS, POSITIONS, Stream};
 use oracle::fp::{bf16_rne, widen};
+use oracle::kv_int8;
 use oracle::mask::Mask;
 use oracle::w8a8::relative_frobenius;
 
@@ -16,11 +17,19 @@ const QUERY_HEADS: usize = HEADS * KV_HEADS;
 const WINDOW: usize = 1024;
 
 fn heads() -> KvHeads {
-    KvHeads::new(KV_HEADS, HEAD_DIM, KvFormat::Bf16).expect("heads of the 27B")
+    heads_of(KvFormat::Bf16)
+}
+
+fn heads_of(format: KvFormat) -> KvHeads {
+    KvHeads::new(KV_HEADS, HEAD_DIM, format).expect("heads of the 27B")
 }
 
 fn instance(cache: Cache, history: usize, tokens: usize) -> DecodeAttention {
-    DecodeAttention::new(heads(), QUERY_HEADS, cache, history, tokens).expect("the kernel serves this")
+    instance_of(KvFormat::Bf16, cache, history, tokens)
+}
+
+fn instance_of(format: KvFormat, cache: Cache, history: usize, tokens: usize) -> DecodeAttention {
+    DecodeAttention::new(heads_of(format), QUERY_HEADS, cache, history, tokens).expect("the kernel serves this")
 }
 
 fn ring(chunk: usize) -> KvRing {
@@ -48,6 +57,18 @@ impl Data {
 
     fn cache(&self, segment: &KvSegment) -> Vec<u8> {
         let mut bytes = vec![0; segment.bytes()];
+        if segment.heads().format() == KvFormat::Int8 {
+            for (plane, rows) in [(Plane::Key, &self.keys), (Plane::Value, &self.values)] {
+                for (i, row) in rows.chunks_exact(HEAD_DIM).enumerate() {
+                    let (head, slot, (codes, scale)) = (i % KV_HEADS, i / KV_HEADS, kv_int8::codes(row));
+                    let codes = codes.into_iter().enumerate();
+                    codes.for_each(|(d, code)| bytes[segment.offset(plane, head, slot, d)] = code as u8);
+                    let at = segment.scale_offset(plane, head, slot).expect("codes have scales");
+                    bytes[at..at + 4].copy_from_slice(&scale.to_le_bytes());
+                }
+            }
+            return bytes;
+        }
         for (plane, rows) in [(Plane::Key, &self.keys), (Plane::Value, &self.values)] {
             for (i, element) in rows.iter().enumerate() {
                 let (d, head, slot) = (i % HEAD_DIM, i / HEAD_DIM % KV_HEADS, i / HEAD_DIM / KV_HEADS);
@@ -65,6 +86,16 @@ impl Data {
 
 fn row(rows: &[u16], slot: usize, head: usize) -> &[u16] {
     &rows[(slot * KV_HEADS + head) * HEAD_DIM..][..HEAD_DIM]
+}
+
+fn coded(block: &Block) -> CodedBlock {
+    let rows = |rows: &[u16]| {
+        let coded: Vec<(Vec<i8>, f32)> = rows.chunks_exact(HEAD_DIM).map(kv_int8::codes).collect();
+        let scales = std::array::from_fn(|key| coded[key].1);
+        (coded.into_iter().flat_map(|(codes, _)| codes).collect(), scales)
+    };
+    let ((keys, key_scales), (values, value_scales)) = (rows(&block.keys), rows(&block.values));
+    CodedBlock { keys, key_scales, values, value_scales, hidden: block.hidden }
 }
 
 /// `[s][head][d]` as the specification has it.
@@ -97,7 +128,13 @@ fn expected(instance: &DecodeAttention, data: &Data, tokens: usize) -> Vec<u16> 
                 })
             })
             .collect();
-        let out = flash_decode::attend(&queries, &blocks);
+        let out = match instance.segment().heads().format() {
+            KvFormat::Bf16 => flash_decode::attend(&queries, &blocks),
+            KvFormat::Int8 => {
+                let blocks: Vec<CodedBlock> = blocks.iter().map(coded).collect();
+                flash_decode::attend_coded(&queries, &blocks)
+            }
+        };
         for (q, row) in out.chunks_exact(HEAD_DIM).enumerate() {
             let (head, s) = (HEADS * kv + q / POSITIONS, q % POSITIONS);
             if s < tokens {
@@ -164,7 +201,16 @@ fn same(instance: &DecodeAttention, compiled: &Compiled, data: &Data, tokens: us
 
 /// Bit-equal to the specification, and within half a percent of float64.
 fn case(cache: Cache, history: usize, tokens: usize) {
-    let instance = instance(cache, history, tokens);
+    case_of(KvFormat::Bf16, 0.005, cache, history, tokens);
+}
+
+/// The same from an INT8 cache, within 1.5 % of float64 from the rows that were made codes: keys of 0.6 % under scores that deviate by three octaves.
+fn coded_case(cache: Cache, history: usize, tokens: usize) {
+    case_of(KvFormat::Int8, 0.015, cache, history, tokens);
+}
+
+fn case_of(format: KvFormat, most: f64, cache: Cache, history: usize, tokens: usize) {
+    let instance = instance_of(format, cache, history, tokens);
     let compiled = instance.compile().expect("the kernel compiles");
     let data = Data::random((history + tokens) as u64, instance.segment().slots(), tokens);
     let (got, _) = same(&instance, &compiled, &data, tokens);
@@ -174,7 +220,22 @@ fn case(cache: Cache, history: usize, tokens: usize) {
     };
     let error = relative_frobenius(got.iter().map(|b| f64::from(widen(*b))), exact);
     println!("history {history}, {tokens} new: relative error {error:.2e}");
-    assert!(error <= 0.005, "history {history}, {tokens} new: {error}");
+    assert!(error <= most, "history {history}, {tokens} new: {error}");
+}
+
+#[test]
+fn ragged_contexts_of_codes() {
+    for (context, tokens) in [(1, 1), (7, 4), (31, 3), (33, 2), (40, 4)] {
+        coded_case(Cache::Global { slots: 64 }, context - tokens, tokens);
+    }
+}
+
+#[test]
+fn rings_of_codes_that_wrap_and_a_segment_of_an_odd_number_of_groups() {
+    for (chunk, history, tokens) in [(1, 500, 1), (1, 1100, 1), (4, 1041, 4), (4, 5003, 4)] {
+        coded_case(Cache::Local(ring(chunk)), history, tokens);
+    }
+    coded_case(Cache::Global { slots: 1000 }, 999, 1);
 }
 
 #[test]
@@ -282,7 +343,8 @@ fn what_the_array_does_not_divide_is_refused() {
     let of = |kv_heads, head_dim, format| KvHeads::new(kv_heads, head_dim, format).expect("a legal cache");
     refused(of(8, HEAD_DIM, KvFormat::Bf16), 16, global, 0, 1);
     refused(of(16, 256, KvFormat::Bf16), 32, global, 0, 1);
-    refused(of(16, HEAD_DIM, KvFormat::Int8), 32, global, 0, 1);
+    let both = [instance(global, 0, 1), instance_of(KvFormat::Int8, global, 0, 1)];
+    assert!(matches!(DecodeAttention::compile_all(&both), Err(KernelError::Refused { .. })));
     refused(heads(), 16, global, 0, 1);
     refused(heads(), 32, global, 0, 0);
     refused(heads(), 32, global, 0, 5);
@@ -294,7 +356,11 @@ fn what_the_array_does_not_divide_is_refused() {
 
 /// Streams of the cache keep the shims busy: a bar of 80 % of 32 bytes per cycle on what any position sees.
 fn bench(cache: Cache, history: usize, tokens: usize) {
-    let kernel = instance(cache, history, tokens);
+    bench_of(KvFormat::Bf16, 0.8, cache, history, tokens);
+}
+
+fn bench_of(format: KvFormat, least: f64, cache: Cache, history: usize, tokens: usize) {
+    let kernel = instance_of(format, cache, history, tokens);
     let compiled = kernel.compile().expect("the kernel compiles");
     let data = Data::random(1, kernel.segment().slots(), tokens);
     let (seen, compared) = match cache {
@@ -302,7 +368,7 @@ fn bench(cache: Cache, history: usize, tokens: usize) {
         Cache::Local(ring) => ((history + tokens).min(ring.window() + tokens - 1), true),
     };
     let (_, ran) = if compared { same(&kernel, &compiled, &data, tokens) } else { ran(&kernel, &compiled, &data) };
-    let needed = 2 * KV_HEADS * HEAD_DIM * 2 * seen;
+    let needed = kernel.segment().heads().token_bytes() * seen;
     let rate = needed as f64 / ran.report.cycles as f64;
     println!(
         "history {history}, {tokens} new, {seen} seen: {} cycles, {rate:.2} bytes of cache per cycle, {:.1} % of 32, modelled; {} bytes of program; {:.1} s",
@@ -311,7 +377,23 @@ fn bench(cache: Cache, history: usize, tokens: usize) {
         compiled.usage.program_bytes_max,
         ran.wall_s,
     );
-    assert!(rate >= 0.8 * 32.0, "{rate}");
+    assert!(rate >= least * 32.0, "{rate}");
+}
+
+#[test]
+fn a_window_of_codes() {
+    // set-up and end of a dispatch weigh twice what they do with bfloat16
+    bench_of(KvFormat::Int8, 0.55, Cache::Local(ring(4)), 1500, 4);
+    bench_of(KvFormat::Int8, 0.55, Cache::Local(ring(1)), 8188, 1);
+}
+
+// minutes without optimisation
+#[cfg(not(debug_assertions))]
+#[test]
+fn contexts_of_codes_of_8192_and_32768() {
+    // a core takes 3090 cycles for a block that arrives in 2112
+    bench_of(KvFormat::Int8, 0.65, Cache::Global { slots: 8192 }, 8188, 4);
+    bench_of(KvFormat::Int8, 0.65, Cache::Global { slots: 32_768 }, 32_767, 1);
 }
 
 /// A segment that just holds the context.

@@ -1,10 +1,13 @@
-//! `norm_rope` on the simulated array, from the bytes of PDI and TXN, bit for bit against `oracle::norm_rope`, at the dimensions of the 27B.
+//! `norm_rope` and `norm_rope_kv8` on the simulated array, from the bytes of PDI and TXN, bit for bit against `oracle::norm_rope` and
+//! `oracle::kv_int8`, at the dimensions of the 27B.
 
+use aie2_kernels::KernelError;
 use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Call, Place, Refusal};
 use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::{HeadNorm, KvFormat, KvHeads, KvRing, KvSegment, Plane, RopeLimbs, RopeTable};
 use oracle::data::Rng;
 use oracle::fp::{bf16_rne, widen};
+use oracle::kv_int8;
 use oracle::norm::rms_norm;
 use oracle::rope::{Pairing, Rope};
 use oracle::w8a8::relative_frobenius;
@@ -34,7 +37,10 @@ fn query_scale() -> f64 {
     std::f64::consts::LOG2_E / 168f64.sqrt()
 }
 fn segment(slots: usize) -> KvSegment {
-    KvSegment::new(KvHeads::new(KV_HEADS, D, KvFormat::Bf16).expect("the 27B's heads"), slots).expect("whole groups")
+    segment_of(KvFormat::Bf16, slots)
+}
+fn segment_of(format: KvFormat, slots: usize) -> KvSegment {
+    KvSegment::new(KvHeads::new(KV_HEADS, D, format).expect("the 27B's heads"), slots).expect("whole groups")
 }
 
 /// Where the call's arguments lie: all at some distance from the start of their buffers.
@@ -45,6 +51,8 @@ const BUFFERS: Buffers = Buffers {
     q: Place { arg: 3, offset: 64 },
 };
 const CACHE: u32 = 4;
+/// Only where there are codes.
+const SCRATCH: Place = Place { arg: 5, offset: 64 };
 
 struct Case {
     first: usize,
@@ -73,8 +81,13 @@ impl Case {
 
     /// One segment, the token at position `first` in slot `slot`.
     fn linear(rope: Rope, first: usize, slot: usize, tokens: usize) -> Self {
+        Self::linear_of(KvFormat::Bf16, rope, first, slot, tokens)
+    }
+
+    fn linear_of(format: KvFormat, rope: Rope, first: usize, slot: usize, tokens: usize) -> Self {
         let slots = (slot + tokens).next_multiple_of(8) + 8;
-        let run = CacheRun { place: Place { arg: CACHE, offset: 0 }, segment: segment(slots), slot, tokens };
+        let segment = segment_of(format, slots);
+        let run = CacheRun { place: Place { arg: CACHE, offset: 0 }, segment, slot, tokens };
         Self::new(rope, first, vec![run], (first + 31 * tokens) as u64)
     }
 
@@ -83,7 +96,19 @@ impl Case {
     }
 
     fn call(&self) -> Call {
-        Call::new(BUFFERS, self.runs.clone()).expect("a legal call")
+        self.call_of(BUFFERS, self.runs.clone())
+    }
+
+    fn call_of(&self, buffers: Buffers, runs: Vec<CacheRun>) -> Call {
+        let call = match self.format() {
+            KvFormat::Bf16 => Call::new(buffers, runs),
+            KvFormat::Int8 => Call::kv8(buffers, SCRATCH, runs),
+        };
+        call.expect("a legal call")
+    }
+
+    fn format(&self) -> KvFormat {
+        self.runs[0].segment.heads().format()
     }
 
     fn weights(&self) -> Vec<u8> {
@@ -114,14 +139,18 @@ impl Case {
     fn load_calls(&self, calls: &[Call]) -> Loaded {
         let compiled = norm_rope::compile(calls).unwrap_or_else(|error| panic!("{error}"));
         let tables = self.tables(self.call().tables());
-        let buffers = [
+        let mut buffers = vec![
             ("qkv", BUFFERS.qkv.offset as usize + 2 * self.qkv.len()),
             ("weights", BUFFERS.weights.offset as usize + 1024),
             ("tables", BUFFERS.tables.offset as usize + tables.len()),
             ("q", BUFFERS.q.offset as usize + 2 * self.tokens() * Q_HEADS * D),
             ("cache", self.cache_bytes),
         ];
-        let buffers_of = buffers.map(|(name, bytes)| (name.to_owned(), bytes)).to_vec();
+        if self.format() == KvFormat::Int8 {
+            buffers.push(("scratch", SCRATCH.offset as usize + norm_rope::SCRATCH_BYTES));
+        }
+        let q_bytes = buffers[3].1;
+        let buffers_of = buffers.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
         let binary = Binary { buffers: buffers_of, ..Binary::from(&compiled) };
         let mut loaded = Loaded::new(&binary, None).expect("the PDI loads");
         for (name, place, data) in [
@@ -133,7 +162,7 @@ impl Case {
             all.extend(data);
             loaded.write(name, &all).expect("an operand fits");
         }
-        loaded.write("q", &vec![0xEE; buffers[3].1]).expect("q fits");
+        loaded.write("q", &vec![0xEE; q_bytes]).expect("q fits");
         loaded.write("cache", &self.old_cache()).expect("the cache fits");
         loaded
     }
@@ -156,9 +185,16 @@ impl Case {
                 } else {
                     (Plane::Value, head - Q_HEADS - KV_HEADS, x.to_vec())
                 };
+                let at = |d| run.place.offset as usize + run.segment.offset(plane, kv, slot, d);
+                if let Some(scale_at) = run.segment.scale_offset(plane, kv, slot) {
+                    let (codes, scale) = kv_int8::codes(&y);
+                    codes.iter().enumerate().for_each(|(d, code)| cache[at(d)] = *code as u8);
+                    let scale_at = run.place.offset as usize + scale_at;
+                    cache[scale_at..scale_at + 4].copy_from_slice(&scale.to_le_bytes());
+                    continue;
+                }
                 for (d, y) in y.iter().enumerate() {
-                    let at = run.place.offset as usize + run.segment.offset(plane, kv, slot, d);
-                    cache[at..at + 2].copy_from_slice(&y.to_le_bytes());
+                    cache[at(d)..at(d) + 2].copy_from_slice(&y.to_le_bytes());
                 }
             }
         }
@@ -189,6 +225,11 @@ impl Case {
         let wrong = differences(&q, &found);
         assert!(wrong.is_empty(), "q: {} of {} differ, the first at {:?}", wrong.len(), q.len(), wrong.first());
         let found = loaded.read("cache").expect("the cache can be read");
+        if self.format() == KvFormat::Int8 {
+            let wrong: Vec<usize> = (0..cache.len()).filter(|i| cache[*i] != found[*i]).collect();
+            assert!(wrong.is_empty(), "cache: {} bytes differ, the first at {:?}", wrong.len(), wrong.first());
+            return;
+        }
         let wrong = differences(&halves(&cache), &halves(&found));
         assert!(wrong.is_empty(), "cache: {} halves differ, the first at {:?}", wrong.len(), wrong.first());
     }
@@ -210,6 +251,20 @@ fn one_to_four_tokens_at_any_slot() {
 }
 
 #[test]
+fn one_to_four_tokens_as_codes_at_any_slot() {
+    for (tokens, slot) in [(1, 0), (1, 7), (1, 13), (2, 0), (2, 7), (3, 6), (4, 3), (4, 1)] {
+        Case::linear_of(KvFormat::Int8, LOCAL, 4096 + slot, slot, tokens).run();
+    }
+}
+
+#[test]
+fn groups_of_codes_with_ragged_ends() {
+    for (tokens, slot) in [(7, 1), (5, 3), (6, 0), (7, 0), (8, 0), (8, 8), (9, 7), (15, 5), (23, 1), (24, 4)] {
+        Case::linear_of(KvFormat::Int8, GLOBAL, 131_000 - slot, slot, tokens).run();
+    }
+}
+
+#[test]
 fn seven_tokens_and_groups_with_ragged_ends() {
     for (tokens, slot) in [(7, 1), (7, 0), (8, 0), (8, 8), (9, 7), (15, 5), (23, 1), (24, 4)] {
         Case::linear(GLOBAL, 131_000 - slot, slot, tokens).run();
@@ -218,8 +273,14 @@ fn seven_tokens_and_groups_with_ragged_ends() {
 
 #[test]
 fn a_ring_wraps() {
+    for format in [KvFormat::Bf16, KvFormat::Int8] {
+        ring_wraps(format);
+    }
+}
+
+fn ring_wraps(format: KvFormat) {
     let ring = KvRing::new(40, 32).expect("a ring");
-    let local = segment(ring.slots());
+    let local = segment_of(format, ring.slots());
     let place = Place { arg: CACHE, offset: 192 };
     for (first, tokens) in [(ring.slots() - 11, 32), (5 * ring.slots() - 1, 2), (7 * ring.slots() - 8, 9)] {
         let runs = CacheRun::ring(place, local, ring, first, tokens).expect("the ring takes them");
@@ -230,7 +291,12 @@ fn a_ring_wraps() {
 
 #[test]
 fn pages_lie_anywhere() {
-    let page = segment(16);
+    for format in [KvFormat::Bf16, KvFormat::Int8] {
+        pages_anywhere(segment_of(format, 16));
+    }
+}
+
+fn pages_anywhere(page: KvSegment) {
     let run = |number: u64, slot, tokens| CacheRun {
         place: Place { arg: CACHE, offset: 64 + number * (page.bytes() as u64 + 128) },
         segment: page,
@@ -243,7 +309,9 @@ fn pages_lie_anywhere() {
 #[test]
 fn more_groups_than_one_task_takes() {
     // 64 groups a task in, 16 a task out
-    Case::linear(LOCAL, 3, 3, 5 + 8 * 66 + 2).run();
+    for format in [KvFormat::Bf16, KvFormat::Int8] {
+        Case::linear_of(format, LOCAL, 3, 3, 5 + 8 * 66 + 2).run();
+    }
 }
 
 #[test]
@@ -253,6 +321,13 @@ fn a_full_block_is_bound_by_the_stream_of_rows() {
     let bound = 512 * 16_384 / 16 * 105 / 100;
     println!("S = 512: {:.1} % of the bound of {bound} cycles", 100.0 * bound as f64 / cycles as f64);
     assert!(cycles < bound * 107 / 100, "{cycles} cycles against {bound}");
+}
+
+#[test]
+fn a_full_block_of_codes_is_bound_by_the_cores_of_keys() {
+    let cycles = Case::linear_of(KvFormat::Int8, LOCAL, 0, 0, 512).run();
+    println!("S = 512: {} cycles a round", cycles / 256);
+    assert!(cycles < 256 * 3400, "{cycles} cycles");
 }
 
 #[test]
@@ -329,7 +404,12 @@ fn a_second_dispatch_finds_the_array_as_the_first_did() {
 
 #[test]
 fn calls_of_other_lengths_follow_each_other() {
-    let case = Case::linear(LOCAL, 12, 4, 22);
+    for format in [KvFormat::Bf16, KvFormat::Int8] {
+        calls_follow_each_other(&Case::linear_of(format, LOCAL, 12, 4, 22));
+    }
+}
+
+fn calls_follow_each_other(case: &Case) {
     let [run] = case.runs[..] else { panic!("one run") };
     // tokens 0 .. 3, 3 .. 4 and 4 .. 22, each call with the operands of its first token
     let calls: Vec<Call> = [(0, 3), (3, 1), (4, 18)]
@@ -342,7 +422,7 @@ fn calls_of_other_lengths_follow_each_other() {
                 q: later(BUFFERS.q, 2 * Q_HEADS * D),
                 ..BUFFERS
             };
-            Call::new(buffers, vec![CacheRun { slot: run.slot + first, tokens, ..run }]).expect("a legal call")
+            case.call_of(buffers, vec![CacheRun { slot: run.slot + first, tokens, ..run }])
         })
         .collect();
     assert!(calls.iter().all(|call| call.words() != calls[2].words() || *call == calls[2]));
@@ -359,8 +439,16 @@ fn what_the_kernel_does_not_serve_is_refused() {
     let heads =
         |kv_heads, format| KvSegment::new(KvHeads::new(kv_heads, D, format).expect("heads"), 64).expect("slots");
     assert_eq!(refusal(Vec::new()), Refusal::NoTokens);
-    let int8 = heads(KV_HEADS, KvFormat::Int8);
+    let (int8, bf16) = (heads(KV_HEADS, KvFormat::Int8), heads(KV_HEADS, KvFormat::Bf16));
     assert_eq!(refusal(vec![run(int8, 0, 4)]), Refusal::Format { format: KvFormat::Int8 });
+    assert_eq!(refusal(vec![run(bf16, 0, 8), run(int8, 0, 4)]), Refusal::Format { format: KvFormat::Int8 });
+    let coded = Call::kv8(BUFFERS, SCRATCH, vec![run(bf16, 0, 4)]).expect_err("another format");
+    assert_eq!(coded, Refusal::Format { format: KvFormat::Bf16 });
+    let both = [
+        Call::new(BUFFERS, vec![run(bf16, 0, 4)]).expect("a legal call"),
+        Call::kv8(BUFFERS, SCRATCH, vec![run(int8, 0, 4)]).expect("a legal call"),
+    ];
+    assert!(matches!(norm_rope::compile(&both), Err(KernelError::Refused { .. })));
     let few = heads(4, KvFormat::Bf16);
     assert_eq!(refusal(vec![run(few, 0, 4)]), Refusal::Heads { kv_heads: 4, head_dim: D });
     let bf16 = segment(64);

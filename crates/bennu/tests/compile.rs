@@ -330,3 +330,18 @@ fn the_27b_needs_no_checkpoint() {
     assert_eq!(report["not_built"].as_array().unwrap().len(), 0);
     assert_eq!((package.manifest().model.hidden, package.manifest().model.layers), (5376, 62));
 }
+
+#[test]
+fn an_int8_cache_has_kernels_of_its_own_and_no_prefill() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    let report = json(&["compile", "--seq", "1,8", "--kv-cache", "int8", "--out", text(&out), "--json"]);
+    let package = Package::open(&out).unwrap();
+    let kernels = &package.manifest().kernels;
+    let coded: Vec<_> = kernels.iter().filter(|kernel| kernel.context.is_some()).collect();
+    assert!(coded.iter().all(|kernel| kernel.kernel.ends_with("_kv8") && kernel.numerics == "bf16_kv8"));
+    assert_eq!(coded.len(), 6);
+    let refused = report["not_built"].as_array().unwrap();
+    assert_eq!(refused.len(), 2);
+    assert!(refused.iter().all(|kernel| kernel["kernel"].as_str().unwrap().starts_with("scaled_attention")));
+}

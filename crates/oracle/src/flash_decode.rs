@@ -2,8 +2,15 @@
 //!
 //! Blocks come on two streams, alternately in turns of one block each. Which of the two a head takes first depends on its place in the array:
 //! stream A passes its head in slot `column` of a turn, stream B in slot `row`, and in one slot B is first.
+//!
+//! From an INT8 cache ([`crate::kv_int8`]) codes are the operands of both products, as bfloat16, and scales stay outside: a score in two limbs is
+//! multiplied by its key's scale, a probability by its value's, rounded to bfloat16 once more. The sum of probabilities is of those before that.
 
-use crate::flash::{HEAD_DIM, START, accumulate, lower_references, patterns, probabilities, quotient, rescale};
+use crate::exp2::on_grid;
+use crate::flash::{HEAD_DIM, START, accumulate, lower_references, patterns, probabilities, quotient, rescale, score};
+use crate::fp::{bf16_rne, mac_lane};
+use crate::kv_int8::{code_bf16, scale_bf16};
+use crate::recip::limb;
 
 /// Keys of a block.
 pub const KEYS: usize = 16;
@@ -25,6 +32,21 @@ pub struct Block {
     pub hidden: [[bool; POSITIONS]; KEYS],
 }
 
+/// The same of an INT8 cache.
+#[derive(Clone, Debug)]
+pub struct CodedBlock {
+    /// Codes of keys, `[key][d]`.
+    pub keys: Vec<i8>,
+    /// Scales of keys, bfloat16 numbers.
+    pub key_scales: [f32; KEYS],
+    /// Codes of values, `[key][d]`.
+    pub values: Vec<i8>,
+    /// Scales of values; finite, even where no one sees the key.
+    pub value_scales: [f32; KEYS],
+    /// Whether a position does not see a key.
+    pub hidden: [[bool; POSITIONS]; KEYS],
+}
+
 /// A stream of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -41,21 +63,65 @@ pub fn order(column: usize, row: usize) -> [Stream; 2] {
 
 /// Outputs `[head][position][d]` of queries `[head][position][d]`, which carry the scale and log₂ e.
 pub fn attend<'a>(queries: &[u16], blocks: impl IntoIterator<Item = &'a Block>) -> Vec<u16> {
-    let (mut references, mut sums) = (vec![START; QUERIES], vec![0.0; QUERIES]);
-    let mut output = vec![0.0; HEAD_DIM * QUERIES];
+    let mut state = State::new();
     for block in blocks {
-        let mut scores = patterns(&block.keys, queries);
-        for (row, hidden) in scores.chunks_exact_mut(QUERIES).zip(&block.hidden) {
+        let weights = state.weights(patterns(&block.keys, queries), &block.hidden);
+        accumulate(&mut state.output, &block.values, &weights);
+    }
+    state.quotients()
+}
+
+/// The same from an INT8 cache.
+pub fn attend_coded<'a>(queries: &[u16], blocks: impl IntoIterator<Item = &'a CodedBlock>) -> Vec<u16> {
+    let wide = |codes: &[i8]| -> Vec<u16> { codes.iter().map(|code| code_bf16(*code)).collect() };
+    let mut state = State::new();
+    for block in blocks {
+        let scaled = |k: &[u16], q: &[u16], scale: f32| {
+            let (s1, rest) = limb(score(k, q));
+            let scale = scale_bf16(scale);
+            on_grid(mac_lane(None, &[(s1, scale), (bf16_rne(rest), scale)], false))
+        };
+        let keys = wide(&block.keys);
+        let scores = keys
+            .chunks_exact(HEAD_DIM)
+            .zip(block.key_scales)
+            .flat_map(|(k, scale)| queries.chunks_exact(HEAD_DIM).map(move |q| scaled(k, q, scale)));
+        let mut weights = state.weights(scores.collect(), &block.hidden);
+        for (row, scale) in weights.chunks_exact_mut(QUERIES).zip(block.value_scales) {
+            row.iter_mut().for_each(|p| *p = bf16_rne(mac_lane(None, &[(*p, scale_bf16(scale))], false)));
+        }
+        accumulate(&mut state.output, &wide(&block.values), &weights);
+    }
+    state.quotients()
+}
+
+/// What goes from block to block.
+struct State {
+    references: Vec<i32>,
+    sums: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self { references: vec![START; QUERIES], sums: vec![0.0; QUERIES], output: vec![0.0; HEAD_DIM * QUERIES] }
+    }
+
+    /// Probabilities of a block, after references, sums and outputs have moved.
+    fn weights(&mut self, mut scores: Vec<i32>, hidden: &[[bool; POSITIONS]; KEYS]) -> Vec<u16> {
+        for (row, hidden) in scores.chunks_exact_mut(QUERIES).zip(hidden) {
             row.iter_mut().enumerate().filter(|(q, _)| hidden[q % POSITIONS]).for_each(|(_, s)| *s = START);
         }
-        let factors = lower_references(&mut references, &scores);
-        rescale(&mut sums, &factors);
-        rescale(&mut output, &factors);
-        let weights = probabilities(&scores, &references, &mut sums);
-        accumulate(&mut output, &block.values, &weights);
+        let factors = lower_references(&mut self.references, &scores);
+        rescale(&mut self.sums, &factors);
+        rescale(&mut self.output, &factors);
+        probabilities(&scores, &self.references, &mut self.sums)
     }
-    let quotients = (0..QUERIES).flat_map(|q| (0..HEAD_DIM).map(move |d| (q, d)));
-    quotients.map(|(q, d)| quotient(output[d * QUERIES + q], sums[q])).collect()
+
+    fn quotients(&self) -> Vec<u16> {
+        let all = (0..QUERIES).flat_map(|q| (0..HEAD_DIM).map(move |d| (q, d)));
+        all.map(|(q, d)| quotient(self.output[d * QUERIES + q], self.sums[q])).collect()
+    }
 }
 
 #[cfg(test)]

@@ -8,18 +8,14 @@
 
 use aie2_array::{Design, Error, Pattern, Place, Tile};
 
-use super::l1;
+use super::l1::{self, Sizes};
 use crate::grid::{Array, GRID, Locks, Through, Units, core_rings, join};
 
 const WORD: u32 = 4;
-/// Words of a record: 8 keys of a head.
-pub const RECORD_WORDS: u32 = 512;
 /// Records in a unit of A.
 const UNIT_RECORDS: u32 = 4;
 const A_SLOTS: usize = 4;
 const B_SLOTS: usize = 4;
-/// Bytes of a slot of B in a mem tile: a block of one head of every lane.
-pub const B_SLOT_BYTES: u32 = 2 * 4 * l1::B_UNIT_BYTES;
 const OUT_SLOTS: usize = 2;
 /// Channels of the mem tile that take and give results: with them the BDs of either parity suffice.
 const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
@@ -29,35 +25,37 @@ const RESULTS_OUT: u8 = 2;
 ///
 /// # Errors
 /// A resource runs out; the message names it.
-pub(crate) fn array() -> Result<Array, Error> {
-    Array::new(core, mem)
+pub(crate) fn array(sizes: Sizes) -> Result<Array, Error> {
+    Array::new(|design, col, row| core(design, (col, row), sizes), |design, col| mem(design, col, sizes))
 }
 
-fn core(design: &mut Design, col: u8, row: u8) -> Result<Locks, Error> {
+fn core(design: &mut Design, (col, row): (u8, u8), sizes: Sizes) -> Result<Locks, Error> {
     let tile = Tile::core(col, row);
     let ring = |at, bytes| Units { at, count: 2, bytes };
-    let rings = [ring(l1::A, l1::A_UNIT_BYTES), ring(l1::B, l1::B_UNIT_BYTES), ring(l1::OUT, l1::OUT_UNIT_BYTES)];
+    let rings = [ring(l1::A, sizes.a_unit()), ring(l1::B, sizes.b_unit()), ring(l1::OUT, l1::OUT_UNIT_BYTES)];
     let locks = core_rings(design, tile, rings)?;
-    for (name, bytes, at) in l1::BUFFERS {
+    for (name, bytes, at) in l1::BUFFERS.iter().chain(sizes.own_buffers()).copied() {
         design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
     }
-    let place: Vec<u8> = l1::place(col, row).iter().flat_map(|word| word.to_le_bytes()).collect();
+    let place: Vec<u8> = sizes.place(col, row).iter().flat_map(|word| word.to_le_bytes()).collect();
     design.init_data(tile, l1::PLACE & 0xFFFF, &place)?;
     Ok(locks)
 }
 
-fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
+fn mem(design: &mut Design, col: u8, sizes: Sizes) -> Result<(), Error> {
+    let record = sizes.record / WORD;
     let columns = u32::from(GRID);
-    let slot_words = columns * UNIT_RECORDS * RECORD_WORDS;
+    let slot_words = columns * UNIT_RECORDS * record;
     // [4 records of a unit][4 columns][record] -> [4 columns][4 records]
-    let units = Pattern::new(&[(1, RECORD_WORDS), (columns * RECORD_WORDS, UNIT_RECORDS), (RECORD_WORDS, columns)]);
+    let units = Pattern::new(&[(1, record), (columns * record, UNIT_RECORDS), (record, columns)]);
     let fill = Pattern::linear(slot_words);
     Through { depth: A_SLOTS, bytes: slot_words * WORD, channels: (0, 0), fill, drain: &[units] }
         .along_row(design, col)?;
     // [K, V][4 lanes][unit] -> [4 lanes][K, V]
-    let unit = l1::B_UNIT_BYTES / WORD;
+    let unit = sizes.b_unit() / WORD;
     let planes = Pattern::new(&[(1, unit), (columns * unit, 2), (unit, columns)]);
-    let fill = Pattern::linear(B_SLOT_BYTES / WORD);
-    Through { depth: B_SLOTS, bytes: B_SLOT_BYTES, channels: (1, 1), fill, drain: &[planes] }.up_column(design, col)?;
+    let fill = Pattern::linear(sizes.b_slot() / WORD);
+    Through { depth: B_SLOTS, bytes: sizes.b_slot(), channels: (1, 1), fill, drain: &[planes] }
+        .up_column(design, col)?;
     join(design, col, OUT_SLOTS, RESULTS_IN, RESULTS_OUT)
 }

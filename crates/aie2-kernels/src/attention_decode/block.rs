@@ -13,9 +13,9 @@
 //! | `rescale` | a tile of d of both heads, or the sums | 16 | store slot (10) |
 //! | `output` | a tile of d of both heads | 12 | bank 2 (8) |
 
-use aie2_codegen::{Asm, Operand};
+use aie2_codegen::{Asm, MemRef, Operand};
 
-use super::l1::{KV, L, O, O_HEAD_BYTES, O_LOAD, O_STORE, Q, Q_HEAD_BYTES, Q_MEMORY, R, ROWS};
+use super::l1::{self, KV, L, O, O_HEAD_BYTES, O_LOAD, O_STORE, Q, Q_HEAD_BYTES, Q_MEMORY, R, ROWS};
 use super::program::START;
 use crate::attention::exp2::{self, Constants, STEPS, Tile};
 use crate::attention::recip::half_splat;
@@ -29,15 +29,15 @@ pub const RESCALE_II: u32 = 16;
 /// Declared initiation interval of a tile of d.
 pub const OUTPUT_II: u32 = 12;
 
-const HEADS: usize = 2;
-const KEY_TILES: usize = 4;
+pub(super) const HEADS: usize = 2;
+pub(super) const KEY_TILES: usize = 4;
 /// Pairs of key tiles: steps of eight keys.
-const PAIRS: usize = 2;
+pub(super) const PAIRS: usize = 2;
 const K_STEPS: u32 = 16;
 const D_TILES: u32 = 32;
-const RECORD_BYTES: i64 = 2048;
+const RECORD_BYTES: i64 = l1::RECORD_BYTES as i64;
 /// 1 in bfloat16.
-const ONE: i64 = 0x3F80;
+pub(super) const ONE: i64 = 0x3F80;
 /// Octaves by which a reference that must move goes beyond the score that moves it.
 const HEADROOM: i64 = 8;
 /// Comparison mask of sixteen lanes that all hold.
@@ -50,16 +50,16 @@ const TRANSPOSE_8X4: i64 = 28;
 /// holds if it names `turns`.
 pub fn emit(a: &mut Asm, unit: Operand, list: Operand, turns: Operand, between: impl FnOnce(&mut Asm)) {
     let hidden = hidden(a, list, turns);
-    let tiles = scores(a, unit);
+    let tiles = scores(a, unit, KV);
     let (factors, changed) = references(a, &tiles, hidden);
     a.if_nz(changed, |a| rescale(a, factors));
     let weights = probabilities(a, &tiles);
     between(a);
-    outputs(a, unit, weights);
+    outputs(a, unit, KV, weights);
 }
 
 /// Who does not see which key, a word for each tile of keys.
-fn hidden(a: &mut Asm, list: Operand, turns: Operand) -> [Operand; KEY_TILES] {
+pub(super) fn hidden(a: &mut Asm, list: Operand, turns: Operand) -> [Operand; KEY_TILES] {
     let words: [Operand; KEY_TILES] = std::array::from_fn(|_| constant(a, 0));
     let (entry, named, holds) = (a.p(), a.r(), a.r());
     a.mov(entry, list);
@@ -75,7 +75,7 @@ fn hidden(a: &mut Asm, list: Operand, turns: Operand) -> [Operand; KEY_TILES] {
 }
 
 /// Products of K and Qᵀ: a pair of key tiles each, of the first head, then of the second.
-fn scores(a: &mut Asm, unit: Operand) -> Vec<Operand> {
+pub(super) fn scores(a: &mut Asm, unit: Operand, memory: MemRef) -> Vec<Operand> {
     let dense = constant(a, config::BF16_4X8X4);
     let (second, record) = (a.r(), constant(a, RECORD_BYTES));
     let keys = [a.p(), a.p()];
@@ -95,8 +95,8 @@ fn scores(a: &mut Asm, unit: Operand) -> Vec<Operand> {
         let k: [Operand; KEY_TILES] = std::array::from_fn(|_| a.x());
         let q = [a.x(), a.x()];
         for (i, x) in k.into_iter().enumerate() {
-            a.vlda(KV, x.lo(), keys[i / 2], 32);
-            a.vlda(KV, x.hi(), keys[i / 2], 32);
+            a.vlda(memory, x.lo(), keys[i / 2], 32);
+            a.vlda(memory, x.hi(), keys[i / 2], 32);
         }
         for (x, p) in q.into_iter().zip(queries) {
             a.vldb(Q_MEMORY, x.lo(), p, 32);
@@ -111,12 +111,12 @@ fn scores(a: &mut Asm, unit: Operand) -> Vec<Operand> {
 }
 
 /// Tile 4 head + key tile of the pairs.
-fn halves(pairs: &[Operand]) -> Vec<Operand> {
+pub(super) fn halves(pairs: &[Operand]) -> Vec<Operand> {
     pairs.iter().flat_map(|pair| [pair.bm(0), pair.bm(1)]).collect()
 }
 
 /// Scores to patterns, references that a block moves, factors of the move, and whether there is one.
-fn references(a: &mut Asm, pairs: &[Operand], hidden: [Operand; KEY_TILES]) -> ([Operand; HEADS], Operand) {
+pub(super) fn references(a: &mut Asm, pairs: &[Operand], hidden: [Operand; KEY_TILES]) -> ([Operand; HEADS], Operand) {
     let elementwise = constant(a, config::BF16_ELEMENTWISE);
     let grid = exp2::grid_factors(a);
     let nothing = splat32(a, START);
@@ -174,7 +174,7 @@ fn references(a: &mut Asm, pairs: &[Operand], hidden: [Operand; KEY_TILES]) -> (
 }
 
 /// Outputs and sums, which lie behind them like one more tile of d, times the factors, in three limbs.
-fn rescale(a: &mut Asm, factors: [Operand; HEADS]) {
+pub(super) fn rescale(a: &mut Asm, factors: [Operand; HEADS]) {
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let [first, second, third] = [splat16(a, 0), splat16(a, 0), splat16(a, 0)];
     let tile = |a: &mut Asm, factor: Operand, load: Operand, store: Operand| {
@@ -216,7 +216,7 @@ fn rescale(a: &mut Asm, factors: [Operand; HEADS]) {
 }
 
 /// Pᵀ, `[head][pair]`, and the sums.
-fn probabilities(a: &mut Asm, scores: &[Operand]) -> [[Operand; PAIRS]; HEADS] {
+pub(super) fn probabilities(a: &mut Asm, scores: &[Operand]) -> [[Operand; PAIRS]; HEADS] {
     let c = Constants::new(a);
     let (ones, dense) = (splat16(a, ONE), constant(a, config::BF16_4X8X4));
     let [reference, slope, sums] = ["cm4", "cm5", "cm6"].map(|name| pinned(a, Asm::cm, name));
@@ -247,7 +247,7 @@ fn probabilities(a: &mut Asm, scores: &[Operand]) -> [[Operand; PAIRS]; HEADS] {
 }
 
 /// Outputs, a tile of d of both heads at a time.
-fn outputs(a: &mut Asm, unit: Operand, weights: [[Operand; PAIRS]; HEADS]) {
+pub(super) fn outputs(a: &mut Asm, unit: Operand, memory: MemRef, weights: [[Operand; PAIRS]; HEADS]) {
     let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, TRANSPOSE_8X4));
     let (at, step) = (a.r(), constant(a, 2 * RECORD_BYTES));
     a.add(at, unit, step);
@@ -265,8 +265,8 @@ fn outputs(a: &mut Asm, unit: Operand, weights: [[Operand; PAIRS]; HEADS]) {
     a.pipelined("output", OUTPUT_II, D_TILES, |a| {
         let v: [Operand; PAIRS] = std::array::from_fn(|_| a.x());
         for (x, p) in v.into_iter().zip(values) {
-            a.vldb(KV, x.lo(), p, 32);
-            a.vldb(KV, x.hi(), p, 32);
+            a.vldb(memory, x.lo(), p, 32);
+            a.vldb(memory, x.hi(), p, 32);
             a.i("vshuffle {}, {}, {}, {}", &[x, x, x, transpose]);
         }
         for head in 0..HEADS {

@@ -12,15 +12,23 @@
 //!         0xC900  plan      256 B
 //!         0xCA00  place     32 B        of the core in the array: set with the configuration
 //! ```
+//!
+//! With an INT8 cache units are 4224 and 2112 bytes, records of codes and scales, and codes are turned to bfloat16 in the order of a BF16 cache:
+//!
+//! ```text
+//! bank 2  0xA000  key codes    4 KiB        K of the block
+//! bank 3  0xD000  value codes  4 KiB        V of the block
+//! ```
 
 use aie2_codegen::MemRef;
+use npu_package::layout::KvFormat;
 
 use crate::attention::CORE_BASE;
 
-/// Bytes of a unit of A.
-pub const A_UNIT_BYTES: u32 = 8192;
-/// Bytes of a unit of B.
-pub const B_UNIT_BYTES: u32 = 4096;
+/// Bytes of a record of bfloat16.
+pub const RECORD_BYTES: u32 = 2048;
+/// Bytes of a record of codes, scales behind them.
+const RECORD_KV8_BYTES: u32 = 1056;
 /// Bytes of a unit of the out ring.
 pub const OUT_UNIT_BYTES: u32 = 1024;
 /// First unit of A.
@@ -45,7 +53,7 @@ pub const R: u32 = Q + 2 * Q_HEAD_BYTES;
 pub const RECIPROCALS: u32 = R + 0x80;
 /// Copy of the plan.
 pub const PLAN: u32 = Q + 0x900;
-/// Words [`place`].
+/// Words [`Sizes::place`].
 pub const PLACE: u32 = Q + 0xA00;
 
 /// Plain buffers: name, bytes, address.
@@ -59,12 +67,83 @@ pub const BUFFERS: [(&str, u32, u32); 7] = [
     ("place", 32, PLACE),
 ];
 
-/// What a core has to know of its place: half slots of a turn that are its own (bit 2 r: B, bit 2 c + 1: A), and a bit behind the last; its row;
-/// byte of its queries in a position of a unit of q.
-pub fn place(col: u8, row: u8) -> [u32; 3] {
-    let (c, r) = (u32::from(col), u32::from(row));
-    [1 << 8 | 1 << (2 * r) | 1 << (2 * c + 1), r, 512 * c]
+/// Keys of a block as bfloat16.
+pub const KEY_CODES: u32 = CORE_BASE + 0xA000;
+/// Values of a block as bfloat16.
+pub const VALUE_CODES: u32 = CORE_BASE + 0xD000;
+/// Where both are.
+const CODES: [(&str, u32, u32); 2] =
+    [("key codes", 2 * RECORD_BYTES, KEY_CODES), ("value codes", 2 * RECORD_BYTES, VALUE_CODES)];
+
+/// What depends on the elements of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Elements.
+    pub cache: KvFormat,
+    /// Bytes of a record: 8 keys of a head.
+    pub record: u32,
 }
+
+impl Sizes {
+    /// Those of a cache.
+    pub fn new(cache: KvFormat) -> Self {
+        let record = match cache {
+            KvFormat::Bf16 => RECORD_BYTES,
+            KvFormat::Int8 => RECORD_KV8_BYTES,
+        };
+        Self { cache, record }
+    }
+
+    /// Bytes of a unit of A: K and V of a block.
+    pub fn a_unit(self) -> u32 {
+        4 * self.record
+    }
+
+    /// Bytes of a unit of B: K or V of a block.
+    pub fn b_unit(self) -> u32 {
+        2 * self.record
+    }
+
+    /// Bytes of a slot of B in a mem tile: a block of one head of every lane.
+    pub fn b_slot(self) -> u32 {
+        2 * 4 * self.b_unit()
+    }
+
+    /// From one position to the next in the unit of A that brings a core's queries.
+    pub fn query_step(self) -> u32 {
+        match self.cache {
+            KvFormat::Bf16 => 2048,
+            KvFormat::Int8 => self.record,
+        }
+    }
+
+    /// Bytes in front of a core's queries in a record, where their records begin so much earlier, so that none ends behind the operand.
+    pub fn query_lead(self, row: u8) -> u32 {
+        if row < 2 { 0 } else { self.record - QUERY_BYTES }
+    }
+
+    /// Buffers of this cache alone.
+    pub fn own_buffers(self) -> &'static [(&'static str, u32, u32)] {
+        match self.cache {
+            KvFormat::Bf16 => &[],
+            KvFormat::Int8 => &CODES,
+        }
+    }
+
+    /// What a core has to know of its place: half slots of a turn that are its own (bit 2 r: B, bit 2 c + 1: A), and a bit behind the last; number
+    /// of the unit that holds its queries; their byte in a position of it.
+    pub fn place(self, col: u8, row: u8) -> [u32; 3] {
+        let (c, r) = (u32::from(col), u32::from(row));
+        let half_slots = 1 << 8 | 1 << (2 * r) | 1 << (2 * c + 1);
+        match self.cache {
+            KvFormat::Bf16 => [half_slots, r, QUERY_BYTES * c],
+            KvFormat::Int8 => [half_slots, c, self.query_lead(row)],
+        }
+    }
+}
+
+/// Bytes of both query heads of a position.
+pub const QUERY_BYTES: u32 = 512;
 
 /// Units of A and B, in either bank.
 pub const KV: MemRef = MemRef::space(1);
@@ -76,5 +155,9 @@ pub const O_LOAD: MemRef = MemRef::space(3).in_bank(2);
 pub const O_STORE: MemRef = MemRef::space(4).in_bank(2);
 /// Queries.
 pub const Q_MEMORY: MemRef = MemRef::space(5).in_bank(3);
+/// Keys as bfloat16.
+pub const KEY_CODE_MEMORY: MemRef = MemRef::space(8).in_bank(2);
+/// Values as bfloat16.
+pub const VALUE_CODE_MEMORY: MemRef = MemRef::space(9).in_bank(3);
 /// References, reciprocals, plan and place.
 pub const ROWS: MemRef = MemRef::space(6).in_bank(3);

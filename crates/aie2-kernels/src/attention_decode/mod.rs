@@ -2,18 +2,19 @@
 //!
 //! Core (c, r) owns KV head 4 r + c and its two query heads. Keys and values stream over all eight read channels of the shims: the first half
 //! of the blocks on A (lane r along core row r), the second on B (head c of every lane up column c); each core uses every fourth unit of either.
-//! Spec, bit for bit: `oracle::flash_decode`. What depends on the context reaches the cores in the operand `plan` ([`DecodeAttention::plan`]), so one
+//! Spec, bit for bit: `oracle::flash_decode`. `decode_attention_kv8` reads an INT8 cache, in half the bytes ([`coded`]). What depends on the context reaches the cores in the operand `plan` ([`DecodeAttention::plan`]), so one
 //! program serves all.
 //!
 //! | operand | |
 //! |---|---|
 //! | `q` | `[S][32][128]` bf16, normed, rotated, times log₂ e / √168 |
-//! | `cache` | a segment of `docs/kv-cache.md`, keys and values of the new positions included; every byte finite |
+//! | `cache` | a segment of `docs/kv-cache.md`, keys and values of the new positions included; every element and scale finite |
 //! | `plan` | 256 bytes |
 //! | `ctx` | `[S][32][128]` bf16 |
 
 mod array;
 mod block;
+mod coded;
 mod finish;
 mod l1;
 pub mod plan;
@@ -25,11 +26,15 @@ use npu_container::{pdi, txn};
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvRun, KvSegment, names};
 
 use crate::grid::{GRID, cores, usage};
+use l1::Sizes;
+
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
 use plan::{BLOCK_KEYS, POSITIONS, Plan};
 
 /// Name of the kernel in packages.
 pub const NAME: &str = "decode_attention";
+/// Name of the kernel that reads INT8 caches.
+pub const NAME_KV8: &str = "decode_attention_kv8";
 
 const KV_HEADS: usize = 16;
 const HEAD_DIM: usize = 128;
@@ -62,7 +67,7 @@ impl DecodeAttention {
     /// `tokens` new positions, the first of them `history`, of `query_heads` heads.
     ///
     /// # Errors
-    /// Heads or a format that the array does not divide among its cores, more positions than a core computes, a context beyond the cache.
+    /// Heads that the array does not divide among its cores, more positions than a core computes, a context beyond the cache.
     pub fn new(
         heads: KvHeads,
         query_heads: usize,
@@ -71,9 +76,6 @@ impl DecodeAttention {
         tokens: usize,
     ) -> Result<Self, KernelError> {
         let refuse = |what, needed, found| Err(KernelError::Refused { kernel: NAME, what, needed, found });
-        if heads.format() != KvFormat::Bf16 {
-            return refuse("bytes of a cache element", 2, heads.format().element_bytes());
-        }
         for (what, needed, found) in [
             ("key-value heads", KV_HEADS, heads.kv_heads()),
             ("inputs of a head", HEAD_DIM, heads.head_dim()),
@@ -138,18 +140,32 @@ impl DecodeAttention {
     /// Compiles several instances; they share program and configuration.
     ///
     /// # Errors
-    /// As [`Self::compile`].
+    /// As [`Self::compile`], and caches of both formats.
     pub fn compile_all(instances: &[Self]) -> Result<Vec<Compiled>, KernelError> {
-        let program = program::compile(array::array()?.locks())?;
+        let Some(first) = instances.first() else { return Ok(Vec::new()) };
+        let sizes = first.sizes();
+        if let Some(other) = instances.iter().map(Self::sizes).find(|other| *other != sizes) {
+            let (what, needed) = ("bytes of a cache element", sizes.cache.element_bytes());
+            return Err(KernelError::Refused { kernel: NAME, what, needed, found: other.cache.element_bytes() });
+        }
+        let program = program::compile(array::array(sizes)?.locks(), sizes)?;
         instances.iter().map(|instance| instance.link(&program)).collect()
     }
 
+    fn sizes(&self) -> Sizes {
+        Sizes::new(self.segment.heads().format())
+    }
+
     fn link(&self, program: &Program) -> Result<Compiled, KernelError> {
-        let configuration = array::array()?.finish(&program.bytes)?;
+        let configuration = array::array(self.sizes())?.finish(&program.bytes)?;
         let stream = stream::stream(&self.segment, &self.plan, self.tokens)?;
         let binary = CoreBinary::from(program);
+        let kernel = match self.sizes().cache {
+            KvFormat::Bf16 => NAME,
+            KvFormat::Int8 => NAME_KV8,
+        };
         Ok(Compiled {
-            kernel: NAME,
+            kernel,
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
@@ -161,10 +177,14 @@ impl DecodeAttention {
 
     fn operands(&self) -> Vec<Operand> {
         let (rows, shape) = (self.tokens * stream::POSITION_BYTES, vec![self.tokens, QUERY_HEADS, HEAD_DIM]);
-        let cache = self.segment.bytes();
+        let (cache, format) = (self.segment.bytes(), self.sizes().cache);
+        let dtype = match format {
+            KvFormat::Bf16 => Dtype::Bf16,
+            KvFormat::Int8 => Dtype::U8,
+        };
         vec![
             Operand::input("q", rows, Dtype::Bf16, shape.clone(), names::ROW_MAJOR),
-            Operand::input("cache", cache, Dtype::Bf16, vec![cache / 2], names::KV_SEGMENT),
+            Operand::input("cache", cache, dtype, vec![cache / format.element_bytes()], names::KV_SEGMENT),
             Operand::input("plan", plan::BYTES, Dtype::U8, vec![plan::BYTES], names::OPAQUE),
             Operand::output("ctx", rows, Dtype::Bf16, shape, names::ROW_MAJOR),
             Operand::scratch("scratch", usize::from(GRID) * SCRATCH_COLUMN_BYTES),
@@ -178,10 +198,13 @@ mod tests {
 
     #[test]
     fn the_program_leaves_room_for_those_of_other_phases() {
-        let locks = array::array().expect("the array has room").locks();
-        let program = program::compile(locks).unwrap_or_else(|error| panic!("{error}"));
-        let loops: Vec<_> = program.loops.iter().map(|l| (&l.name, l.ii_declared, l.ii_reached)).collect();
-        println!("{} bytes of program, {loops:?}", program.bytes.len());
-        assert!(program.bytes.len() <= 5632, "{}", program.bytes.len());
+        for (cache, most) in [(KvFormat::Bf16, 5632), (KvFormat::Int8, 7680)] {
+            let sizes = Sizes::new(cache);
+            let locks = array::array(sizes).expect("the array has room").locks();
+            let program = program::compile(locks, sizes).unwrap_or_else(|error| panic!("{error}"));
+            let loops: Vec<_> = program.loops.iter().map(|l| (&l.name, l.ii_declared, l.ii_reached)).collect();
+            println!("{cache:?}: {} bytes of program, {loops:?}", program.bytes.len());
+            assert!(program.bytes.len() <= most, "{}", program.bytes.len());
+        }
     }
 }

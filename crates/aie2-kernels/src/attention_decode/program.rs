@@ -7,14 +7,15 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
-use super::array::B_SLOT_BYTES;
 use super::block;
+use super::coded;
 use super::finish;
-use super::l1::{self, A, B, B_UNIT_BYTES, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS};
+use super::l1::{self, A, B, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS, Sizes};
 use super::plan::{BYTES, LISTS};
 use crate::attention::softmax::REFERENCE_OFFSET;
 use crate::attention::{constant, set_modes, splat32};
 use crate::grid::Locks;
+use npu_package::layout::KvFormat;
 
 /// Declared initiation interval of two tiles of queries.
 pub const QUERIES_II: u32 = 8;
@@ -51,12 +52,12 @@ impl Side {
 ///
 /// # Errors
 /// If a declared II is missed, registers or program memory run out, or the checker objects.
-pub fn compile(locks: Locks) -> Result<Program, CodegenError> {
+pub fn compile(locks: Locks, sizes: Sizes) -> Result<Program, CodegenError> {
     let mut a = Asm::new();
     set_modes(&mut a);
     let pass = a.label("pass");
     a.bind(pass);
-    emit(&mut a, locks);
+    emit(&mut a, locks, sizes);
     a.jump(pass);
     a.finish()
 }
@@ -72,9 +73,9 @@ fn release(a: &mut Asm, lock: u8, units: i64) {
 }
 
 /// Emits one pass: from the plan to the outputs.
-pub fn emit(a: &mut Asm, locks: Locks) {
-    plan(a, locks);
-    queries(a, locks);
+pub fn emit(a: &mut Asm, locks: Locks, sizes: Sizes) {
+    plan(a, locks, sizes);
+    queries(a, locks, sizes);
     clear(a);
     let (turns, p) = (a.r(), a.p());
     a.imm(p, i64::from(PLAN));
@@ -101,12 +102,27 @@ pub fn emit(a: &mut Asm, locks: Locks) {
             acquire(a, locks.b_full, 1);
         });
     };
-    a.if_else(own, |a| block::emit(a, now.unit, now.list, turns, between), between);
+    match sizes.cache {
+        KvFormat::Bf16 => a.if_else(own, |a| block::emit(a, now.unit, now.list, turns, between), between),
+        KvFormat::Int8 => a.if_else(own, |a| coded::emit(a, now.unit, now.list, turns, between), between),
+    }
     let release_one = constant(a, 1);
     a.lock(Guards::All, "rel {}, {}", &[now.empty, release_one]);
     // the next unit of A is in the other half of its ring
-    let (bit, flip) = (constant(a, 13), a.r());
-    a.i("lshl {}, {}, {}", &[flip, on_a, bit]);
+    let flip = a.r();
+    match sizes.cache {
+        KvFormat::Bf16 => {
+            let bit = constant(a, i64::from(sizes.a_unit().ilog2()));
+            a.i("lshl {}, {}, {}", &[flip, on_a, bit]);
+        }
+        KvFormat::Int8 => {
+            // their addresses differ in just these bits
+            let bits = constant(a, i64::from(sizes.a_unit()));
+            a.imm(flip, 0);
+            a.i("sub {}, {}, {}", &[flip, flip, on_a]);
+            a.i("and {}, {}, {}", &[flip, flip, bits]);
+        }
+    }
     a.i("xor {}, {}, {}", &[now.unit, now.unit, flip]);
     for (x, y) in now.registers().into_iter().zip(then.registers()) {
         let t = a.r();
@@ -129,7 +145,7 @@ pub fn emit(a: &mut Asm, locks: Locks) {
 }
 
 /// Keeps the first unit of a slot of B.
-fn plan(a: &mut Asm, locks: Locks) {
+fn plan(a: &mut Asm, locks: Locks, sizes: Sizes) {
     acquire(a, locks.b_full, 1);
     let (from, to, w) = (a.p(), a.p(), a.w());
     a.imm(from, i64::from(B));
@@ -139,14 +155,15 @@ fn plan(a: &mut Asm, locks: Locks) {
         a.vst(ROWS, w, to, 32);
     });
     release(a, locks.b_empty, 1);
-    a.loop_n("plan_units", B_SLOT_BYTES / B_UNIT_BYTES - 1, |a| {
+    a.loop_n("plan_units", sizes.b_slot() / sizes.b_unit() - 1, |a| {
         acquire(a, locks.b_full, 1);
         release(a, locks.b_empty, 1);
     });
 }
 
-/// Unit r of four on A holds `[4 positions][4 columns][2 heads][128]` of the KV heads of row r.
-fn queries(a: &mut Asm, locks: Locks) {
+/// Unit r of four on A holds `[4 positions][4 columns][2 heads][128]` of the KV heads of row r; with an INT8 cache unit c holds `[4 positions]` of
+/// `[2 heads][128]` of the head of column c and row r, each in a record.
+fn queries(a: &mut Asm, locks: Locks, sizes: Sizes) {
     let (place, left, column, unit) = (a.p(), a.r(), a.r(), constant(a, i64::from(A)));
     a.imm(place, i64::from(PLACE));
     a.mi(ROWS, "lda {}, [{}, #4]", &[left, place]);
@@ -155,7 +172,7 @@ fn queries(a: &mut Asm, locks: Locks) {
         acquire(a, locks.a_full, 1);
         a.if_z(left, |a| {
             let [lo, hi] = POSITIONS_TO_K.map(|mode| constant(a, mode));
-            let (transpose, step, at) = (constant(a, TRANSPOSE_4X8), constant(a, 2048), a.r());
+            let (transpose, step, at) = (constant(a, TRANSPOSE_4X8), constant(a, i64::from(sizes.query_step())), a.r());
             a.add(at, unit, column);
             let rows: [Operand; 4] = std::array::from_fn(|_| a.p());
             for p in rows {
@@ -181,7 +198,7 @@ fn queries(a: &mut Asm, locks: Locks) {
         });
         release(a, locks.a_empty, 1);
         a.add(left, left, Operand::Imm(-1));
-        let flip = constant(a, i64::from(l1::A_UNIT_BYTES));
+        let flip = constant(a, i64::from(sizes.a_unit()));
         a.i("xor {}, {}, {}", &[unit, unit, flip]);
     });
 }

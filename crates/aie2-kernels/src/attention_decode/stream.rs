@@ -15,10 +15,9 @@
 use aie2_array::device::{QUEUE_DEPTH, TileKind};
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{KvSegment, Plane};
+use npu_package::layout::{KvFormat, KvSegment, Plane};
 
-use super::array::{B_SLOT_BYTES, RECORD_WORDS};
-use super::l1::A_UNIT_BYTES;
+use super::l1::{QUERY_BYTES, Sizes};
 use super::plan::{BYTES, POSITIONS, Plan};
 use crate::grid::GRID;
 
@@ -76,8 +75,17 @@ fn tasks(plan: &Plan) -> Vec<Task> {
 /// A shape that the DMAs cannot express; the message names the field and its limit.
 pub fn stream(segment: &KvSegment, plan: &Plan, tokens: usize) -> Result<Stream, Error> {
     let mut rt = Runtime::new(GRID)?;
+    let sizes = Sizes::new(segment.heads().format());
     for col in 0..GRID {
         let padded = (POSITIONS - tokens) as u32;
+        if sizes.cache == KvFormat::Int8 {
+            let records = |positions| queries(sizes, col, positions);
+            rt.task(col, Mm2s(0), &records(tokens), 1, padded == 0)?;
+            if padded > 0 {
+                rt.task(col, Mm2s(0), &records(1), padded, true)?;
+            }
+            continue;
+        }
         let q = ShimBd::linear(arg::Q, 0, (tokens * POSITION_BYTES) as u64)?;
         rt.task(col, Mm2s(0), &q, 1, padded == 0)?;
         if padded > 0 {
@@ -86,7 +94,7 @@ pub fn stream(segment: &KvSegment, plan: &Plan, tokens: usize) -> Result<Stream,
     }
     for col in 0..GRID {
         let plan = ShimBd::linear(arg::PLAN, 0, BYTES as u64)?;
-        rt.task(col, Mm2s(1), &plan, B_SLOT_BYTES / BYTES as u32, true)?;
+        rt.task(col, Mm2s(1), &plan, sizes.b_slot() / BYTES as u32, true)?;
     }
     for Task { groups: [a, b], turns } in tasks(plan) {
         for col in 0..GRID {
@@ -125,9 +133,21 @@ fn room(rt: &mut Runtime, col: u8, channel: Mm2s, bds: usize, tasks: usize) -> R
     Ok(())
 }
 
+/// A record for each column of a row of cores, its queries inside: that fills the slot of a mem tile as a block does.
+fn queries(sizes: Sizes, row: u8, positions: usize) -> ShimBd {
+    let at = u32::from(row) * u32::from(GRID) * QUERY_BYTES - sizes.query_lead(row);
+    let words = |bytes: u32| bytes / WORD as u32;
+    let records = [(1, words(sizes.record)), (words(QUERY_BYTES), GRID.into())];
+    let pattern = match positions {
+        1 => Pattern::new(&records),
+        _ => Pattern::new(&[records[0], records[1], (words(POSITION_BYTES as u32), positions as u32)]),
+    };
+    ShimBd::new(arg::Q, u64::from(at), pattern)
+}
+
 /// Two groups of a lane, K and V.
 fn rows(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<ShimBd> {
-    let words = 2 * A_UNIT_BYTES / WORD as u32;
+    let words = (2 * segment.heads().group_bytes() / WORD) as u32;
     let pattern = Pattern::linear(words).iterate(words, turns as u8);
     let at = |plane| segment.groups_span(plane, usize::from(col), group..group + 2).0 as u64;
     [Plane::Key, Plane::Value].map(|plane| ShimBd::new(arg::CACHE, at(plane), pattern.clone())).into()
@@ -135,12 +155,13 @@ fn rows(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<Shi
 
 /// Two groups of one head of every lane, K of all, then V of all: a BD for either where a step of it spans a lane, else one for each lane.
 fn columns(segment: &KvSegment, col: u8, (group, turns): (usize, usize)) -> Vec<ShimBd> {
-    let stride = u32::from(GRID) * RECORD_WORDS;
+    let record_bytes = segment.heads().record_bytes();
+    let record = (record_bytes / WORD) as u32;
+    let stride = u32::from(GRID) * record;
     let lane_words = segment.lane_bytes() / WORD;
-    let at = |plane, lane| {
-        (segment.groups_span(plane, lane, group..group + 2).0 + usize::from(col) * RECORD_WORDS as usize * WORD) as u64
-    };
-    let block = [(1, RECORD_WORDS), (stride, 2)];
+    let at =
+        |plane, lane| (segment.groups_span(plane, lane, group..group + 2).0 + usize::from(col) * record_bytes) as u64;
+    let block = [(1, record), (stride, 2)];
     let planes = [Plane::Key, Plane::Value];
     if lane_words <= TileKind::Shim.dma().step_words as usize {
         let pattern =

@@ -7,8 +7,9 @@
 //! ```
 
 use aie2_array::{Design, Error, Pattern, Place, Tile};
+use npu_package::layout::KvFormat;
 
-use super::geometry::{GEOMETRY_BYTES, geometry};
+use super::geometry::{GEOMETRY_BYTES, GEOMETRY_KV8_BYTES, geometry, geometry_kv8};
 use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, OUT_UNIT_BYTES, WORK_BYTES};
 use crate::grid::{Array, Locks, Through, Units, core_rings, join};
 
@@ -37,12 +38,20 @@ pub const L1_ALONE: L1 = L1 {
     work: CORE_BASE + 0x8000,
 };
 
+/// The same for INT8 caches: what becomes codes is in the bank of the out ring.
+pub const L1_KV8_ALONE: L1 =
+    L1 { work: CORE_BASE + 0x7000, geometry: CORE_BASE + 0x8000, call: CORE_BASE + 0x8100, ..L1_ALONE };
+
 /// Places everything.
-pub(crate) fn array(l1: L1) -> Result<Array, Error> {
-    Array::new(|design, col, row| core(design, (col, row), l1), mem)
+pub(crate) fn array(l1: L1, cache: KvFormat) -> Result<Array, Error> {
+    Array::new(|design, col, row| core(design, (col, row), l1, cache), mem)
 }
 
-fn core(design: &mut Design, (col, row): (u8, u8), l1: L1) -> Result<Locks, Error> {
+fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, cache: KvFormat) -> Result<Locks, Error> {
+    let (geometry_bytes, geometry) = match cache {
+        KvFormat::Bf16 => (GEOMETRY_BYTES, geometry(row)),
+        KvFormat::Int8 => (GEOMETRY_KV8_BYTES, geometry_kv8(row)),
+    };
     let tile = Tile::core(col, row);
     let locks = core_rings(
         design,
@@ -54,14 +63,14 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1) -> Result<Locks, Erro
         ],
     )?;
     let numbers = [
-        ("geometry", GEOMETRY_BYTES.next_multiple_of(32), l1.geometry),
+        ("geometry", geometry_bytes.next_multiple_of(32), l1.geometry),
         ("call", (CALL_WORDS * WORD).next_multiple_of(32), l1.call),
         ("work", WORK_BYTES, l1.work),
     ];
     for (name, bytes, at) in numbers {
         design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
     }
-    design.init_data(tile, l1.geometry & 0xFFFF, &geometry(row))?;
+    design.init_data(tile, l1.geometry & 0xFFFF, &geometry)?;
     Ok(locks)
 }
 

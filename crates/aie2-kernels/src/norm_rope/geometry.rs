@@ -21,16 +21,23 @@ impl Offsets {
     pub const WEIGHTS: u32 = 0;
     /// Offset of its first table in a unit of A.
     pub const TABLE: u32 = 4;
-    /// 1 if its piece is in the first unit of B, offset of the piece, 1 if these are values.
+    /// 1 if its piece is in the first unit of B, offset of the piece, 1 if these are values. Where there are codes the last is 1 for q, 2 for v,
+    /// 3 for k.
     pub const MINE: u32 = 8;
     /// [`Walk`] of a round of rows.
     pub const ROWS: u32 = 20;
     /// [`Walk`] of a round of a group.
     pub const RECORDS: u32 = Self::ROWS + 4 * Walk::WORDS as u32;
+    /// From the [`Walk`] of a kind of round to its [`CodeWalk`], where there are codes.
+    pub const CODES: u32 = 4 * Walk::WORDS as u32;
+    /// [`Walk`] of a round of a group where there are codes.
+    pub const RECORDS_KV8: u32 = Self::ROWS + 4 * (Walk::WORDS + CodeWalk::WORDS) as u32;
 }
 
 /// Bytes of a core's numbers.
 pub const GEOMETRY_BYTES: u32 = Offsets::RECORDS + 4 * Walk::WORDS as u32;
+/// The same where there are codes.
+pub const GEOMETRY_KV8_BYTES: u32 = Offsets::RECORDS_KV8 + 4 * (Walk::WORDS + CodeWalk::WORDS) as u32;
 
 /// Bytes of a table.
 const TABLE: i32 = 1024;
@@ -51,6 +58,10 @@ mod shuffle {
     pub const T64_2X8: [i32; 2] = [14, 15];
     /// Even and odd runs of 16 bytes.
     pub const T128_4X2: [i32; 2] = [8, 9];
+    /// Even and odd runs of 8 bytes.
+    pub const T64_8X2: [i32; 2] = [6, 7];
+    /// Even and odd runs of 4 bytes.
+    pub const T32_16X2: [i32; 2] = [4, 5];
 }
 
 /// How eight rows go into two units: two halves of them, twice four, four pieces of 32 bytes each.
@@ -121,4 +132,58 @@ pub fn geometry(row: u8) -> Vec<u8> {
         _ => ([0, 0, 0, 8 * HEAD, 1], [Walk::rows([HEAD, 4 * HEAD], HEAD / 2), record_values]),
     };
     piece.into_iter().chain(walks.iter().flat_map(Walk::words)).flat_map(i32::to_le_bytes).collect()
+}
+
+/// How the codes of eight rows go into a unit: twice four rows, four times 32 codes of each, four pieces of 32 bytes.
+///
+/// Before the two shuffles the pieces are, with rows 0 to 3 and elements 0 to 31: `[rows 0, 1][0 .. 15]`, `[rows 2, 3][0 .. 15]`, the same of 16 .. 31.
+struct CodeWalk {
+    /// Offsets of the pieces: the second, the third; the fourth is as far from the third as the second from the first.
+    pieces: [i32; 2],
+    /// To the next 32 elements, to the next four rows.
+    out: [i32; 2],
+    modes: [[i32; 2]; 2],
+}
+
+impl CodeWalk {
+    const WORDS: usize = 8;
+
+    fn words(&self) -> [i32; Self::WORDS] {
+        let ([second, third], [elements, rows]) = (self.pieces, self.out);
+        let [[low, high], [second_low, second_high]] = self.modes;
+        let between = third - second;
+        [second, between, elements - third - second, rows - 4 * elements, low, high, second_low, second_high]
+    }
+
+    /// Rows of 128 codes, each a row of the unit.
+    const ROWS: Self = Self { pieces: [32, COLUMN], out: [2 * COLUMN, 64], modes: [shuffle::T512_1X2; 2] };
+    /// `[d/8][8 keys][8]`: a piece is two keys of d and of d + 16.
+    const KEYS: Self =
+        Self { pieces: [4 * COLUMN, COLUMN], out: [32, 2 * COLUMN], modes: [shuffle::T64_8X2, shuffle::T128_4X2] };
+    /// `[d/4][8 keys][4]`: a piece is four keys of d and of d + 16.
+    const VALUES: Self = Self { pieces: [2 * COLUMN, 4 * COLUMN], out: [32, COLUMN], modes: [shuffle::T32_16X2; 2] };
+}
+
+/// The numbers of the cores of a row where there are codes: [`Walk`]s for q and k, [`CodeWalk`]s for k and v.
+pub fn geometry_kv8(row: u8) -> Vec<u8> {
+    // rows of 256 bytes turned where they are
+    let in_place = |input, step| Walk {
+        pieces: [0, 32, COLUMN, COLUMN + 32],
+        out: [HEAD, 4 * HEAD, 64],
+        input,
+        step,
+        modes: [shuffle::T512_1X2; 2],
+    };
+    let queries = || Walk::rows([0, 0], 2 * TABLE);
+    let (piece, walks, records) = match row {
+        0 => ([0, 0, 1, 0, 1], [queries(), queries()], CodeWalk::ROWS),
+        1 => ([0, TABLE, 1, 8 * HEAD, 1], [queries(), queries()], CodeWalk::ROWS),
+        2 => {
+            ([2 * HEAD, 0, 0, 0, 3], [in_place([0, TABLE], 2 * TABLE), in_place([TABLE, 4 * TABLE], 0)], CodeWalk::KEYS)
+        }
+        _ => ([0, 0, 0, 8 * HEAD, 2], [in_place([0, 0], 0), in_place([0, 0], 0)], CodeWalk::VALUES),
+    };
+    let rounds = walks.iter().zip([CodeWalk::ROWS, records]);
+    let words = rounds.flat_map(|(walk, codes)| walk.words().into_iter().chain(codes.words()));
+    piece.into_iter().chain(words).flat_map(i32::to_le_bytes).collect()
 }

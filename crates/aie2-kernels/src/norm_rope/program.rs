@@ -12,9 +12,11 @@
 
 use aie2_codegen::{Asm, Guards, MemRef, Operand};
 
+use super::codes;
 use super::geometry::Offsets;
 use crate::attention::recip::{self, Buffer, Function};
 use crate::grid::Locks;
+use npu_package::layout::KvFormat;
 
 /// Declared initiation interval of a head's squares.
 pub const CAPTURE_II: u32 = 28;
@@ -99,7 +101,7 @@ pub struct Pointers {
 // The rings' alias classes are those of the projection, so that phases of one program agree; those of `space` are this phase's own.
 const A: MemRef = MemRef::space(1).in_bank(0);
 const B: MemRef = MemRef::space(2).in_bank(1);
-const OUT: MemRef = MemRef::space(4).in_bank(1);
+pub(super) const OUT: MemRef = MemRef::space(4).in_bank(1);
 
 mod space {
     pub const X: u16 = 40;
@@ -116,13 +118,13 @@ fn memory(space: u16, at: u32) -> MemRef {
     MemRef::space(space).in_bank((at >> 14 & 3) as u8)
 }
 
-struct Work {
-    x: u32,
+pub(super) struct Work {
+    pub(super) x: u32,
     partial: u32,
     weights: u32,
-    sums: u32,
-    inverse: u32,
-    limbs: u32,
+    pub(super) sums: u32,
+    pub(super) inverse: u32,
+    pub(super) limbs: u32,
 }
 
 /// Emitter of one call.
@@ -136,29 +138,29 @@ pub struct Phase {
 }
 
 /// Constants of the scalar side.
-struct Scalars {
+pub(super) struct Scalars {
     one: Operand,
     minus_one: Operand,
     two: Operand,
     minus_two: Operand,
-    elementwise: Operand,
-    float_add: Operand,
+    pub(super) elementwise: Operand,
+    pub(super) float_add: Operand,
 }
 
-fn constant(a: &mut Asm, value: i64) -> Operand {
+pub(super) fn constant(a: &mut Asm, value: i64) -> Operand {
     let r = a.r();
     a.imm(r, value);
     r
 }
 
-fn splat16(a: &mut Asm, bits: i64) -> Operand {
+pub(super) fn splat16(a: &mut Asm, bits: i64) -> Operand {
     let (x, t) = (a.x(), constant(a, bits));
     a.i("vbcst.16 {}, {}", &[x, t]);
     x
 }
 
 impl Phase {
-    fn x(&self) -> MemRef {
+    pub(super) fn x(&self) -> MemRef {
         memory(space::X, self.l1.work)
     }
     fn partial(&self) -> MemRef {
@@ -167,25 +169,34 @@ impl Phase {
     fn weights(&self) -> MemRef {
         memory(space::WEIGHTS, self.l1.work)
     }
-    fn sums(&self) -> MemRef {
+    pub(super) fn sums(&self) -> MemRef {
         memory(space::SUMS, self.l1.work)
     }
-    fn inverse(&self) -> MemRef {
+    pub(super) fn inverse(&self) -> MemRef {
         memory(space::INVERSE, self.l1.work)
     }
-    fn limbs(&self) -> MemRef {
+    pub(super) fn limbs(&self) -> MemRef {
         memory(space::LIMBS, self.l1.work)
     }
-    fn geometry(&self) -> MemRef {
+    pub(super) fn geometry(&self) -> MemRef {
         memory(space::GEOMETRY, self.l1.geometry)
     }
-    fn work(&self) -> Work {
+    pub(super) fn work(&self) -> Work {
         let at = |offset: u32| self.l1.work + offset;
         Work { x: at(0), partial: at(2048), weights: at(3072), sums: at(3584), inverse: at(3648), limbs: at(3712) }
     }
 
     /// Emits one call.
     pub fn emit(&self, a: &mut Asm) {
+        self.call(a, KvFormat::Bf16);
+    }
+
+    /// Emits one call whose cores have [`super::geometry_kv8`]; working memory and out ring share a bank.
+    pub fn emit_kv8(&self, a: &mut Asm) {
+        self.call(a, KvFormat::Int8);
+    }
+
+    fn call(&self, a: &mut Asm, cache: KvFormat) {
         for (register, value) in [("crRnd", config::ROUND_EVEN), ("crSat", config::SATURATE)] {
             let t = constant(a, value);
             a.mov(register.into(), t);
@@ -222,7 +233,11 @@ impl Phase {
             |a| {
                 a.add(groups, groups, Operand::Imm(-1));
                 a.imm(rounds, GROUP_ROUNDS);
-                a.imm(geometry, i64::from(self.l1.geometry + Offsets::RECORDS));
+                let records = match cache {
+                    KvFormat::Bf16 => Offsets::RECORDS,
+                    KvFormat::Int8 => Offsets::RECORDS_KV8,
+                };
+                a.imm(geometry, i64::from(self.l1.geometry + records));
             },
             |a| {
                 a.mov(rounds, last);
@@ -234,7 +249,7 @@ impl Phase {
         self.acquire(a, A, self.locks.a_full, s.minus_one);
         self.tables(a, tables);
         a.bind(round);
-        self.round(a, &s, tables, geometry);
+        self.round(a, &s, tables, geometry, cache);
         a.add(rounds, rounds, Operand::Imm(-1));
         a.jnz(rounds, round);
         self.release(a, A, self.locks.a_empty, s.one);
@@ -265,7 +280,7 @@ impl Phase {
         });
     }
 
-    fn round(&self, a: &mut Asm, s: &Scalars, tables: Operand, geometry: Operand) {
+    fn round(&self, a: &mut Asm, s: &Scalars, tables: Operand, geometry: Operand, cache: KvFormat) {
         let p = a.p();
         a.imm(p, i64::from(self.l1.geometry + Offsets::MINE));
         let (mine, piece, values) = (a.r(), a.r(), a.r());
@@ -280,14 +295,34 @@ impl Phase {
             a.i("xor {}, {}, {}", &[mine, mine, s.one]);
         });
         let walk = Walk::load(a, self.geometry(), geometry);
-        a.if_else(
-            values,
-            |a| self.values(a, s, &walk),
-            |a| {
-                self.inverse_roots(a, s);
-                self.heads(a, s, tables, &walk);
-            },
-        );
+        match cache {
+            KvFormat::Bf16 => a.if_else(
+                values,
+                |a| self.values(a, s, &walk),
+                |a| {
+                    self.inverse_roots(a, s);
+                    self.heads(a, s, tables, &walk, None);
+                },
+            ),
+            KvFormat::Int8 => {
+                self.acquire(a, OUT, self.locks.out_empty, s.minus_two);
+                let [turned, coded] = [1, 2].map(|bit| {
+                    let r = a.r();
+                    a.imm(r, bit);
+                    a.i("and {}, {}, {}", &[r, r, values]);
+                    r
+                });
+                a.if_nz(turned, |a| {
+                    self.inverse_roots(a, s);
+                    // what becomes codes stays where it is
+                    let to = a.r();
+                    a.mov(to, self.pointers.out);
+                    a.if_nz(coded, |a| a.imm(to, i64::from(self.work().x)));
+                    self.heads(a, s, tables, &walk, Some(to));
+                });
+                a.if_nz(coded, |a| codes::emit(self, a, s, geometry));
+            }
+        }
         self.release(a, OUT, self.locks.out_full, s.two);
         if self.l1.out_units > 2 {
             turn(a, self.pointers.out, 2 * i64::from(OUT_UNIT_BYTES));
@@ -356,6 +391,12 @@ impl Phase {
         }
         let sums = Buffer { at: work.sums, memory: self.sums() };
         recip::emit(a, Function::Rsqrt, 1, sums, Buffer { at: work.inverse, memory: self.inverse() });
+        self.split_inverse(a, s, [from, to]);
+    }
+
+    /// Two limbs of the sixteen values that [`recip::emit`] left.
+    pub(super) fn split_inverse(&self, a: &mut Asm, s: &Scalars, [from, to]: [Operand; 2]) {
+        let work = self.work();
         let (high, one) = (splat16(a, 0), splat16(a, ONE));
         let (r, rest, low) = (a.bm(), a.bm(), a.w());
         a.imm(from, i64::from(work.inverse));
@@ -370,15 +411,17 @@ impl Phase {
         a.vst(self.limbs(), low, to, 32);
     }
 
-    /// y of eight heads.
-    fn heads(&self, a: &mut Asm, s: &Scalars, tables: Operand, g: &Walk) {
+    /// y of eight heads, to `place` or into an out unit that it waits for.
+    fn heads(&self, a: &mut Asm, s: &Scalars, tables: Operand, g: &Walk, place: Option<Operand>) {
         let work = self.work();
         let [from, weights, back] =
             [i64::from(work.x) + 64, i64::from(work.weights) + 128, 256].map(|at| constant(a, at));
         let (table, to) = (a.r(), a.r());
         a.mov(table, tables);
-        a.mov(to, self.pointers.out);
-        self.acquire(a, OUT, self.locks.out_empty, s.minus_two);
+        a.mov(to, place.unwrap_or(self.pointers.out));
+        if place.is_none() {
+            self.acquire(a, OUT, self.locks.out_empty, s.minus_two);
+        }
         a.loop_n("halves", 2, |a| {
             let [px, pt, pg, py, high, low] = [0; 6].map(|_| a.p());
             for (p, r) in [(px, from), (pt, table), (pg, weights), (py, to)] {

@@ -13,27 +13,28 @@ use aie2_array::device::QUEUE_DEPTH;
 use aie2_array::{Channel, Error, Mm2s, Pattern, Runtime, S2mm, ShimBd, Tile};
 use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment, Plane};
 
+use super::kv8::{CORE_BYTES, scratch_rest};
 use super::program::{A_UNIT_BYTES, L1, WEIGHTS_BYTES};
 use crate::grid::GRID;
 
 /// Width of a head.
 const HEAD_DIM: usize = 128;
 /// Key-value heads, and heads in all, of a row of `qkv`.
-const KV_HEADS: usize = 16;
-const Q_HEADS: usize = 32;
+pub(super) const KV_HEADS: usize = 16;
+pub(super) const Q_HEADS: usize = 32;
 const BF16: usize = 2;
-const WORD: usize = 4;
+pub(super) const WORD: usize = 4;
 /// Bytes of a table of a position.
 const TABLE_BYTES: usize = 1024;
 /// Rounds of a group.
 const GROUP_ROUNDS: usize = 4;
 /// Words: a row of `qkv`, a row of `q`, a head.
-const QKV_ROW: u32 = ((Q_HEADS + 2 * KV_HEADS) * HEAD_DIM * BF16 / WORD) as u32;
-const Q_ROW: u32 = (Q_HEADS * HEAD_DIM * BF16 / WORD) as u32;
-const HEAD: u32 = (HEAD_DIM * BF16 / WORD) as u32;
+pub(super) const QKV_ROW: u32 = ((Q_HEADS + 2 * KV_HEADS) * HEAD_DIM * BF16 / WORD) as u32;
+pub(super) const Q_ROW: u32 = (Q_HEADS * HEAD_DIM * BF16 / WORD) as u32;
+pub(super) const HEAD: u32 = (HEAD_DIM * BF16 / WORD) as u32;
 /// Heads of a column.
-const COLUMN_Q: u32 = (Q_HEADS / GRID as usize) as u32;
-const COLUMN_KV: u32 = (KV_HEADS / GRID as usize) as u32;
+pub(super) const COLUMN_Q: u32 = (Q_HEADS / GRID as usize) as u32;
+pub(super) const COLUMN_KV: u32 = (KV_HEADS / GRID as usize) as u32;
 /// Groups of one task: executions of a BD whose start moves on its own.
 // SOURCE: Xilinx/mlir-aie aie_registers_aie2.json, iteration wrap of 6 bits.
 const IN_GROUPS: usize = 64;
@@ -102,8 +103,8 @@ pub enum Refusal {
     /// No tokens.
     #[error("norm_rope needs at least one token")]
     NoTokens,
-    /// Codes and scales are not made here.
-    #[error("norm_rope writes bfloat16 caches; this one has {format:?} elements")]
+    /// Elements that are another kernel's: [`Call::new`] is for bfloat16, [`Call::kv8`] for INT8.
+    #[error("this call of norm_rope does not write caches of {format:?} elements")]
     Format {
         /// Elements of the cache.
         format: KvFormat,
@@ -148,11 +149,17 @@ pub enum Refusal {
     },
 }
 
+fn format_of(scratch: Option<Place>) -> KvFormat {
+    if scratch.is_some() { KvFormat::Int8 } else { KvFormat::Bf16 }
+}
+
 /// One call, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     buffers: Buffers,
     runs: Vec<CacheRun>,
+    /// Where what cores send beside codes and scales drains; none without codes.
+    scratch: Option<Place>,
     tokens: usize,
     /// Tokens in front of the first group, groups, tokens behind them.
     head: usize,
@@ -166,11 +173,24 @@ impl Call {
     /// # Errors
     /// What the kernel does not serve, named.
     pub fn new(buffers: Buffers, runs: Vec<CacheRun>) -> Result<Self, Refusal> {
+        Self::checked(buffers, runs, None)
+    }
+
+    /// The same into an INT8 cache. `scratch` has [`SCRATCH_BYTES`].
+    ///
+    /// # Errors
+    /// What the kernel does not serve, named.
+    pub fn kv8(buffers: Buffers, scratch: Place, runs: Vec<CacheRun>) -> Result<Self, Refusal> {
+        Self::checked(buffers, runs, Some(scratch))
+    }
+
+    fn checked(buffers: Buffers, runs: Vec<CacheRun>, scratch: Option<Place>) -> Result<Self, Refusal> {
+        let cache = format_of(scratch);
         let tokens = runs.iter().map(|run| run.tokens).sum();
         let Some(first) = runs.first().filter(|_| tokens > 0) else { return Err(Refusal::NoTokens) };
         for (number, run) in runs.iter().enumerate() {
             let (heads, slots) = (run.segment.heads(), run.segment.slots());
-            if heads.format() != KvFormat::Bf16 {
+            if heads.format() != cache {
                 return Err(Refusal::Format { format: heads.format() });
             }
             if (heads.kv_heads(), heads.head_dim()) != (KV_HEADS, HEAD_DIM) {
@@ -189,12 +209,17 @@ impl Call {
         // fewer than a group are no group, wherever they begin
         let head = if tokens < KV_GROUP_SLOTS && to_group == 0 { tokens } else { to_group.min(tokens) };
         let (groups, tail) = ((tokens - head) / KV_GROUP_SLOTS, (tokens - head) % KV_GROUP_SLOTS);
-        Ok(Self { buffers, runs, tokens, head, groups, tail })
+        Ok(Self { buffers, runs, scratch, tokens, head, groups, tail })
     }
 
     /// Tokens.
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// Elements of the cache.
+    pub fn cache(&self) -> KvFormat {
+        format_of(self.scratch)
     }
 
     /// Records of the rotation table that the call reads, some of them behind its last token.
@@ -273,6 +298,9 @@ impl Call {
             for col in 0..GRID {
                 self.tables_in(rt, col, first, tokens)?;
             }
+        }
+        if let Some(scratch) = self.scratch {
+            return self.coded_rows(rt, scratch, first, tokens);
         }
         for round in 0..tokens.div_ceil(2) {
             let (token, pair) = (first + (2 * round).min(tokens.saturating_sub(2)), tokens > 1);
@@ -375,28 +403,30 @@ impl Call {
         let rounds = GROUP_ROUNDS * count;
         let mut chain = vec![self.q_out(col, token, &[(1, COLUMN_Q * HEAD), (Q_ROW, 2)], Some((2 * Q_ROW, rounds)))];
         let record = (run.segment.heads().record_bytes() / WORD) as u32;
+        let rest = self.scratch.map(|scratch| scratch_rest(scratch, col, (CORE_BYTES / WORD) as u32 - record));
         for plane in [Plane::Key, Plane::Value] {
             let group = slot / KV_GROUP_SLOTS;
             let (offset, _) = run.segment.groups_span(plane, usize::from(col), group..group + count);
             // a lane's records of a group, and its groups, follow each other in the order of the rounds
             let pattern = Pattern::linear(record).iterate(record, rounds as u8);
             chain.push(ShimBd::new(run.place.arg, run.place.offset + offset as u64, pattern));
+            chain.extend(rest.clone());
         }
         chain
     }
 
-    fn input(&self, token: usize, head: u32, dims: &[(u32, u32)], step: Option<(u32, usize)>) -> ShimBd {
+    pub(super) fn input(&self, token: usize, head: u32, dims: &[(u32, u32)], step: Option<(u32, usize)>) -> ShimBd {
         let Place { arg, offset } = self.buffers.qkv;
         ShimBd::new(arg, offset + bytes_at(token, QKV_ROW, head), walk(dims, step))
     }
 
-    fn q_out(&self, col: u8, token: usize, dims: &[(u32, u32)], step: Option<(u32, usize)>) -> ShimBd {
+    pub(super) fn q_out(&self, col: u8, token: usize, dims: &[(u32, u32)], step: Option<(u32, usize)>) -> ShimBd {
         let Place { arg, offset } = self.buffers.q;
         ShimBd::new(arg, offset + bytes_at(token, Q_ROW, COLUMN_Q * u32::from(col)), walk(dims, step))
     }
 
     /// The run and the slot of a token.
-    fn slot(&self, token: usize) -> (&CacheRun, usize) {
+    pub(super) fn slot(&self, token: usize) -> (&CacheRun, usize) {
         let mut token = token;
         for run in &self.runs {
             if token < run.tokens {
@@ -412,7 +442,7 @@ fn bytes_at(token: usize, row: u32, head: u32) -> u64 {
     WORD as u64 * (token as u64 * u64::from(row) + u64::from(head * HEAD))
 }
 
-fn walk(dims: &[(u32, u32)], step: Option<(u32, usize)>) -> Pattern {
+pub(super) fn walk(dims: &[(u32, u32)], step: Option<(u32, usize)>) -> Pattern {
     let pattern = Pattern::new(dims);
     match step {
         Some((words, count)) => pattern.iterate(words, count as u8),
@@ -421,7 +451,7 @@ fn walk(dims: &[(u32, u32)], step: Option<(u32, usize)>) -> Pattern {
 }
 
 /// Pushes a task with a token, after waiting for as many earlier ones of this column as its queue and BDs need.
-fn push(rt: &mut Runtime, col: u8, channel: Channel, chain: &[ShimBd], runs: usize) -> Result<(), Error> {
+pub(super) fn push(rt: &mut Runtime, col: u8, channel: Channel, chain: &[ShimBd], runs: usize) -> Result<(), Error> {
     while rt.in_flight(col, channel) >= QUEUE_DEPTH {
         rt.wait(col, channel)?;
     }
@@ -430,7 +460,7 @@ fn push(rt: &mut Runtime, col: u8, channel: Channel, chain: &[ShimBd], runs: usi
 }
 
 /// Waits for tasks of a column until `bds` are free.
-fn make_room(rt: &mut Runtime, col: u8, bds: usize) -> Result<(), Error> {
+pub(super) fn make_room(rt: &mut Runtime, col: u8, bds: usize) -> Result<(), Error> {
     // the weights are soon through, the tables last as long as the call; outputs end before what is read for later ones
     let (weights, out, input) = (Channel::from(Mm2s(0)), S2mm(0).into(), Mm2s(1).into());
     while rt.free_bds(col) < bds {

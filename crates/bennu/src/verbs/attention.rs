@@ -18,8 +18,8 @@ use super::compile::{self, Call, READ_CHANNELS, STREAM_BYTES_PER_CYCLE, TILES};
 /// bf16 multiply-accumulates of a compute tile per cycle.
 // SOURCE: AM020 ch. 4: 128 bfloat16 multiplications per cycle.
 const BF16_MACS_PER_CYCLE: u64 = 128;
-/// What attention computes in.
-const NUMERICS: &str = "bf16";
+/// What attention computes in: with a BF16 cache, with an INT8 cache.
+const NUMERICS: [&str; 2] = ["bf16", "bf16_kv8"];
 const BF16_BYTES: usize = 2;
 
 /// One kernel for one length and one kind of layer.
@@ -32,6 +32,7 @@ pub(super) struct Attention<'a> {
     chunk: usize,
     /// Of the projections around it.
     activations: Activations,
+    cache: KvFormat,
 }
 
 #[derive(Clone, Copy)]
@@ -50,6 +51,7 @@ pub(super) fn kernels<'a>(
     history: usize,
     positions: usize,
     activations: Activations,
+    cache: KvFormat,
 ) -> Vec<Attention<'a>> {
     let chunk = lengths.iter().copied().max().unwrap_or(1);
     let mut all = Vec::new();
@@ -66,7 +68,7 @@ pub(super) fn kernels<'a>(
             } else {
                 &[What::NormRope, What::Prefill, What::Layer]
             };
-            let kernel = |&what| Attention { dims, what, seq, context, chunk, activations };
+            let kernel = |&what| Attention { dims, what, seq, context, chunk, activations, cache };
             all.extend(attention.iter().map(kernel));
         }
     }
@@ -76,11 +78,13 @@ pub(super) fn kernels<'a>(
 impl Attention<'_> {
     /// Name of the kernel.
     pub(super) fn name(&self) -> &'static str {
-        match self.what {
-            What::NormRope => norm_rope::NAME,
-            What::Prefill => scaled::NAME,
-            What::Decode => attention_decode::NAME,
-            What::Layer => match self.activations {
+        match (self.what, self.cache) {
+            (What::NormRope, KvFormat::Bf16) => norm_rope::NAME,
+            (What::NormRope, KvFormat::Int8) => norm_rope::NAME_KV8,
+            (What::Prefill, _) => scaled::NAME,
+            (What::Decode, KvFormat::Bf16) => attention_decode::NAME,
+            (What::Decode, KvFormat::Int8) => attention_decode::NAME_KV8,
+            (What::Layer, _) => match self.activations {
                 Activations::Int16 => attention_layer::NAME,
                 Activations::Int8 => attention_layer::W8A8_NAME,
             },
@@ -93,7 +97,7 @@ impl Attention<'_> {
     }
 
     fn heads(&self) -> Result<KvHeads, KernelError> {
-        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, KvFormat::Bf16)?)
+        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, self.cache)?)
     }
 
     fn ring(&self) -> Result<Option<KvRing>, KernelError> {
@@ -112,7 +116,8 @@ impl Attention<'_> {
             What::Decode => self.decode(context.slots)?,
             What::Layer => return self.layer(context),
         };
-        Ok((compiled, Call { context: Some(context), contents, ..Call::new(self.seq, NUMERICS, bound) }))
+        let numerics = NUMERICS[usize::from(self.cache == KvFormat::Int8)];
+        Ok((compiled, Call { context: Some(context), contents, ..Call::new(self.seq, numerics, bound) }))
     }
 
     fn norm_rope(&self, slots: usize) -> Result<Built, KernelError> {
@@ -123,7 +128,10 @@ impl Attention<'_> {
             Some(ring) => CacheRun::ring(place(4), segment, ring, first, self.seq)?,
             None => vec![CacheRun { place: place(4), segment, slot: first, tokens: self.seq }],
         };
-        let call = norm_rope::Call::new(buffers, runs)?;
+        let call = match self.cache {
+            KvFormat::Bf16 => norm_rope::Call::new(buffers, runs)?,
+            KvFormat::Int8 => norm_rope::Call::kv8(buffers, place(5), runs)?,
+        };
         let mut compiled = norm_rope::compile(std::slice::from_ref(&call))?;
         let (heads, kv_heads, d) = (self.dims.heads, self.dims.kv_heads, self.dims.head_dim);
         let (row, norm) = ((heads + 2 * kv_heads) * d, HeadNorm::new(d)?);
@@ -141,8 +149,16 @@ impl Attention<'_> {
                 names::ROPE_TABLE,
             ),
             Operand::output("q", BF16_BYTES * self.seq * heads * d, Dtype::Bf16, q, names::ROW_MAJOR),
-            Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT),
+            match self.cache {
+                KvFormat::Bf16 => {
+                    Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT)
+                }
+                KvFormat::Int8 => Operand::output("cache", cache, Dtype::U8, vec![cache], names::KV_SEGMENT),
+            },
         ];
+        if self.cache == KvFormat::Int8 {
+            compiled.operands.push(Operand::scratch("scratch", norm_rope::SCRATCH_BYTES));
+        }
         Ok((compiled, self.row_stream(), Vec::new()))
     }
 
@@ -167,6 +183,11 @@ impl Attention<'_> {
     }
 
     fn prefill(&self, slots: usize) -> Result<Built, KernelError> {
+        if self.cache != KvFormat::Bf16 {
+            let (what, needed) = ("bytes of a cache element", KvFormat::Bf16.element_bytes());
+            let found = self.cache.element_bytes();
+            return Err(KernelError::Refused { kernel: scaled::NAME, what, needed, found });
+        }
         let (history, kv_heads) = (self.context.history, self.heads()?.kv_heads());
         let kernel = ScaledAttention::new(self.seq, history, kv_heads, self.cache(slots)?)?;
         let mut compiled = kernel.compile()?;

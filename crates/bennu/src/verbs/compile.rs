@@ -9,7 +9,7 @@ use aie2_kernels::{Compiled, KernelError, WeightScales};
 use clap::ValueEnum;
 use gemma::Watch;
 use npu_container::xclbin;
-use npu_package::layout::{Activations, DECODE_TOKENS, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, DECODE_TOKENS, KvFormat, ProjectionKind, ProjectionShape};
 use npu_package::{
     Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter,
     Phase, Producer, Program, Region,
@@ -65,6 +65,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 8192)]
     context: usize,
 
+    /// Elements of the key-value cache, for the kernels of attention
+    #[arg(long, value_enum, default_value_t = KvCache::Bf16)]
+    kv_cache: KvCache,
+
     /// Directory to write
     #[arg(long, value_name = "DIR", default_value = "gemma3-27b-npu")]
     out: PathBuf,
@@ -81,6 +85,24 @@ pub(super) enum Numerics {
     W8a16,
     /// INT8 weights, activations quantised to INT8 per token on the NPU
     W8a8,
+}
+
+/// Elements of keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KvCache {
+    /// bfloat16
+    Bf16,
+    /// INT8 codes with a scale for each head and token
+    Int8,
+}
+
+impl From<KvCache> for KvFormat {
+    fn from(cache: KvCache) -> Self {
+        match cache {
+            KvCache::Bf16 => KvFormat::Bf16,
+            KvCache::Int8 => KvFormat::Int8,
+        }
+    }
 }
 
 impl Numerics {
@@ -169,7 +191,8 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
             kernels.push(write_kernel(&mut writer, &compiled, call)?);
         }
     }
-    for kernel in attention::kernels(&dims, &lengths, args.history, args.context, args.numerics.activations()) {
+    let activations = args.numerics.activations();
+    for kernel in attention::kernels(&dims, &lengths, args.history, args.context, activations, args.kv_cache.into()) {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }

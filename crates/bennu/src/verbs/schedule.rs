@@ -7,7 +7,7 @@ use aie2_codegen::{Line, LoopReport, Program};
 use aie2_kernels::decode_projection::{self, DecodeProjection};
 use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, KERNELS, WeightScales, w8a16};
-use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, KvFormat, ProjectionKind, ProjectionShape};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -84,7 +84,8 @@ struct Schedule {
 fn compile(args: &Args) -> Result<Compiled, Failure> {
     let dims = dims(&args.model)?;
     let name = args.kernel.as_str();
-    let kernels = attention::kernels(&dims, &[args.seq], 0, args.seq, Activations::Int16);
+    let cache = if name.ends_with("_kv8") { KvFormat::Int8 } else { KvFormat::Bf16 };
+    let kernels = attention::kernels(&dims, &[args.seq], 0, args.seq, Activations::Int16, cache);
     if let Some(kernel) = kernels.into_iter().find(|k| k.name() == name) {
         return Ok(kernel.compile().map_err(Failure::refused)?.0);
     }
