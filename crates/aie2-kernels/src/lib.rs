@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use npu_package::layout::GroupSize;
+
 pub mod attention;
 pub mod attention_decode;
 pub mod decode_projection;
@@ -14,6 +16,7 @@ pub mod grid;
 pub mod norm_rope;
 mod scaling;
 pub mod w8a16;
+pub mod w8a16_groups;
 pub mod w8a8;
 
 /// Names of all kernels.
@@ -40,25 +43,6 @@ pub enum WeightScales {
     PerChannel,
     /// Consecutive inputs of an output channel.
     PerGroup(GroupSize),
-}
-
-/// Inputs of a group that shares a scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupSize {
-    /// 32 inputs: Q8_0.
-    Of32,
-    /// 128 inputs.
-    Of128,
-}
-
-impl GroupSize {
-    /// How many inputs.
-    pub const fn inputs(self) -> usize {
-        match self {
-            GroupSize::Of32 => 32,
-            GroupSize::Of128 => 128,
-        }
-    }
 }
 
 impl std::fmt::Display for WeightScales {

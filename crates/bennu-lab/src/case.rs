@@ -195,11 +195,11 @@ impl Case {
 /// The weights operand from row-major codes.
 pub fn pack(panels: &Panels, codes: &[i8], scales: &[u16]) -> Result<Vec<u8>> {
     let mut packed = vec![0; panels.bytes()];
-    let (k, mut first) = (panels.inputs(), 0);
+    let (k, of, mut first) = (panels.inputs(), panels.scales_per_row(), 0);
     let mut outputs = Vec::new();
     for (_, width) in panels.outputs() {
         let end = first + width;
-        outputs.push(Rows { weights: &codes[first * k..end * k], scales: &scales[first..end] });
+        outputs.push(Rows { weights: &codes[first * k..end * k], scales: &scales[first * of..end * of] });
         first = end;
     }
     panels.pack(&outputs, &mut packed)?;

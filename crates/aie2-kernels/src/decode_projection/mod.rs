@@ -19,13 +19,13 @@
 //! | multiply | `multiply` | 52 for 32 `vmac` 4x8x8 (W8A16), 36 for 16 (W8A8) | one set of accumulators; weights through one port (32) |
 //! | scale | `scale` | 74 for 2 tiles of 4x8 (W8A16), 46 (W8A8) | accumulators of a tile under way |
 
-mod array;
+pub(crate) mod array;
 mod l1;
 mod multiply;
-mod program;
+pub(crate) mod program;
 mod quantise;
 mod scale;
-mod stream;
+pub(crate) mod stream;
 
 use npu_container::{pdi, txn};
 use npu_package::layout::{

@@ -21,7 +21,7 @@ mod l1;
 mod phase;
 pub(crate) mod program;
 pub(crate) mod quantise;
-mod stream;
+pub(crate) mod stream;
 
 use std::thread;
 
@@ -126,19 +126,19 @@ impl Projection {
 }
 
 /// Activations, weights and outputs of a projection.
-fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
-    use npu_package::layout::names::{PANELS, ROW_MAJOR};
+pub(crate) fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
+    use npu_package::layout::names::ROW_MAJOR;
     let panels = s.panels();
     let (x, y) = panels.kind().operands();
-    let units = vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES];
+    let units = vec![usize::from(GRID), panels.passes(), panels.units(), panels.unit_bytes()];
     [
         Operand::input(x, s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.inputs()], ROW_MAJOR),
-        Operand::input(weights, s.weights_bytes(), Dtype::U8, units, PANELS),
+        Operand::input(weights, s.weights_bytes(), Dtype::U8, units, panels.layout_name()),
         Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], ROW_MAJOR),
     ]
 }
 
-fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
+pub(crate) fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
     let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
     let (inputs, record_bytes) = (shape.panels().inputs(), shape.record_bytes());
     if record_bytes > limit {
