@@ -20,7 +20,7 @@ pub mod w8a16_groups;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 11] = [
+pub const KERNELS: [&str; 19] = [
     w8a16::NAME,
     w8a16::O_NAME,
     w8a8::NAME,
@@ -29,6 +29,14 @@ pub const KERNELS: [&str; 11] = [
     decode_projection::W8A16_NAMES[1],
     decode_projection::W8A8_NAMES[0],
     decode_projection::W8A8_NAMES[1],
+    w8a16_groups::NAMES[0][0],
+    w8a16_groups::NAMES[0][1],
+    w8a16_groups::NAMES[1][0],
+    w8a16_groups::NAMES[1][1],
+    w8a16_groups::decode::NAMES[0][0],
+    w8a16_groups::decode::NAMES[0][1],
+    w8a16_groups::decode::NAMES[1][0],
+    w8a16_groups::decode::NAMES[1][1],
     norm_rope::NAME,
     attention::scaled::NAME,
     attention_decode::NAME,

@@ -36,7 +36,7 @@ pub use header::{MappedShard, Shard, TensorInfo};
 pub use inspect::{Amount, CacheOrRefusal, Inspection, MemoryOrRefusal, Ropes, Unused, inspect};
 pub use memory::{HostTier, NpuMemory, Part, TileTier};
 pub use names::{Module, Norm, Prefix, Projection, Role};
-pub use pack::{PACKED_SCHEME, PackReport, PackedFile, pack, package_dims};
+pub use pack::{PackReport, PackedFile, pack, package_dims};
 pub use packed::{PackedLayerMap, PackedWeights};
 pub use quantize::{QuantizeReport, quantize};
 pub use scheme::{Granularity, Quantisation, Scheme};

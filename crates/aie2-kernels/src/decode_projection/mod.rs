@@ -33,6 +33,7 @@ use npu_package::layout::{
 };
 
 use crate::grid::{GRID, cores, usage};
+use crate::w8a8::layout_scales;
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
 
 /// Names of the kernels with int8 activations.
@@ -58,10 +59,10 @@ impl DecodeProjection {
         scales: WeightScales,
     ) -> Result<Self, KernelError> {
         let shape = DecodeShape::new(seq, panels, activations)?;
-        match scales {
+        match layout_scales(shape.panels(), scales) {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => Ok(Self { shape }),
-            WeightScales::PerGroup(_) => {
+            scales @ WeightScales::PerGroup(_) => {
                 Err(KernelError::ScalesNotImplemented { kernel: name(shape.panels().kind(), activations), scales })
             }
         }

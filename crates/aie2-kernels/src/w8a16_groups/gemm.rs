@@ -15,7 +15,7 @@ use crate::attention::{config, constant, half_accumulator};
 /// Name in reports.
 pub const NAME: &str = "gemm";
 /// Declared initiation interval of 8 tokens and 16 outputs.
-pub const II: u32 = 72;
+pub const II: u32 = 66;
 
 /// Tiles of a trip: of tokens, of outputs.
 const ROWS: usize = 2;
@@ -42,7 +42,7 @@ pub fn emit(a: &mut Asm, m: u32, chunk: Operand) {
     let (before, sums) = sums.split_at(ROWS * COLS);
     let mut regs = |n: usize| (0..n).map(|_| a.x()).collect::<Vec<Operand>>();
     let (tokens, stored, weights) = (regs(4), regs(3), regs(5));
-    a.pipelined(NAME, super::program::envii("II_GEMM", II), COLUMN_PAIRS * pairs, |a| {
+    a.pipelined(NAME, II, COLUMN_PAIRS * pairs, |a| {
         for (pointer, address) in [(px, x), (pw, w), (load, c), (store, c)] {
             a.mov(pointer, address);
         }

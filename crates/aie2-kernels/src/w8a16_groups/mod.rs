@@ -11,8 +11,8 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | dequantise | `dequantise` | 224 for 1024 weights | reads of accumulators |
-//! | multiply | `gemm` | 72 for 64 `vmac.f` 4x8x4 | vector slot and load port B (64) |
-//! | send | `send` | 40 for 8 tiles of 4x4 | store slot (32) |
+//! | multiply | `gemm` | 66 for 64 `vmac.f` 4x8x4 | vector slot and load port B (64) |
+//! | send | `send` | 32 for 8 tiles of 4x4 | store slot |
 
 mod array;
 pub mod decode;

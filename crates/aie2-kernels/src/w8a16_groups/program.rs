@@ -18,7 +18,7 @@ use crate::grid::Locks;
 /// Declared initiation interval of 64 inputs of 16 outputs.
 const DEQUANTISE_II: u32 = 224;
 /// Declared initiation interval of 8 tokens and 16 outputs on their way out.
-const SEND_II: u32 = 40;
+const SEND_II: u32 = 32;
 /// Bytes of x in a row of the out ring.
 const ROW_BYTES: u32 = 128;
 /// Bytes of a row in a column of the out ring, and of a column.
@@ -248,7 +248,7 @@ impl CoreProgram {
         a.add(t, t, regs.b_at);
         a.mov(scales, t);
         a.imm(to, i64::from(l1::PANEL));
-        a.pipelined("dequantise", envii("II_DEQ", DEQUANTISE_II), COLUMN_PAIRS, |a| {
+        a.pipelined("dequantise", DEQUANTISE_II, COLUMN_PAIRS, |a| {
             for k in 0..K_TILES {
                 if k % self.groups.tiles() == 0 {
                     dequantise.scales(a, scales);
@@ -278,7 +278,7 @@ impl CoreProgram {
             a.mov(load, from);
             a.mov(clear, from);
             a.mov(to, regs.out);
-            a.pipelined("send", envii("II_SEND", SEND_II), COLUMN_PAIRS, |a| {
+            a.pipelined("send", SEND_II, COLUMN_PAIRS, |a| {
                 let sums: Vec<Operand> = (0..8).map(|_| a.bm()).collect();
                 for (i, c) in sums.iter().enumerate() {
                     for half in 0..2u8 {
@@ -337,5 +337,3 @@ impl CoreProgram {
     }
 }
 
-
-pub fn envii(n: &str, d: u32) -> u32 { std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d) }

@@ -27,7 +27,7 @@ use std::thread;
 
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
-use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, Panels, ProjectionKind, ProjectionShape};
 
 use crate::grid::{Array, cores, usage};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales, w8a16};
@@ -60,10 +60,10 @@ impl Projection {
     /// # Errors
     /// A record too long for the array, or a granularity of scales that the epilogue does not apply.
     pub fn of(shape: ProjectionShape, scales: WeightScales) -> Result<Self, KernelError> {
-        match scales {
+        match layout_scales(shape.panels(), scales) {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => {}
-            WeightScales::PerGroup(_) => {
+            scales @ WeightScales::PerGroup(_) => {
                 return Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales });
             }
         }
@@ -136,6 +136,11 @@ pub(crate) fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 
         Operand::input(weights, s.weights_bytes(), Dtype::U8, units, panels.layout_name()),
         Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], ROW_MAJOR),
     ]
+}
+
+/// The scales that a kernel finds: those of the layout, where it has some for groups.
+pub(crate) fn layout_scales(panels: &Panels, scales: WeightScales) -> WeightScales {
+    panels.groups().map_or(scales, WeightScales::PerGroup)
 }
 
 pub(crate) fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {

@@ -3,6 +3,7 @@
 mod attention;
 mod compile;
 mod disasm;
+mod group_scales;
 mod inspect;
 mod pack;
 mod quantize;

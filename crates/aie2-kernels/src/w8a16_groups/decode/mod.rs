@@ -7,8 +7,8 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | copy | `x_rows` | none declared: x is 1 % of what travels | |
-//! | multiply | `multiply` | 144 for 512 weights, 288 for 1024 | accumulator ports; accumulators under way |
-//! | send | `send` | 24 for 4 tiles of 4x4 | store slot (16) |
+//! | multiply | `multiply` | 264 for 1024 weights | reads of accumulators (256) |
+//! | send | `send` | 20 for 4 tiles of 4x4 | bank 0 |
 
 mod array;
 mod l1;

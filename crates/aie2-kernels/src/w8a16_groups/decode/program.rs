@@ -17,9 +17,9 @@ use crate::w8a16_groups::output::Rows;
 use crate::w8a16_groups::weights::{ByColumns, COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES};
 
 /// Declared initiation interval of 64 inputs of 16 outputs.
-const MULTIPLY_II: u32 = 320;
+const MULTIPLY_II: u32 = 264;
 /// Declared initiation interval of 16 outputs of all tokens on their way out.
-const SEND_II: u32 = 24;
+const SEND_II: u32 = 20;
 /// Bytes of x that a trip of the copying loop takes, and of a token's 8 inputs; of those of all tokens.
 const ROW_BYTES: u32 = 128;
 const PIECE_BYTES: u32 = 16;
@@ -182,51 +182,49 @@ impl CoreProgram {
         let (load, store, px) = (a.p(), a.p(), a.p());
         a.imm(load, i64::from(l1::SUMS));
         a.imm(store, i64::from(l1::SUMS));
-        {
-            let accumulators: Vec<Operand> = (0..8).map(|i| half_accumulator(a, i)).collect();
-            let (before, sums) = accumulators.split_at(2 * N_TILES);
-            a.pipelined("multiply", crate::w8a16_groups::program::envii("II_MUL", MULTIPLY_II), COLUMN_PAIRS, |a| {
-                a.mov(px, inputs);
-                let quarter = |i: usize, half: u8| i64::from(SUM_BYTES * i as u32 + 32 * u32::from(half));
-                for (i, c) in before.iter().enumerate() {
-                    for half in 0..2u8 {
-                        a.mi(space::SUMS_LOAD, "vlda {}, [{}, {}]", &[c.am(half), load, quarter(i, half).into()]);
-                    }
+        let accumulators: Vec<Operand> = (0..8).map(|i| half_accumulator(a, i)).collect();
+        let (before, sums) = accumulators.split_at(2 * N_TILES);
+        a.pipelined("multiply", MULTIPLY_II, COLUMN_PAIRS, |a| {
+            a.mov(px, inputs);
+            let quarter = |i: usize, half: u8| i64::from(SUM_BYTES * i as u32 + 32 * u32::from(half));
+            for (i, c) in before.iter().enumerate() {
+                for half in 0..2u8 {
+                    a.mi(space::SUMS_LOAD, "vlda {}, [{}, {}]", &[c.am(half), load, quarter(i, half).into()]);
                 }
-                a.i("padda [{}], {}", &[load, (4 * SUM_BYTES).into()]);
-                for k in 0..K_TILES {
-                    if k % self.groups.tiles() == 0 {
-                        dequantise.scales(a, scales);
-                    }
-                    let token = a.x();
-                    a.vldb(space::X, token.lo(), px, 32);
-                    a.vldb(space::X, token.hi(), px, 32);
-                    for n in 0..N_TILES {
-                        let rows = [a.x(), a.x()];
-                        for row in rows {
-                            let products = dequantise.products(a, codes, n);
-                            for (product, to) in products.into_iter().zip([row.lo(), row.hi()]) {
-                                a.i("vconv.bf16.fp32 {}, {}", &[to, product]);
-                            }
-                        }
-                        let operands = [a.x(), a.x()];
-                        by_columns.emit(a, rows, operands);
-                        for (half, operand) in operands.into_iter().enumerate() {
-                            let c = 2 * n + half;
-                            // C[c] += x[k] · W̃[k, c]
-                            let so_far = if k == 0 { before[c] } else { sums[c] };
-                            a.i("vmac.f {}, {}, {}, {}, {}", &[sums[c], so_far, token, operand, dense]);
+            }
+            a.i("padda [{}], {}", &[load, (4 * SUM_BYTES).into()]);
+            for k in 0..K_TILES {
+                if k % self.groups.tiles() == 0 {
+                    dequantise.scales(a, scales);
+                }
+                let token = a.x();
+                a.vldb(space::X, token.lo(), px, 32);
+                a.vldb(space::X, token.hi(), px, 32);
+                for n in 0..N_TILES {
+                    let rows = [a.x(), a.x()];
+                    for row in rows {
+                        let products = dequantise.products(a, codes, n);
+                        for (product, to) in products.into_iter().zip([row.lo(), row.hi()]) {
+                            a.i("vconv.bf16.fp32 {}, {}", &[to, product]);
                         }
                     }
-                }
-                for (i, c) in sums.iter().enumerate() {
-                    for half in 0..2u8 {
-                        a.mi(space::SUMS, "vst {}, [{}, {}]", &[c.am(half), store, quarter(i, half).into()]);
+                    let operands = [a.x(), a.x()];
+                    by_columns.emit(a, rows, operands);
+                    for (half, operand) in operands.into_iter().enumerate() {
+                        let c = 2 * n + half;
+                        // C[c] += x[k] · W̃[k, c]
+                        let so_far = if k == 0 { before[c] } else { sums[c] };
+                        a.i("vmac.f {}, {}, {}, {}, {}", &[sums[c], so_far, token, operand, dense]);
                     }
                 }
-                a.i("padds [{}], {}", &[store, (4 * SUM_BYTES).into()]);
-            });
-        }
+            }
+            for (i, c) in sums.iter().enumerate() {
+                for half in 0..2u8 {
+                    a.mi(space::SUMS, "vst {}, [{}, {}]", &[c.am(half), store, quarter(i, half).into()]);
+                }
+            }
+            a.i("padds [{}], {}", &[store, (4 * SUM_BYTES).into()]);
+        });
     }
 
     /// Room for a result: `left` is even where it is the first of its unit. Returns where its rows go.
@@ -271,7 +269,7 @@ fn send(a: &mut Asm, out: Operand) {
     let (load, clear) = (a.p(), a.p());
     a.imm(load, i64::from(l1::SUMS));
     a.imm(clear, i64::from(l1::SUMS));
-    a.pipelined("send", crate::w8a16_groups::program::envii("II_DSEND", SEND_II), COLUMN_PAIRS, |a| {
+    a.pipelined("send", SEND_II, COLUMN_PAIRS, |a| {
         let sums: Vec<Operand> = (0..4).map(|_| a.bm()).collect();
         for (i, c) in sums.iter().enumerate() {
             for half in 0..2u8 {
