@@ -7,7 +7,7 @@
 //! C  column c  per turn, per row: 4 results of 4 rows of 64 outputs
 //! ```
 //! The second half ends with the unit of scales, so that it travels on A and on B in turn and all eight channels carry the same. Where scales of groups
-//! of inputs stand in the units, A carries the even ones and B the odd ones of every group.
+//! of inputs stand in the units, A carries the first half of every group and B the second.
 //!
 //! x goes first, since everything waits for it; while it arrives the controller sets up the other channels.
 
@@ -149,11 +149,8 @@ impl Builder<'_> {
         let column = if on_a { (usize::from(lane) + CYCLE - pass % CYCLE) % CYCLE } else { usize::from(lane) };
         let (group, first) = (self.panels().group_offset(column, pass), self.panels().weight_units() / 2);
         if self.panels().groups().is_some() {
-            // every other unit
-            let unit = self.panels().unit_bytes();
-            let half = words(unit) / 2;
-            let pattern = Pattern::new(&[(1, half), (half, 2), (words(2 * unit), first as u32)]);
-            return (group + if on_a { 0 } else { unit }, pattern);
+            let bytes = first * self.panels().unit_bytes();
+            return (group + if on_a { 0 } else { bytes }, Pattern::linear(words(bytes)));
         }
         if on_a == pass.is_multiple_of(HALVES) {
             (group + first * UNIT_BYTES, Pattern::linear(words((self.panels().units() - first) * UNIT_BYTES)))

@@ -1,13 +1,22 @@
 //! The same for one to four tokens, bound by the weights' way in; outputs equal those of [`super::GroupProjection`] bit for bit.
 //!
 //! Array, stream and turns are those of [`crate::decode_projection`]: all eight shim channels that read DDR carry weights, and of a group of 64 outputs
-//! half the units come along the core's row, half along its column. Here they alternate, so that a core meets all inputs in order: unit 2 j on A,
-//! 2 j + 1 on B.
+//! half the units come along the core's row, half along its column. Dequantising takes as long as a unit is on its way, so a core must not have one on both:
+//! here B carries what A carried two passes before. A core then meets the first half of its inputs on A, the second half two passes later on B.
+//!
+//! ```text
+//! pass   core (0, 0)          core (1, 0)          core (2, 0)          core (3, 0)            of row 0
+//! 0      A, K/2 inputs
+//! 1                                                                     A
+//! 2      B, the other K/2                          A
+//! 3                           A                                         B
+//! 4      A of the next                             B
+//! ```
 //!
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | copy | `x_rows` | none declared: x is 1 % of what travels | |
-//! | multiply | `multiply` | 264 for 1024 weights | reads of accumulators (256) |
+//! | multiply | `multiply` | 260 for 1024 weights | reads of accumulators (256) |
 //! | send | `send` | 20 for 4 tiles of 4x4 | bank 0 |
 
 mod array;

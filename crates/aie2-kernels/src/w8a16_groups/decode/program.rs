@@ -1,9 +1,9 @@
 //! The program of every compute tile: for ever { copy x; for each pass { watch both streams; in its turn dequantise and multiply } }.
 //!
 //! ```text
-//! step     one unit of A, then one of B; the core whose turn it is multiplies both
-//! pass     K / 128 steps
-//! turn     every fourth pass; a result is half a unit of the out ring
+//! step     one unit of A and one of B; a core multiplies one of them or neither
+//! pass     K / 128 steps; A in all but the last two, B in all but the first two
+//! turn     every fourth pass on A, and two passes later on B, which ends a result: half a unit of the out ring
 //! ```
 //! Nothing is set up per dispatch: the rings' pointers are registers that stay.
 
@@ -17,13 +17,15 @@ use crate::w8a16_groups::output::Rows;
 use crate::w8a16_groups::weights::{ByColumns, COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES};
 
 /// Declared initiation interval of 64 inputs of 16 outputs.
-const MULTIPLY_II: u32 = 264;
+const MULTIPLY_II: u32 = 260;
 /// Declared initiation interval of 16 outputs of all tokens on their way out.
 const SEND_II: u32 = 20;
 /// Bytes of x that a trip of the copying loop takes, and of a token's 8 inputs; of those of all tokens.
 const ROW_BYTES: u32 = 128;
 const PIECE_BYTES: u32 = 16;
 const TILE_BYTES: u32 = 64;
+/// Passes by which B is behind A.
+const LAG: i64 = 2;
 /// Tokens computed at once.
 const TOKENS: u32 = 4;
 /// Bytes of a tile of sums, of a column of the out ring.
@@ -89,39 +91,45 @@ impl CoreProgram {
             a.mi(space::PARAMETERS, "lda {}, [{}], #4", &[word, p]);
         }
         self.copy_x(&mut a, &regs, k, units);
-        let steps = a.r();
+        let (steps, half_x) = (a.r(), a.r());
         shifted(&mut a, steps, k, -7);
-        a.loop_n("pass", Trip::Reg { reg: passes, min: 1 }, |a| {
-            let x = constant(a, i64::from(l1::X));
-            a.loop_n("step", Trip::Reg { reg: steps, min: 2 }, |a| {
-                self.acquire(a, &regs, self.locks.a_full, space::WEIGHTS);
-                self.acquire(a, &regs, self.locks.b_full, space::WEIGHTS);
-                a.if_z(turn, |a| {
-                    let (unit, inputs) = (a.r(), a.r());
-                    a.mov(unit, regs.a_at);
-                    a.mov(inputs, x);
-                    a.loop_n("unit", 2, |a| {
-                        self.multiply(a, unit, inputs);
-                        a.mov(unit, regs.b_at);
-                        let next = constant(a, 8 * i64::from(TILE_BYTES));
-                        a.add(inputs, inputs, next);
-                    });
+        // x of K / 2 inputs
+        shifted(&mut a, half_x, k, 2);
+        let (lag, both) = (constant(&mut a, LAG), constant(&mut a, LAG));
+        a.add(both, both, passes);
+        a.loop_n("pass", Trip::Reg { reg: both, min: 1 }, |a| {
+            let (own, on_b, x, t) = (constant(a, 0), constant(a, 0), constant(a, i64::from(l1::X)), constant(a, LAG));
+            a.if_nz(passes, |a| a.if_z(turn, |a| a.imm(own, 1)));
+            a.if_z(lag, |a| {
+                a.i("xor {}, {}, {}", &[t, t, turn]);
+                a.if_z(t, |a| {
+                    a.imm(own, 1);
+                    a.imm(on_b, 1);
+                    a.add(x, x, half_x);
                 });
-                for (at, base, empty) in
-                    [(regs.a_at, l1::A, self.locks.a_empty), (regs.b_at, l1::B, self.locks.b_empty)]
-                {
-                    self.pass(a, &regs, at, base, empty);
-                }
-                let next = constant(a, 16 * i64::from(TILE_BYTES));
-                a.add(x, x, next);
             });
-            a.if_z(turn, |a| {
+            a.loop_n("step", Trip::Reg { reg: steps, min: 2 }, |a| {
+                a.if_nz(passes, |a| self.acquire(a, &regs, self.locks.a_full, space::WEIGHTS));
+                a.if_z(lag, |a| self.acquire(a, &regs, self.locks.b_full, space::WEIGHTS));
+                a.if_nz(own, |a| {
+                    let (unit, next) = (a.r(), constant(a, 8 * i64::from(TILE_BYTES)));
+                    a.mov("r27".into(), on_b);
+                    a.i("sel.nez {}, {}, {}, r27", &[unit, regs.b_at, regs.a_at]);
+                    self.multiply(a, unit, x);
+                    a.add(x, x, next);
+                });
+                a.if_nz(passes, |a| self.pass(a, &regs, regs.a_at, l1::A, self.locks.a_empty));
+                a.if_z(lag, |a| self.pass(a, &regs, regs.b_at, l1::B, self.locks.b_empty));
+            });
+            a.if_nz(on_b, |a| {
                 let out = self.begin_result(a, &regs, left);
                 let scale_outputs = a.label("scale_outputs");
                 a.bind(scale_outputs);
                 send(a, out);
                 self.end_result(a, &regs, left);
             });
+            a.if_nz(passes, |a| a.add(passes, passes, Operand::Imm(-1)));
+            a.if_nz(lag, |a| a.add(lag, lag, Operand::Imm(-1)));
             let t = constant(a, 3);
             a.add(turn, turn, Operand::Imm(-1));
             a.i("and {}, {}, {}", &[turn, turn, t]);
