@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use npu_package::layout::GroupSize;
+
 pub mod attention;
 pub mod attention_decode;
 pub mod attention_layer;
@@ -15,10 +17,11 @@ pub mod grid;
 pub mod norm_rope;
 mod scaling;
 pub mod w8a16;
+pub mod w8a16_groups;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 12] = [
+pub const KERNELS: [&str; 20] = [
     w8a16::NAME,
     w8a16::O_NAME,
     w8a8::NAME,
@@ -27,6 +30,14 @@ pub const KERNELS: [&str; 12] = [
     decode_projection::W8A16_NAMES[1],
     decode_projection::W8A8_NAMES[0],
     decode_projection::W8A8_NAMES[1],
+    w8a16_groups::NAMES[0][0],
+    w8a16_groups::NAMES[0][1],
+    w8a16_groups::NAMES[1][0],
+    w8a16_groups::NAMES[1][1],
+    w8a16_groups::decode::NAMES[0][0],
+    w8a16_groups::decode::NAMES[0][1],
+    w8a16_groups::decode::NAMES[1][0],
+    w8a16_groups::decode::NAMES[1][1],
     norm_rope::NAME,
     attention::scaled::NAME,
     attention_decode::NAME,
@@ -42,25 +53,6 @@ pub enum WeightScales {
     PerChannel,
     /// Consecutive inputs of an output channel.
     PerGroup(GroupSize),
-}
-
-/// Inputs of a group that shares a scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupSize {
-    /// 32 inputs: Q8_0.
-    Of32,
-    /// 128 inputs.
-    Of128,
-}
-
-impl GroupSize {
-    /// How many inputs.
-    pub const fn inputs(self) -> usize {
-        match self {
-            GroupSize::Of32 => 32,
-            GroupSize::Of128 => 128,
-        }
-    }
 }
 
 impl std::fmt::Display for WeightScales {

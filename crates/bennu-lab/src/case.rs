@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use npu_package::layout::{Activations, Panels, ProjectionKind, ProjectionShape, Rows};
+use npu_package::layout::{Activations, GroupSize, Panels, ProjectionKind, ProjectionShape, Rows};
 use npu_package::{Kernel, Manifest, PackedModel};
-use oracle::data::{self, Weights};
-use oracle::{w8a8, w8a16};
+use oracle::data::{self, GroupWeights, Weights};
+use oracle::{w8a8, w8a16, w8a16_groups};
 
 use crate::machine::Loaded;
 
@@ -18,7 +18,7 @@ pub struct Case {
     pub x: Vec<u16>,
     /// Codes, `[n][k]`.
     pub codes: Vec<i8>,
-    /// bf16 bits, `[n]`.
+    /// bf16 bits, `[n]` or `[n][groups]`.
     pub scales: Vec<u16>,
     /// Where the weights came from before quantisation, if the case made them up.
     unquantised: Option<Weights>,
@@ -53,13 +53,22 @@ pub fn shape(manifest: &Manifest, kernel: &Kernel) -> Result<ProjectionShape> {
         "w8a16" => Activations::Int16,
         other => bail!("no specification of numerics {other:?}; there are \"w8a8\" and \"w8a16\""),
     };
-    Ok(ProjectionShape::with_activations(kernel.seq, manifest.model.panels(kind(kernel)?)?, activations)?)
+    let panels = manifest.model.panels(kind(kernel)?)?;
+    let panels = groups(kernel).map_or(panels, |size| panels.grouped(size));
+    Ok(ProjectionShape::with_activations(kernel.seq, panels, activations)?)
+}
+
+/// Inputs that share a scale of a kernel's weights, if not all of a channel do.
+fn groups(kernel: &Kernel) -> Option<GroupSize> {
+    GroupSize::ALL.into_iter().find(|size| kernel.kernel.contains(&format!("_group{}_", size.inputs())))
 }
 
 /// Which projection a kernel is.
 pub fn kind(kernel: &Kernel) -> Result<ProjectionKind> {
     let names = |kind: ProjectionKind| {
-        let (numerics, kind) = (&kernel.numerics, kind.name());
+        let numerics = groups(kernel)
+            .map_or_else(|| kernel.numerics.clone(), |size| format!("{}_group{}", kernel.numerics, size.inputs()));
+        let kind = kind.name();
         [format!("{numerics}_{kind}_projection"), format!("{numerics}_decode_{kind}_projection")]
     };
     match ProjectionKind::ALL.into_iter().find(|&kind| names(kind).contains(&kernel.kernel)) {
@@ -80,6 +89,12 @@ impl Case {
     /// Fresh random data from a seed.
     pub fn random(shape: ProjectionShape, seed: u64) -> Result<Self> {
         let panels = shape.panels();
+        if let Some(size) = panels.groups() {
+            let GroupWeights { codes, scales } = GroupWeights::normal(seed, panels.n(), panels.inputs(), size.inputs());
+            let x = data::activations(seed, shape.seq() * panels.inputs());
+            let packed = pack(panels, &codes, &scales)?;
+            return Ok(Self { shape, x, codes, scales, unquantised: None, packed });
+        }
         let mut weights = Weights::normal(seed, panels.n(), panels.inputs());
         let (codes, scales) = (std::mem::take(&mut weights.codes), std::mem::take(&mut weights.scales));
         let x = data::activations(seed, shape.seq() * panels.inputs());
@@ -118,6 +133,13 @@ impl Case {
     pub fn expected(&self) -> Expected {
         let panels = self.shape.panels();
         let (k, n) = (panels.inputs(), panels.n());
+        if let Some(size) = panels.groups() {
+            let (x, codes, scales) = (&self.x, &self.codes, &self.scales);
+            return Expected {
+                y: w8a16_groups::project(x, codes, scales, k, size.inputs()),
+                exact: w8a16_groups::exact_outputs(x, codes, scales, k, size.inputs()),
+            };
+        }
         let mut limbs = [Vec::new(), Vec::new()];
         let mut tokens = Vec::new();
         for row in self.x.chunks_exact(k) {
@@ -160,9 +182,10 @@ impl Case {
         let rel_f64 = w8a8::relative_frobenius(y.iter().map(|&b| value(b)), exact.iter().copied());
         let max_abs = y.iter().zip(exact).map(|(&b, e)| (value(b) - e).abs()).fold(0.0, f64::max);
         let k = self.shape.panels().inputs();
+        let per_row = self.shape.panels().scales_per_row();
         let same = |n: usize| {
-            let scale = f64::from(oracle::fp::widen(self.scales[n]));
-            self.codes[n * k..(n + 1) * k].iter().map(|&code| f64::from(code) * scale).collect()
+            let scale = |i: usize| f64::from(oracle::fp::widen(self.scales[n * per_row + i * per_row / k]));
+            self.codes[n * k..(n + 1) * k].iter().enumerate().map(|(i, &code)| f64::from(code) * scale(i)).collect()
         };
         let unquantised = self.unquantised.as_ref().and_then(|weights| {
             let row = |n: usize| weights.unquantised_row(n).into_iter().map(f64::from).collect();
@@ -195,22 +218,25 @@ impl Case {
 /// The weights operand from row-major codes.
 pub fn pack(panels: &Panels, codes: &[i8], scales: &[u16]) -> Result<Vec<u8>> {
     let mut packed = vec![0; panels.bytes()];
-    let (k, mut first) = (panels.inputs(), 0);
+    let (k, of, mut first) = (panels.inputs(), panels.scales_per_row(), 0);
     let mut outputs = Vec::new();
     for (_, width) in panels.outputs() {
         let end = first + width;
-        outputs.push(Rows { weights: &codes[first * k..end * k], scales: &scales[first..end] });
+        outputs.push(Rows { weights: &codes[first * k..end * k], scales: &scales[first * of..end * of] });
         first = end;
     }
     panels.pack(&outputs, &mut packed)?;
     Ok(packed)
 }
 
-/// Opens a packed model and checks that it is the package's model.
+/// Opens a packed model and checks that it is the package's model, with the scales of the package's projections.
 pub fn packed_model(path: &Path, manifest: &Manifest) -> Result<PackedModel> {
     let model = PackedModel::open(path)?;
     for kind in ProjectionKind::ALL {
-        let (packed, package) = (model.description().model.panels(kind)?, manifest.model.panels(kind)?);
+        let (packed, mut package) = (model.description().panels(kind)?, manifest.model.panels(kind)?);
+        for size in manifest.kernels.iter().filter_map(groups) {
+            package = package.grouped(size);
+        }
         if packed != package {
             bail!("{} holds {packed:?}, the package is compiled for {package:?}", path.display());
         }

@@ -39,7 +39,7 @@ pub use header::{MappedShard, Shard, TensorInfo};
 pub use inspect::{Amount, CacheOrRefusal, Inspection, MemoryOrRefusal, Ropes, Unused, inspect};
 pub use memory::{HostTier, NpuMemory, Part, TileTier};
 pub use names::{Module, Norm, Prefix, Projection, Role};
-pub use pack::{PACKED_SCHEME, PackReport, PackedFile, attention_facts, pack, package_dims};
+pub use pack::{PackReport, PackedFile, attention_facts, pack, package_dims};
 pub use packed::{PackedLayerMap, PackedWeights};
 pub use plan::{Ddr, HEAP_BYTES, Heap, Item, Outline, Plan, PlanError, PlanRequest, Tiles, largest_context};
 pub use quantize::{QuantizeReport, quantize};

@@ -2,7 +2,7 @@
 //!
 //! For every layer the rows of q, k and v follow one another as one matrix [N][K], those of o are another, and each is laid out as
 //! [`npu_package::layout::Panels`] says. Nothing is requantised: a code of the checkpoint is the code the core
-//! multiplies, and a scale keeps its 16 bits. One scale for a whole tensor is repeated for each of its rows.
+//! multiplies, and a scale keeps its 16 bits. One scale for a whole tensor is repeated for each of its rows; scales of groups of inputs stand beside their codes.
 //!
 //! The norms of queries and keys go into records of [`npu_package::layout::HeadNorm`], the scale of the scores with them:
 //!
@@ -30,9 +30,6 @@ use crate::names::{Module, Norm, Projection};
 use crate::quantize::widen;
 use crate::scheme::{Granularity, Scheme, is_dense};
 use crate::watch::Watch;
-
-/// Number scheme of the packed weights: 8-bit weights for kernels that quantise activations to 8 bits.
-pub const PACKED_SCHEME: &str = "w8a8";
 
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,7 +96,8 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
     let model = package_dims(dims);
     let mut panels = Vec::new();
     for kind in ProjectionKind::ALL {
-        panels.push(model.panels(kind).map_err(PackageError::from)?);
+        let of_channels = model.panels(kind).map_err(PackageError::from)?;
+        panels.push(granularity.groups().map_or(of_channels, |size| of_channels.grouped(size)));
     }
     let norms_bytes = LayerFile::Norms.bytes(&model).map_err(PackageError::from)? as u64;
 
@@ -117,7 +115,7 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
         format_version: PACKED_VERSION,
         producer: Producer { name: "bennu".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         model,
-        scheme: PACKED_SCHEME.to_owned(),
+        scheme: npu_package::scheme_name(granularity.groups()).to_owned(),
         attention: attention_facts(&source.config),
         layers: Vec::new(),
     })?;
@@ -188,7 +186,7 @@ struct NormWeight<'a> {
     scale: Option<TensorRef<'a>>,
 }
 
-/// A quantised projection: I8 weight [N][K] and its BF16 scales, one or N.
+/// A quantised projection: I8 weight [N][K] and its BF16 scales, one, N or [N][groups].
 #[derive(Clone, Copy)]
 struct Quantised<'a> {
     weight: TensorRef<'a>,
@@ -273,7 +271,7 @@ impl<'a> Layer<'a> {
         for (projection, (weights, scales)) in projections.iter().zip(&maps) {
             rows.push((weights.data(projection.weight.info), projection.scales(scales.data(projection.scale.info))?));
         }
-        let k = panels.inputs();
+        let (k, per_row) = (panels.inputs(), panels.scales_per_row());
         let mut weights = vec![0i8; GROUP_ROWS * k];
         let mut group = vec![0u8; panels.group_bytes()];
         for column in 0..ARRAY_COLUMNS {
@@ -288,7 +286,7 @@ impl<'a> Layer<'a> {
                     *weight = code as i8;
                 }
                 panels
-                    .pack_group(&weights, &scales[first..first + GROUP_ROWS], &mut group)
+                    .pack_group(&weights, &scales[first * per_row..][..GROUP_ROWS * per_row], &mut group)
                     .map_err(PackageError::from)?;
                 sink.write(&group)?;
                 watch.advance(weights.len() as u64);
@@ -338,20 +336,20 @@ fn wide(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
 }
 
 impl Quantised<'_> {
-    /// One scale per row as BF16 bits, each finite and positive.
+    /// The scales of every row as BF16 bits, each finite and positive.
     fn scales(&self, bytes: &[u8]) -> Result<Vec<u16>> {
         let bits: Vec<u16> = bytes.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes)).collect();
-        if let Some(row) =
+        let rows = self.weight.info.shape[0];
+        if let Some(at) =
             bits.iter().position(|&bits| !(bf16::from_bits(bits) > bf16::ZERO && bf16::from_bits(bits).is_finite()))
         {
             return Err(Error::BadScale {
                 file: self.scale.shard.path.clone(),
                 tensor: self.scale.name.to_owned(),
-                row,
-                value: bf16::from_bits(bits[row]).to_f32(),
+                row: at * rows / bits.len(),
+                value: bf16::from_bits(bits[at]).to_f32(),
             });
         }
-        let rows = self.weight.info.shape[0];
         Ok(if bits.len() == 1 { vec![bits[0]; rows] } else { bits })
     }
 }

@@ -30,7 +30,7 @@ impl PackedWeights {
     /// Opens a directory written by [`crate::pack()`]. Sizes are checked now, contents when a layer is mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let model = PackedModel::open(path)?;
-        let panels = |kind| model.description().model.panels(kind).map_err(PackageError::from);
+        let panels = |kind| model.description().panels(kind);
         let (qkv, o) = (panels(ProjectionKind::Qkv)?, panels(ProjectionKind::O)?);
         Ok(PackedWeights { model, qkv, o })
     }

@@ -1,12 +1,13 @@
 //! Which quantisation a checkpoint uses: told by `quantization_config`, confirmed by every projection of every layer.
 //!
 //! Read: dense BF16/F16/F32; compressed-tensors `int-quantized` (I8 codes, `{weight}_scale` per output channel or per
-//! tensor); the per-layer layout (files `*_layer_N.safetensors`, I8 attention weights with one scalar scale). In each
+//! tensor or per group of 32 or 128 inputs); the per-layer layout (files `*_layer_N.safetensors`, I8 attention weights with one scalar scale). In each
 //! of them weight = code × scale. Everything else is refused by name.
 //!
 //! SOURCE: vllm-project/compressed-tensors `quantization/quant_args.py`, `config/format.py`; pytorch/ao,
 //! huggingface/optimum-quanto, bitsandbytes and AutoGPTQ for the names that give the refused ones away.
 
+use npu_package::layout::GroupSize;
 use safetensors::Dtype;
 use serde::Serialize;
 use serde_json::Value;
@@ -37,6 +38,30 @@ pub enum Granularity {
     Channel,
     /// One scale for the whole tensor.
     Tensor,
+    /// One scale for every 32 inputs of an output row.
+    Group32,
+    /// One scale for every 128 inputs of an output row.
+    Group128,
+}
+
+impl Granularity {
+    /// Inputs that share a scale; none if all of a row do.
+    pub fn groups(self) -> Option<GroupSize> {
+        match self {
+            Granularity::Channel | Granularity::Tensor => None,
+            Granularity::Group32 => Some(GroupSize::Of32),
+            Granularity::Group128 => Some(GroupSize::Of128),
+        }
+    }
+}
+
+impl From<GroupSize> for Granularity {
+    fn from(size: GroupSize) -> Self {
+        match size {
+            GroupSize::Of32 => Granularity::Group32,
+            GroupSize::Of128 => Granularity::Group128,
+        }
+    }
 }
 
 /// What the projections of a checkpoint look like.
@@ -107,8 +132,16 @@ fn declared(checkpoint: &Checkpoint, config: &Value) -> Result<Quantisation> {
         let found = match weights["strategy"].as_str() {
             Some("channel") => Granularity::Channel,
             Some("tensor") => Granularity::Tensor,
+            Some("group") => {
+                // Inputs in another order would have indices of their own.
+                require("weights.actorder", "actorder", Value::Null, "none")?;
+                let size = weights["group_size"].as_u64().and_then(|size| GroupSize::of(size.try_into().ok()?));
+                size.ok_or_else(|| variant(checkpoint, "weights.group_size", &weights["group_size"], "32 or 128"))?
+                    .into()
+            }
             _ => {
-                return Err(variant(checkpoint, "weights.strategy", &weights["strategy"], "\"channel\" or \"tensor\""));
+                let accepted = "\"channel\", \"tensor\" or \"group\"";
+                return Err(variant(checkpoint, "weights.strategy", &weights["strategy"], accepted));
             }
         };
         if *granularity.get_or_insert(found) != found {
@@ -188,11 +221,18 @@ fn confirm_int8(
         let fits = match granularity {
             Granularity::Channel => matches!(&scale.info.shape[..], [n, 1] | [n] if *n == rows),
             Granularity::Tensor => matches!(&scale.info.shape[..], [] | [1] | [1, 1]),
+            Granularity::Group32 | Granularity::Group128 => {
+                let inputs = weight.info.shape.get(1).copied().unwrap_or(0);
+                let of = granularity.groups().map_or(inputs, GroupSize::inputs);
+                inputs.is_multiple_of(of) && scale.info.shape[..] == [rows, inputs / of]
+            }
         };
         if !fits {
             return Err(scale.breaks(match granularity {
                 Granularity::Channel => format!("one scale per output row means shape [{rows}, 1]"),
                 Granularity::Tensor => "one scale per tensor means shape [] or [1]".to_owned(),
+                Granularity::Group32 => format!("one scale per 32 inputs means shape [{rows}, inputs / 32]"),
+                Granularity::Group128 => format!("one scale per 128 inputs means shape [{rows}, inputs / 128]"),
             }));
         }
         if !is_dense(scale.info.dtype) {

@@ -330,8 +330,27 @@ fn variants_of_int_quantized_that_are_not_read() {
     assert_says(&message, &["weights.num_bits is 4; bennu reads 8"]);
     let message = int8_refused_after(|made| weights(made, "symmetric", json!(false)));
     assert_says(&message, &["weights.symmetric is false"]);
-    let message = int8_refused_after(|made| weights(made, "strategy", json!("group")));
-    assert_says(&message, &["weights.strategy is \"group\"; bennu reads \"channel\" or \"tensor\""]);
+    let message = int8_refused_after(|made| weights(made, "strategy", json!("block")));
+    assert_says(&message, &["weights.strategy is \"block\"; bennu reads \"channel\", \"tensor\" or \"group\""]);
+    for (size, found) in [(json!(64), "64"), (json!(256), "256"), (json!(-1), "-1"), (Value::Null, "absent")] {
+        let message = int8_refused_after(|made| {
+            weights(made, "strategy", json!("group"));
+            weights(made, "group_size", size);
+        });
+        assert_says(&message, &[&format!("weights.group_size is {found}; bennu reads 32 or 128")]);
+    }
+    let message = int8_refused_after(|made| {
+        weights(made, "strategy", json!("group"));
+        weights(made, "group_size", json!(128));
+        weights(made, "actorder", json!("group"));
+    });
+    assert_says(&message, &["weights.actorder is \"group\"; bennu reads none"]);
+    // right in the configuration, but the tensors have a scale per channel
+    let message = int8_refused_after(|made| {
+        weights(made, "strategy", json!("group"));
+        weights(made, "group_size", json!(32));
+    });
+    assert_says(&message, &["one scale per 32 inputs means shape [512, inputs / 32]"]);
     let message = int8_refused_after(|made| weights(made, "type", json!("float")));
     assert_says(&message, &["weights.type is \"float\""]);
     let message = int8_refused_after(|made| made.config["quantization_config"]["quant_method"] = json!(7));

@@ -250,6 +250,14 @@ pub enum PackageError {
         /// Bytes of its layout.
         layout_bytes: u64,
     },
+    /// Weights in a number scheme that has no layout.
+    #[error("weights in scheme {found:?}; there are layouts for {}", accepted.join(", "))]
+    Scheme {
+        /// The scheme.
+        found: String,
+        /// Those that have one.
+        accepted: Vec<&'static str>,
+    },
     /// The model's dimensions do not fit the layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),

@@ -23,7 +23,7 @@ pub use manifest::{
 pub use package::{MANIFEST_FILE, Package, PackageWriter};
 pub use packed::{
     AttentionFacts, LayerFile, LayerSink, PACKED_FILE, PACKED_VERSION, PackedLayer, PackedManifest, PackedModel,
-    PackedWriter, Rotation, layer_file_name,
+    PackedWriter, Rotation, layer_file_name, scheme_groups, scheme_name,
 };
 
 /// Version of `manifest.json` that this crate writes and reads.

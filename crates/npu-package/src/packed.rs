@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{self, FileEntry, FileSink, NewDirectory};
 use crate::error::{PackageError, PackageKind};
-use crate::layout::{HeadNorm, LayoutError, ProjectionKind};
+use crate::layout::{GroupSize, HeadNorm, LayoutError, Panels, ProjectionKind};
 use crate::manifest::{Layer, ModelDims, Producer};
 
 /// The file that describes a packed model.
@@ -26,7 +26,7 @@ pub struct PackedManifest {
     pub producer: Producer,
     /// The model.
     pub model: ModelDims,
-    /// Number scheme, e.g. `"w8a8"`.
+    /// Number scheme of the weights: a name of [`scheme_name`].
     pub scheme: String,
     /// What attention depends on beside weights.
     pub attention: AttentionFacts,
@@ -117,6 +117,25 @@ impl From<ProjectionKind> for LayerFile {
     fn from(kind: ProjectionKind) -> Self {
         Self::Panels(kind)
     }
+}
+
+/// Number scheme of int8 weights with a scale for every group of inputs, or for every output channel.
+pub const fn scheme_name(groups: Option<GroupSize>) -> &'static str {
+    match groups {
+        None => "w8a8",
+        Some(GroupSize::Of32) => "int8_group32",
+        Some(GroupSize::Of128) => "int8_group128",
+    }
+}
+
+/// Groups of a number scheme.
+///
+/// # Errors
+/// There is no layout for it.
+pub fn scheme_groups(scheme: &str) -> Result<Option<GroupSize>, PackageError> {
+    let all = [None, Some(GroupSize::Of32), Some(GroupSize::Of128)];
+    let unknown = || PackageError::Scheme { found: scheme.to_owned(), accepted: all.map(scheme_name).to_vec() };
+    all.into_iter().find(|&groups| scheme_name(groups) == scheme).ok_or_else(unknown)
 }
 
 /// The files of one layer.
@@ -302,6 +321,15 @@ impl PackedManifest {
         Ok(description)
     }
 
+    /// The panels of one projection of a layer in the scheme of the weights.
+    ///
+    /// # Errors
+    /// The rule that the model's dimensions break, or a scheme without a layout.
+    pub fn panels(&self, kind: ProjectionKind) -> Result<Panels, PackageError> {
+        let panels = self.model.panels(kind)?;
+        Ok(scheme_groups(&self.scheme)?.map_or(panels, |size| panels.grouped(size)))
+    }
+
     /// The text of `packed.json`.
     pub fn text(&self) -> Vec<u8> {
         directory::description_text(self)
@@ -315,7 +343,11 @@ fn check(description: &PackedManifest) -> Result<(), PackageError> {
     }
     let mut layout_bytes = BTreeMap::new();
     for file in LayerFile::ALL {
-        layout_bytes.insert(file, file.bytes(model)? as u64);
+        let bytes = match file {
+            LayerFile::Panels(kind) => description.panels(kind)?.bytes(),
+            LayerFile::Norms => file.bytes(model)?,
+        };
+        layout_bytes.insert(file, bytes as u64);
     }
     for entry in &description.layers {
         let layer = entry.layer;

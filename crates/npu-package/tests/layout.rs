@@ -1,8 +1,8 @@
 //! Operand layouts against their definition, written as the loops of the definition.
 
 use npu_package::layout::{
-    ARRAY_COLUMNS, Activations, Dimension, LayoutError, Output, Panels, ProjectionKind, ProjectionShape, Rows,
-    UNIT_BYTES, Unpacked,
+    ARRAY_COLUMNS, Activations, Dimension, GroupSize, LayoutError, Output, Panels, ProjectionKind, ProjectionShape,
+    Rows, UNIT_BYTES, Unpacked,
 };
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn sample(panels: &Panels) -> Unpacked {
     let weight = |index: usize| (index as u32).wrapping_mul(0x9E37_79B1).rotate_right(11) as i8;
     Unpacked {
         weights: (0..panels.n() * hidden).map(weight).collect(),
-        scales: (0..panels.n()).map(|n| 0x3C00 + n as u16).collect(),
+        scales: (0..panels.n() * panels.scales_per_row()).map(|n| 0x3C00 + n as u16).collect(),
     }
 }
 
@@ -21,7 +21,9 @@ fn pack(panels: &Panels, contents: &Unpacked) -> Vec<u8> {
     let (k, mut first, mut rows) = (panels.inputs(), 0, Vec::new());
     for (_, width) in panels.outputs() {
         let end = first + width;
-        rows.push(Rows { weights: &contents.weights[first * k..end * k], scales: &contents.scales[first..end] });
+        let of = panels.scales_per_row();
+        let scales = &contents.scales[first * of..end * of];
+        rows.push(Rows { weights: &contents.weights[first * k..end * k], scales });
         first = end;
     }
     panels.pack(&rows, &mut out).unwrap();
@@ -47,6 +49,22 @@ fn by_definition(panels: &Panels, contents: &Unpacked) -> Vec<u8> {
                         }
                     }
                 }
+                if let Some(size) = panels.groups() {
+                    let in_unit = if size == GroupSize::Of32 { 2 } else { 1 };
+                    for cp in 0..4 {
+                        for h in 0..in_unit {
+                            for n_in in 0..16 {
+                                let (n, k) = (256 * p + 64 * c + 16 * cp + n_in, 64 * q + 64 / in_unit * h);
+                                let group = k / size.inputs();
+                                let scale = contents.scales[n * (panels.inputs() / size.inputs()) + group];
+                                out.extend(scale.to_le_bytes());
+                            }
+                        }
+                    }
+                }
+            }
+            if panels.groups().is_some() {
+                continue;
             }
             let scale_unit = out.len();
             for j in 0..8 {
@@ -66,7 +84,12 @@ fn packing_follows_the_definition() {
         follows_the_definition(Panels::new(hidden, n_q, n_k, n_v).unwrap());
     }
     for [context, hidden] in [[256, 256], [512, 768], [1024, 256]] {
-        follows_the_definition(Panels::output(context, hidden).unwrap());
+        let panels = Panels::output(context, hidden).unwrap();
+        follows_the_definition(panels);
+        GroupSize::ALL.into_iter().for_each(|size| follows_the_definition(panels.grouped(size)));
+    }
+    for size in GroupSize::ALL {
+        follows_the_definition(Panels::new(512, 768, 256, 512).unwrap().grouped(size));
     }
 }
 
@@ -313,4 +336,38 @@ proptest! {
         };
         prop_assert_eq!(panels.unpack(&pack(&panels, &contents)), Ok(contents));
     }
+}
+
+#[test]
+fn scales_of_groups_stand_in_the_unit_of_their_codes() {
+    for (size, per_row, unit) in [(GroupSize::Of32, 16, 4352), (GroupSize::Of128, 4, 4224)] {
+        let panels = Panels::output(512, 512).unwrap().grouped(size);
+        assert_eq!((panels.scales_per_row(), panels.unit_bytes(), panels.units()), (per_row, unit, 8));
+        assert_eq!(panels.bytes(), 4 * 2 * 8 * unit);
+        let contents = sample(&panels);
+        let packed = by_definition(&panels, &contents);
+        for n in 0..panels.n() {
+            for k in 0..panels.inputs() {
+                let (weight, scale) = (panels.weight_offset(n, k), panels.group_scale_offset(n, k));
+                assert_eq!(weight / unit, scale / unit);
+                assert_eq!(packed[weight] as i8, contents.weights[n * 512 + k], "w[{n}][{k}]");
+                let found = u16::from_le_bytes([packed[scale], packed[scale + 1]]);
+                assert_eq!(found, contents.scales[n * per_row + k / size.inputs()], "s[{n}][{k}]");
+            }
+        }
+    }
+    assert_eq!(GroupSize::of(128), Some(GroupSize::Of128));
+    assert_eq!([16, 64, 256].map(GroupSize::of), [None; 3]);
+}
+
+#[test]
+fn copies_of_a_groups_scale_that_differ_are_named() {
+    let panels = Panels::output(256, 256).unwrap().grouped(GroupSize::Of128);
+    let mut packed = pack(&panels, &sample(&panels));
+    let offset = panels.group_scale_offset(70, 192);
+    assert_ne!(offset, panels.group_scale_offset(70, 128));
+    let first = u16::from_le_bytes([packed[offset], packed[offset + 1]]);
+    packed[offset] ^= 1;
+    let error = panels.unpack(&packed).unwrap_err();
+    assert_eq!(error, LayoutError::GroupScaleCopies { n: 70, k: 192, offset, found: first ^ 1, first });
 }

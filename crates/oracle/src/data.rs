@@ -73,6 +73,33 @@ impl Weights {
     }
 }
 
+/// Weights quantised per group of inputs.
+pub struct GroupWeights {
+    /// Codes, row-major `[n][k]`, -128..=127.
+    pub codes: Vec<i8>,
+    /// bfloat16 scales `[n][k / group]`.
+    pub scales: Vec<u16>,
+}
+
+impl GroupWeights {
+    /// `n` rows of `k` normal weights of deviation `1/sqrt(k)`, every `group` of a row quantised against its bfloat16 scale (absmax / 127.5).
+    pub fn normal(seed: u64, n: usize, k: usize, group: usize) -> Self {
+        let mut weights = Self { codes: Vec::with_capacity(n * k), scales: Vec::with_capacity(n * k / group) };
+        let mut row = vec![0f32; k];
+        for index in 0..n {
+            fill_row(seed, index, &mut row);
+            for values in row.chunks_exact(group) {
+                let absmax = values.iter().fold(0f32, |max, w| max.max(w.abs()));
+                let scale = bf16_rne(absmax / 127.5);
+                let inverse = 1.0 / crate::fp::widen(scale);
+                weights.scales.push(scale);
+                weights.codes.extend(values.iter().map(|w| (w * inverse).round_ties_even().clamp(-128.0, 127.0) as i8));
+            }
+        }
+        weights
+    }
+}
+
 fn fill_row(seed: u64, index: usize, row: &mut [f32]) {
     let mut rng = Rng::new(
         seed.wrapping_mul(0x9E37_79B9).wrapping_add(index as u64).wrapping_mul(0xD134_2543_DE82_EF95) ^ 0x3E16,

@@ -27,4 +27,5 @@ pub mod outliers;
 pub mod recip;
 pub mod rope;
 pub mod w8a16;
+pub mod w8a16_groups;
 pub mod w8a8;

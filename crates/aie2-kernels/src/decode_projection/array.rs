@@ -16,15 +16,15 @@ use crate::w8a8::quantise::reciprocal_table;
 
 const WORD: u32 = 4;
 /// Units of A in a mem tile. Even channels share 24 BDs: A 6 + 6, results 2 × 2 + 8.
-const A_DEPTH: usize = 6;
+pub const A_DEPTH: usize = 6;
 /// Units of B in a mem tile. Odd channels share 24 BDs: B 10 + 10, results 2 × 2.
-const B_DEPTH: usize = 10;
+pub const B_DEPTH: usize = 10;
 /// Buffers of a mem tile for each core's results.
-const OUT_DEPTH: usize = 2;
+pub const OUT_DEPTH: usize = 2;
 /// S2MM channels of a mem tile that take the results of its column.
-const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
+pub const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
 /// MM2S channel that joins them.
-const RESULTS_OUT: u8 = 2;
+pub const RESULTS_OUT: u8 = 2;
 
 /// Passes before the first one in which the core computes.
 pub const fn turn(col: u8, row: u8) -> u8 {

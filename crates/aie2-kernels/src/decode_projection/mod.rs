@@ -19,13 +19,13 @@
 //! | multiply | `multiply` | 52 for 32 `vmac` 4x8x8 (W8A16), 36 for 16 (W8A8) | one set of accumulators; weights through one port (32) |
 //! | scale | `scale` | 74 for 2 tiles of 4x8 (W8A16), 46 (W8A8) | accumulators of a tile under way |
 
-mod array;
+pub(crate) mod array;
 mod l1;
 mod multiply;
-mod program;
+pub(crate) mod program;
 mod quantise;
 mod scale;
-mod stream;
+pub(crate) mod stream;
 
 use npu_container::{pdi, txn};
 use npu_package::layout::{
@@ -33,6 +33,7 @@ use npu_package::layout::{
 };
 
 use crate::grid::{GRID, cores, usage};
+use crate::w8a8::layout_scales;
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
 
 /// Names of the kernels with int8 activations.
@@ -58,10 +59,10 @@ impl DecodeProjection {
         scales: WeightScales,
     ) -> Result<Self, KernelError> {
         let shape = DecodeShape::new(seq, panels, activations)?;
-        match scales {
+        match layout_scales(shape.panels(), scales) {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => Ok(Self { shape }),
-            WeightScales::PerGroup(_) => {
+            scales @ WeightScales::PerGroup(_) => {
                 Err(KernelError::ScalesNotImplemented { kernel: name(shape.panels().kind(), activations), scales })
             }
         }

@@ -6,7 +6,8 @@
 //! A  row r     per pass p, of group (r - p) mod 4: the other half
 //! C  column c  per turn, per row: 4 results of 4 rows of 64 outputs
 //! ```
-//! The second half ends with the unit of scales, so that it travels on A and on B in turn and all eight channels carry the same.
+//! The second half ends with the unit of scales, so that it travels on A and on B in turn and all eight channels carry the same. Where scales of groups
+//! of inputs stand in the units, A carries the first half of every group and B the second.
 //!
 //! x goes first, since everything waits for it; while it arrives the controller sets up the other channels.
 
@@ -101,6 +102,15 @@ impl Builder<'_> {
             tokens.push(first(DECODE_TOKENS % seq * row_bytes)?);
         }
         let mut tasks = vec![(tokens, (DECODE_TOKENS / seq) as u32)];
+        if self.panels().groups().is_some() {
+            // any bytes fill the last unit
+            let bytes = DECODE_TOKENS * row_bytes;
+            let filler = bytes.next_multiple_of(self.panels().unit_bytes()) - bytes;
+            if filler > 0 {
+                tasks.push((vec![ShimBd::linear(arg::WEIGHTS, 0, filler as u64)?], 1));
+            }
+            return Ok(tasks);
+        }
         let pieces = (DECODE_TOKENS * row_bytes % UNIT_BYTES) / (BF16 * PIECE_K);
         if pieces > 0 {
             tasks.push((vec![first(BF16 * PIECE_K)?], pieces as u32));
@@ -114,8 +124,7 @@ impl Builder<'_> {
         let (rounds, rest) = (passes / period, passes % period);
         let step = words(period * self.panels().group_bytes());
         let bd = |pass: usize, count: usize| {
-            let (offset, bytes) = self.half(lane, channel, pass);
-            let pattern = Pattern::linear(words(bytes));
+            let (offset, pattern) = self.half(lane, channel, pass);
             let pattern = if count > 1 { pattern.iterate(step, count as u8) } else { pattern };
             ShimBd::new(arg::WEIGHTS, offset as u64, pattern)
         };
@@ -134,15 +143,19 @@ impl Builder<'_> {
         channel == A && passes > CYCLE && passes % CYCLE == CYCLE - 1
     }
 
-    /// Byte offset and bytes of the half of a group.
-    fn half(&self, lane: u8, channel: Mm2s, pass: usize) -> (usize, usize) {
+    /// Byte offset and words of the half of a group.
+    fn half(&self, lane: u8, channel: Mm2s, pass: usize) -> (usize, Pattern) {
         let on_a = channel == A;
         let column = if on_a { (usize::from(lane) + CYCLE - pass % CYCLE) % CYCLE } else { usize::from(lane) };
         let (group, first) = (self.panels().group_offset(column, pass), self.panels().weight_units() / 2);
+        if self.panels().groups().is_some() {
+            let bytes = first * self.panels().unit_bytes();
+            return (group + if on_a { 0 } else { bytes }, Pattern::linear(words(bytes)));
+        }
         if on_a == pass.is_multiple_of(HALVES) {
-            (group + first * UNIT_BYTES, (self.panels().units() - first) * UNIT_BYTES)
+            (group + first * UNIT_BYTES, Pattern::linear(words((self.panels().units() - first) * UNIT_BYTES)))
         } else {
-            (group, first * UNIT_BYTES)
+            (group, Pattern::linear(words(first * UNIT_BYTES)))
         }
     }
 

@@ -8,7 +8,7 @@
 
 use npu_package::layout::{Activations, Panels, ProjectionKind, ProjectionShape};
 
-use super::{Build, Compiled, KernelError, Operand, check_record, operands, stream};
+use super::{Build, Compiled, KernelError, Operand, WeightScales, check_record, operands, stream};
 
 /// An instance: a model's projections at one sequence length.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ impl AttentionProjections {
     /// `seq` tokens through `qkv`, and as many attention outputs through `o`.
     ///
     /// # Errors
-    /// Panels of another projection or of another model's, no token, or a record too long for the array.
+    /// Panels of another projection or of another model's, no token, a record too long for the array, or scales of groups of inputs.
     pub fn new(seq: usize, qkv: Panels, o: Panels, activations: Activations) -> Result<Self, KernelError> {
         let n_q = qkv.width(npu_package::layout::Output::Q);
         for (what, first, second) in [
@@ -33,10 +33,15 @@ impl AttentionProjections {
             }
         }
         let shape = |panels| ProjectionShape::with_activations(seq, panels, activations);
-        let (qkv, o) = (shape(qkv)?, shape(o)?);
-        check_record(&qkv)?;
-        check_record(&o)?;
-        Ok(Self { qkv, o })
+        let projections = Self { qkv: shape(qkv)?, o: shape(o)? };
+        for shape in projections.shapes() {
+            check_record(shape)?;
+            if let Some(size) = shape.panels().groups() {
+                let (kernel, scales) = (projections.name(), WeightScales::PerGroup(size));
+                return Err(KernelError::ScalesNotImplemented { kernel, scales });
+            }
+        }
+        Ok(projections)
     }
 
     /// Name of the kernel.

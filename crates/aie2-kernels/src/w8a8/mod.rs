@@ -25,7 +25,7 @@ use std::thread;
 
 use aie2_codegen::Program;
 use npu_container::{pdi, txn};
-use npu_package::layout::{Activations, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, Panels, ProjectionKind, ProjectionShape};
 
 use crate::grid::{Array, cores, usage};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales, w8a16};
@@ -58,10 +58,10 @@ impl Projection {
     /// # Errors
     /// A record too long for the array, or a granularity of scales that the epilogue does not apply.
     pub fn of(shape: ProjectionShape, scales: WeightScales) -> Result<Self, KernelError> {
-        match scales {
+        match layout_scales(shape.panels(), scales) {
             // one scale for all is a column of equal ones
             WeightScales::PerTensor | WeightScales::PerChannel => {}
-            WeightScales::PerGroup(_) => {
+            scales @ WeightScales::PerGroup(_) => {
                 return Err(KernelError::ScalesNotImplemented { kernel: name(&shape), scales });
             }
         }
@@ -125,15 +125,20 @@ impl Projection {
 
 /// Activations, weights and outputs of a projection.
 pub(crate) fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
-    use npu_package::layout::names::{PANELS, ROW_MAJOR};
+    use npu_package::layout::names::ROW_MAJOR;
     let panels = s.panels();
     let (x, y) = panels.kind().operands();
-    let units = vec![usize::from(GRID), panels.passes(), panels.units(), npu_package::layout::UNIT_BYTES];
+    let units = vec![usize::from(GRID), panels.passes(), panels.units(), panels.unit_bytes()];
     [
         Operand::input(x, s.x_bytes(), Dtype::Bf16, vec![s.seq(), panels.inputs()], ROW_MAJOR),
-        Operand::input(weights, s.weights_bytes(), Dtype::U8, units, PANELS),
+        Operand::input(weights, s.weights_bytes(), Dtype::U8, units, panels.layout_name()),
         Operand::output(y, s.y_bytes(), Dtype::Bf16, vec![s.seq(), panels.n()], ROW_MAJOR),
     ]
+}
+
+/// The scales that a kernel finds: those of the layout, where it has some for groups.
+pub(crate) fn layout_scales(panels: &Panels, scales: WeightScales) -> WeightScales {
+    panels.groups().map_or(scales, WeightScales::PerGroup)
 }
 
 pub(crate) fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {

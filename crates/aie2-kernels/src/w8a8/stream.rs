@@ -132,14 +132,16 @@ impl Block<'_> {
         let region = self.shape.region_offset(c) as u64;
         rt.task(col, S2mm(0), &ShimBd::new(self.args.scratch, region, records), (m / TOGETHER) as u32, true)?;
         self.rows(rt, col)?;
-        let weights = self.shape.panels().group_offset(c, 0) as u64;
-        rt.task(
-            col,
-            Mm2s(1),
-            &ShimBd::linear(self.args.weights, weights, self.shape.panels().column_bytes() as u64)?,
-            1,
-            true,
-        )
+        let panels = self.shape.panels();
+        let linear = |offset: usize, bytes: usize| ShimBd::linear(self.args.weights, offset as u64, bytes as u64);
+        let mut chain = vec![linear(panels.group_offset(c, 0), panels.column_bytes())?];
+        // x in whole units: any bytes fill the last one
+        let x_bytes = BF16 * m * self.inputs();
+        let filler = x_bytes.next_multiple_of(panels.unit_bytes()) - x_bytes;
+        if filler > 0 {
+            chain.insert(0, linear(0, filler)?);
+        }
+        rt.task_chain(col, Mm2s(1), &chain, 1, true)
     }
 
     /// The column's tokens in order, the last of them with a token of their own: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.

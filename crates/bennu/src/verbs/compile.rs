@@ -23,6 +23,7 @@ use crate::model::{PRESET, dims};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::verbs::attention;
+use crate::verbs::group_scales::{GroupKernel, Scales};
 
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
@@ -56,6 +57,10 @@ pub struct Args {
     /// Number scheme
     #[arg(long, value_enum, default_value_t = Numerics::W8a16)]
     numerics: Numerics,
+
+    /// How many weights share a scale; by default as in the model
+    #[arg(long, value_enum)]
+    scales: Option<Scales>,
 
     /// Positions before the first new token, for the kernels of attention
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -126,6 +131,7 @@ Examples:
   bennu compile
   bennu compile --seq 1,512 --numerics w8a8 --out prefill --force
   bennu compile --model gemma-3-27b-it-int8 --out gemma-npu --json
+  bennu compile --scales group32 --out q8_0-npu
 
 Writes manifest.json and, per kernel, the configuration (.pdi), the same for XRT (.xclbin), the runtime stream (.txn)
 and the core programs (.core.bin). The same arguments give the same bytes. No weights are read: see `bennu pack`.";
@@ -156,12 +162,38 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let mut lengths = args.seq.clone();
     lengths.sort_unstable();
     lengths.dedup();
+    let groups = Scales::of(args.scales, &args.model)?.groups();
+    let scales = groups.map_or(WeightScales::PerChannel, WeightScales::PerGroup);
+    // of groups there are kernels of their own
+    let kinds = match (groups, args.numerics) {
+        (Some(size), Numerics::W8a16) => {
+            for kind in ProjectionKind::ALL {
+                let panels = model.panels(kind).map_err(Failure::refused)?;
+                for &seq in &lengths {
+                    for projection in GroupKernel::all(seq, panels, size).map_err(kernel)? {
+                        if progress.cancelled() {
+                            return Err(Failure::refused(Interrupted));
+                        }
+                        let compiled = projection.compile().map_err(kernel)?;
+                        let bound = match projection {
+                            GroupKernel::Prefill(projection) => bound(projection.shape()),
+                            GroupKernel::Decode(projection) => streamed(projection.shape().weights_bytes() as u64),
+                        };
+                        let call = Call::new(seq, args.numerics.name(), bound);
+                        kernels.push(write_kernel(&mut writer, &compiled, call)?);
+                    }
+                }
+            }
+            &[][..]
+        }
+        (None, _) | (Some(_), Numerics::W8a8) => &ProjectionKind::ALL[..],
+    };
     let mut projections = Vec::new();
-    for kind in ProjectionKind::ALL {
+    for &kind in kinds {
         let panels = model.panels(kind).map_err(Failure::refused)?;
         for &seq in &lengths {
             let shape = ProjectionShape::with_activations(seq, panels, args.numerics.activations());
-            let projection = Projection::of(shape.map_err(Failure::refused)?, WeightScales::PerChannel);
+            let projection = Projection::of(shape.map_err(Failure::refused)?, scales);
             projections.push(projection.map_err(kernel)?);
         }
     }
@@ -175,10 +207,10 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     }
     // a model that these do not serve still has its projections
     let mut refused = Vec::new();
-    for kind in ProjectionKind::ALL {
+    for &kind in kinds {
         let panels = model.panels(kind).map_err(Failure::refused)?;
         for &seq in lengths.iter().filter(|&&seq| seq <= DECODE_TOKENS) {
-            let projection = DecodeProjection::new(seq, panels, args.numerics.activations(), WeightScales::PerChannel);
+            let projection = DecodeProjection::new(seq, panels, args.numerics.activations(), scales);
             let compiled = match projection.and_then(|projection| projection.compile()) {
                 Ok(compiled) => compiled,
                 Err(error) => {

@@ -83,6 +83,8 @@ fn architecture(found: &Inspection) -> String {
             let reach = match granularity {
                 Granularity::Channel => "output channel",
                 Granularity::Tensor => "tensor",
+                Granularity::Group32 => "32 inputs",
+                Granularity::Group128 => "128 inputs",
             };
             format!(", one {dtype:?} scale per {reach}")
         }

@@ -5,6 +5,7 @@ mod attention;
 mod compile;
 mod disasm;
 mod doctor;
+mod group_scales;
 mod inspect;
 mod pack;
 mod plan;

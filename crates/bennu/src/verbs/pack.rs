@@ -63,6 +63,8 @@ impl Report for Done {
         let reach = match report.granularity {
             Granularity::Channel => "one scale per output channel",
             Granularity::Tensor => "one scale per tensor",
+            Granularity::Group32 => "one scale per 32 inputs",
+            Granularity::Group128 => "one scale per 128 inputs",
         };
         line("source", format!("{scheme}, {reach}"));
         line("layers", report.layers.to_string());

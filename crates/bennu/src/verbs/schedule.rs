@@ -7,13 +7,14 @@ use aie2_codegen::{Line, LoopReport, Program};
 use aie2_kernels::decode_projection::{self, DecodeProjection};
 use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, KERNELS, WeightScales, w8a16};
-use npu_package::layout::{Activations, KvFormat, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, GroupSize, KvFormat, ProjectionKind, ProjectionShape};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::model::{PRESET, dims};
 use crate::report::Report;
 use crate::verbs::attention;
+use crate::verbs::group_scales::GroupKernel;
 
 /// Arguments of `schedule`.
 #[derive(Debug, clap::Args)]
@@ -103,6 +104,14 @@ fn compile(args: &Args) -> Result<Compiled, Failure> {
                 let projection = DecodeProjection::new(args.seq, panels, activations, scales);
                 return projection.and_then(|projection| projection.compile()).map_err(Failure::refused);
             }
+        }
+    }
+    for (kind, size) in ProjectionKind::ALL.into_iter().flat_map(|kind| GroupSize::ALL.map(|size| (kind, size))) {
+        let panels = model.panels(kind).map_err(Failure::refused)?;
+        if let Ok(kernels) = GroupKernel::all(args.seq, panels, size)
+            && let Some(kernel) = kernels.into_iter().find(|kernel| kernel.name() == name)
+        {
+            return kernel.compile().map_err(Failure::refused);
         }
     }
     let asked = args.kernel.clone();

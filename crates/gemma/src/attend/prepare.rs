@@ -236,7 +236,7 @@ impl Subject {
                 return Err(Mismatch::Model { what, package, model }.into());
             }
         }
-        if description.scheme != crate::PACKED_SCHEME {
+        if description.scheme != npu_package::scheme_name(None) {
             return Err(Mismatch::Scheme { found: description.scheme.clone() }.into());
         }
         if facts.rms_norm_eps != HeadNorm::EPSILON {

@@ -10,7 +10,9 @@ mod shape;
 
 pub use decode::{DECODE_HIDDEN_MAX, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape};
 pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun, KvSegment, Plane};
-pub use panels::{GROUP_ROWS, Output, PASS_ROWS, Panels, ProjectionKind, Rows, UNIT_BYTES, UNIT_K, Unpacked};
+pub use panels::{
+    GROUP_ROWS, GroupSize, Output, PASS_ROWS, Panels, ProjectionKind, Rows, UNIT_BYTES, UNIT_K, Unpacked,
+};
 pub use rope::{HeadNorm, RopeLimbs, RopeTable};
 pub use shape::{
     ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, PAD_BYTES_PER_ROW, ProjectionShape, RECORD_ALIGN,
@@ -23,6 +25,10 @@ pub mod names {
     pub const ROW_MAJOR: &str = "row_major";
     /// [`super::Panels`].
     pub const PANELS: &str = "panels";
+    /// [`super::Panels`] with a scale for every 32 inputs.
+    pub const PANELS_GROUP32: &str = "panels_group32";
+    /// [`super::Panels`] with a scale for every 128 inputs.
+    pub const PANELS_GROUP128: &str = "panels_group128";
     /// Two records of [`super::HeadNorm`]: queries', keys'.
     pub const HEAD_NORMS: &str = "head_norms";
     /// Records of [`super::RopeTable`] with two limbs.
@@ -118,6 +124,20 @@ pub enum LayoutError {
         n: usize,
         /// Lane of the copy.
         lane: usize,
+        /// Its byte offset.
+        offset: usize,
+        /// The copy.
+        found: u16,
+        /// The first copy.
+        first: u16,
+    },
+    /// The copies of one group's scale in a packed buffer differ.
+    #[error("scale of row {n}, input {k}: copy at byte {offset:#x} is {found:#06x}, the first is {first:#06x}")]
+    GroupScaleCopies {
+        /// Output row.
+        n: usize,
+        /// First input to which the copy belongs.
+        k: usize,
         /// Its byte offset.
         offset: usize,
         /// The copy.

@@ -11,12 +11,16 @@
 //! unit q < K/64:  [cp: 4][kt: 8][s: 2][k_in: 8][n_in: 8] int8     element w[n][k] with
 //!                 n = 256 p + 64 c + 16 cp + 8 s + n_in,  k = 64 q + 8 kt + k_in
 //! unit K/64:      8 rows j = 2 cp + s of 32 bf16: s_ch[256 p + 64 c + 8 j + lane % 8]; the rest zero
+//!
+//! with a scale for every G inputs of a row, G = 32 or 128; H = max(64 / G, 1) of them in a unit:
+//! buffer   [c: 4][p: N/256][unit: K/64][4096 + 128 H bytes]
+//! unit q:         codes as above, then [cp: 4][h: H][n_in: 16] bf16     s[n][(64 q + 64 / H h) / G], n = 256 p + 64 c + 16 cp + n_in
 //! ```
 //!
 //! Array column `c` streams its part `[c]` from start to end: a pass `p` after the other, and in a pass a group of
 //! 64 output rows. A scale row of 32 lanes multiplies a 4 x 8 tile of the output.
 
-use super::{Dimension, LayoutError};
+use super::{Dimension, LayoutError, names};
 use crate::layout::shape::ARRAY_COLUMNS;
 
 /// Bytes of a unit: one block of the stream from memory tile to core.
@@ -95,21 +99,55 @@ impl ProjectionKind {
 /// Outputs of a projection at most.
 const OUTPUTS_MAX: usize = 3;
 
+/// Consecutive inputs of an output row that share a scale, where a row has more than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupSize {
+    /// 32 inputs: Q8_0.
+    Of32,
+    /// 128 inputs.
+    Of128,
+}
+
+impl GroupSize {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Of32, Self::Of128];
+
+    /// How many inputs.
+    pub const fn inputs(self) -> usize {
+        match self {
+            GroupSize::Of32 => 32,
+            GroupSize::Of128 => 128,
+        }
+    }
+
+    /// The group of so many inputs, if there is a layout for it.
+    pub fn of(inputs: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|size| size.inputs() == inputs)
+    }
+
+    /// Scales of a row in a unit; groups of more inputs than a unit has repeat theirs.
+    const fn per_unit(self) -> usize {
+        let whole = UNIT_K / self.inputs();
+        if whole == 0 { 1 } else { whole }
+    }
+}
+
 /// The dimensions that fix the layout. Valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panels {
     kind: ProjectionKind,
+    groups: Option<GroupSize>,
     inputs: usize,
     /// Rows of each output of `kind`; zero behind them.
     widths: [usize; OUTPUTS_MAX],
 }
 
-/// Weights of one output: int8 `[n][K]` row-major and one bf16 scale (as its bits) per row.
+/// Weights of one output: int8 `[n][K]` row-major and the bf16 scales (as their bits) of every row.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
     /// `[n][K]`.
     pub weights: &'a [i8],
-    /// `[n]`, bf16 bits.
+    /// `[n]` or `[n][groups]`, bf16 bits.
     pub scales: &'a [u16],
 }
 
@@ -118,7 +156,7 @@ pub struct Rows<'a> {
 pub struct Unpacked {
     /// `[N][K]` row-major, rows of each output after those of the one before.
     pub weights: Vec<i8>,
-    /// `[N]`, bf16 bits.
+    /// `[N]` or `[N][groups]`, bf16 bits.
     pub scales: Vec<u16>,
 }
 
@@ -146,11 +184,42 @@ impl Panels {
         for (width, (_, value)) in widths.iter_mut().zip(&dimensions[1..]) {
             *width = *value;
         }
-        // N * (K + 64) bounds every offset below.
+        // N * 2 K, and no less than N * (K + 64), bounds every offset below.
         let too_large = LayoutError::TooLarge { buffer: "weights" };
         let rows = widths.iter().try_fold(0usize, |sum, width| sum.checked_add(*width)).ok_or(too_large.clone())?;
-        inputs.checked_add(UNIT_K).and_then(|row_bytes| row_bytes.checked_mul(rows)).ok_or(too_large)?;
-        Ok(Self { kind, inputs, widths })
+        inputs.checked_mul(2).and_then(|row_bytes| row_bytes.checked_mul(rows)).ok_or(too_large)?;
+        Ok(Self { kind, groups: None, inputs, widths })
+    }
+
+    /// The same projection with a scale for every group of inputs.
+    pub const fn grouped(self, size: GroupSize) -> Self {
+        Self { groups: Some(size), ..self }
+    }
+    /// Inputs that share a scale; none if all of a row do.
+    pub const fn groups(&self) -> Option<GroupSize> {
+        self.groups
+    }
+    /// Name of the layout in manifests.
+    pub const fn layout_name(&self) -> &'static str {
+        match self.groups {
+            None => names::PANELS,
+            Some(GroupSize::Of32) => names::PANELS_GROUP32,
+            Some(GroupSize::Of128) => names::PANELS_GROUP128,
+        }
+    }
+    /// Scales of a row.
+    pub const fn scales_per_row(&self) -> usize {
+        match self.groups {
+            None => 1,
+            Some(size) => self.inputs / size.inputs(),
+        }
+    }
+    /// Bytes of a unit.
+    pub const fn unit_bytes(&self) -> usize {
+        match self.groups {
+            None => UNIT_BYTES,
+            Some(size) => UNIT_BYTES + 2 * GROUP_ROWS * size.per_unit(),
+        }
     }
 
     /// Which projection.
@@ -194,13 +263,13 @@ impl Panels {
     pub const fn weight_units(&self) -> usize {
         self.inputs / UNIT_K
     }
-    /// Units of a group, its scale unit included.
+    /// Units of a group, a unit of the scales of its rows included.
     pub const fn units(&self) -> usize {
-        self.weight_units() + 1
+        self.weight_units() + if self.groups.is_none() { 1 } else { 0 }
     }
     /// Bytes of a group: 64 output rows with their scales.
     pub const fn group_bytes(&self) -> usize {
-        self.units() * UNIT_BYTES
+        self.units() * self.unit_bytes()
     }
     /// Bytes that one array column streams.
     pub const fn column_bytes(&self) -> usize {
@@ -233,17 +302,30 @@ impl Panels {
     pub fn weight_offset(&self, n: usize, k: usize) -> usize {
         assert!(n < self.n() && k < self.inputs, "no element w[{n}][{k}]");
         let [group, row] = self.locate(n);
-        group + UNIT_BYTES * (k / UNIT_K) + offset_in_unit(row, k % UNIT_K)
+        group + self.unit_bytes() * (k / UNIT_K) + offset_in_unit(row, k % UNIT_K)
     }
 
     /// Byte offset of the first of the 4 copies of `s_ch[n]`; the others follow at 16, 32 and 48 bytes.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If there is no such row, or its groups have scales of their own.
     pub fn scale_offset(&self, n: usize) -> usize {
-        assert!(n < self.n(), "no row {n}");
+        assert!(n < self.n() && self.groups.is_none(), "no row {n} with one scale");
         let [group, row] = self.locate(n);
         group + UNIT_BYTES * self.weight_units() + SCALE_ROW_BYTES * (row / TILE) + 2 * (row % TILE)
+    }
+
+    /// Byte offset of the scale by which `w[n][k]` is read. Where a group has more inputs than a unit, each of its units has a copy.
+    ///
+    /// # Panics
+    /// If there is no such element, or the row has one scale for all.
+    pub fn group_scale_offset(&self, n: usize, k: usize) -> usize {
+        assert!(n < self.n() && k < self.inputs, "no element w[{n}][{k}]");
+        let size = self.groups.expect("scales of groups");
+        let [group, row] = self.locate(n);
+        let (pair, n_in) = (row / (TILES_S * TILE), row % (TILES_S * TILE));
+        let in_unit = pair * size.per_unit() + k % UNIT_K / size.inputs();
+        group + self.unit_bytes() * (k / UNIT_K) + UNIT_BYTES + 2 * (TILES_S * TILE * in_unit + n_in)
     }
 
     /// Offset of the group of row `n`, and the row in it.
@@ -252,19 +334,30 @@ impl Panels {
         [self.group_offset(in_pass / GROUP_ROWS, pass), in_pass % GROUP_ROWS]
     }
 
-    /// Packs a group of 64 output rows: `weights` `[64][K]`, `scales` `[64]`, `out` of
+    /// Packs a group of 64 output rows: `weights` `[64][K]`, `scales` `[64][scales of a row]`, `out` of
     /// [`Panels::group_bytes`].
     pub fn pack_group(&self, weights: &[i8], scales: &[u16], out: &mut [u8]) -> Result<(), LayoutError> {
         check("weights", weights.len(), GROUP_ROWS * self.inputs)?;
-        check("scales", scales.len(), GROUP_ROWS)?;
+        check("scales", scales.len(), GROUP_ROWS * self.scales_per_row())?;
         check("output", out.len(), self.group_bytes())?;
-        let (units, scale_unit) = out.split_at_mut(UNIT_BYTES * self.weight_units());
-        for (q, unit) in units.as_chunks_mut::<UNIT_BYTES>().0.iter_mut().enumerate() {
-            for (index, tile) in unit.as_chunks_mut::<TILE_BYTES>().0.iter_mut().enumerate() {
+        let (units, scale_unit) = out.split_at_mut(self.unit_bytes() * self.weight_units());
+        for (q, unit) in units.chunks_exact_mut(self.unit_bytes()).enumerate() {
+            let (codes, unit_scales) = unit.split_at_mut(UNIT_BYTES);
+            for (index, bits) in unit_scales.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                let row_scales = self.scales_per_row();
+                let (per_unit, n_in) = (unit_scales_of(self.groups), index % (TILES_S * TILE));
+                let (pair, h) = (index / (TILES_S * TILE) / per_unit, index / (TILES_S * TILE) % per_unit);
+                let group = (UNIT_K * q + UNIT_K / per_unit * h) * row_scales / self.inputs;
+                *bits = scales[(TILES_S * TILE * pair + n_in) * row_scales + group].to_le_bytes();
+            }
+            for (index, tile) in codes.as_chunks_mut::<TILE_BYTES>().0.iter_mut().enumerate() {
                 let (cp, kt, s) = (index / (TILES_K * TILES_S), index / TILES_S % TILES_K, index % TILES_S);
                 let first = (TILES_S * TILE * cp + TILE * s) * self.inputs + UNIT_K * q + TILE * kt;
                 *tile = transposed_tile(&weights[first..], self.inputs);
             }
+        }
+        if self.groups.is_some() {
+            return Ok(());
         }
         let (rows, padding) = scale_unit.split_at_mut(SCALE_ROWS * SCALE_ROW_BYTES);
         for (j, row) in rows.as_chunks_mut::<SCALE_ROW_BYTES>().0.iter_mut().enumerate() {
@@ -287,7 +380,7 @@ impl Panels {
                 Output::O => ("o weights", "o scales"),
             };
             check(weights, rows.weights.len(), width * self.inputs)?;
-            check(scales, rows.scales.len(), width)?;
+            check(scales, rows.scales.len(), width * self.scales_per_row())?;
         }
         check("output", out.len(), self.bytes())?;
         for column in 0..ARRAY_COLUMNS {
@@ -295,7 +388,8 @@ impl Panels {
                 // Passes do not straddle outputs: each width is a multiple of the pass width.
                 let (output, first) = self.output_of(Self::group_first_row(column, pass));
                 let weights = &outputs[output].weights[first * self.inputs..][..GROUP_ROWS * self.inputs];
-                let scales = &outputs[output].scales[first..][..GROUP_ROWS];
+                let per_row = self.scales_per_row();
+                let scales = &outputs[output].scales[first * per_row..][..GROUP_ROWS * per_row];
                 let place = self.group_offset(column, pass);
                 self.pack_group(weights, scales, &mut out[place..][..self.group_bytes()])?;
             }
@@ -307,12 +401,18 @@ impl Panels {
     pub fn unpack(&self, packed: &[u8]) -> Result<Unpacked, LayoutError> {
         check("packed buffer", packed.len(), self.bytes())?;
         let mut weights = vec![0i8; self.n() * self.inputs];
-        let mut scales = vec![0u16; self.n()];
+        let mut scales = Vec::with_capacity(self.n() * self.scales_per_row());
         for (n, row) in weights.chunks_exact_mut(self.inputs).enumerate() {
             for (k, weight) in row.iter_mut().enumerate() {
                 *weight = packed[self.weight_offset(n, k)] as i8;
             }
-            scales[n] = self.read_scale(packed, n)?;
+            match self.groups {
+                None => scales.push(self.read_scale(packed, n)?),
+                Some(size) => self.read_group_scales(packed, n, size, &mut scales)?,
+            }
+        }
+        if self.groups.is_some() {
+            return Ok(Unpacked { weights, scales });
         }
         for column in 0..ARRAY_COLUMNS {
             for pass in 0..self.passes() {
@@ -324,6 +424,30 @@ impl Panels {
             }
         }
         Ok(Unpacked { weights, scales })
+    }
+
+    fn read_group_scales(
+        &self,
+        packed: &[u8],
+        n: usize,
+        size: GroupSize,
+        scales: &mut Vec<u16>,
+    ) -> Result<(), LayoutError> {
+        for group in (0..self.inputs).step_by(size.inputs()) {
+            let at = |k: usize| {
+                let offset = self.group_scale_offset(n, k);
+                (offset, u16::from_le_bytes([packed[offset], packed[offset + 1]]))
+            };
+            let (_, first) = at(group);
+            for k in (group..group + size.inputs()).step_by(UNIT_K).skip(1) {
+                let (offset, found) = at(k);
+                if found != first {
+                    return Err(LayoutError::GroupScaleCopies { n, k, offset, found, first });
+                }
+            }
+            scales.push(first);
+        }
+        Ok(())
     }
 
     fn read_scale(&self, packed: &[u8], n: usize) -> Result<u16, LayoutError> {
@@ -347,6 +471,14 @@ const fn offset_in_unit(row: usize, k: usize) -> usize {
     let (cp, s, n_in) = (row / (TILES_S * TILE), row / TILE % TILES_S, row % TILE);
     let (kt, k_in) = (k / TILE, k % TILE);
     (((cp * TILES_K + kt) * TILES_S + s) * TILE + k_in) * TILE + n_in
+}
+
+/// Scales of a row that stand in a unit with its codes.
+const fn unit_scales_of(groups: Option<GroupSize>) -> usize {
+    match groups {
+        None => 1,
+        Some(size) => size.per_unit(),
+    }
 }
 
 fn check(what: &'static str, found: usize, needed: usize) -> Result<(), LayoutError> {

@@ -1,0 +1,37 @@
+//! Float32 sums to rows of bfloat16 outputs, four tiles of 4 × 4 at a time: bf16(acc), and the sums back to zero.
+//!
+//! ```text
+//! sums  tile 0 .. 3 of [4 tokens][4 n]           rows  [4 tokens][8 n] of tiles 0 and 1, the same of tiles 2 and 3
+//! ```
+
+use aie2_codegen::{Asm, Operand};
+
+use crate::attention::constant;
+
+/// `vshuffle` modes: 2 × 8 of 64 bits to 8 × 2, both halves.
+// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T64_2x8_lo, T64_2x8_hi.
+const INTERLEAVE: [i64; 2] = [14, 15];
+
+/// Registers with the modes.
+pub struct Rows([Operand; 2]);
+
+impl Rows {
+    /// Loads them.
+    pub fn new(a: &mut Asm) -> Self {
+        Self(INTERLEAVE.map(|mode| constant(a, mode)))
+    }
+
+    /// The rows of `[first, second]` pairs of tiles that lie side by side.
+    pub fn emit(&self, a: &mut Asm, pairs: [[Operand; 2]; 2]) -> [Operand; 2] {
+        let (first, second) = (a.x(), a.x());
+        for ([left, right], half) in pairs.into_iter().zip([(first.lo(), second.lo()), (first.hi(), second.hi())]) {
+            a.i("vconv.bf16.fp32 {}, {}", &[half.0, left]);
+            a.i("vconv.bf16.fp32 {}, {}", &[half.1, right]);
+        }
+        self.0.map(|mode| {
+            let rows = a.x();
+            a.i("vshuffle {}, {}, {}, {}", &[rows, first, second, mode]);
+            rows
+        })
+    }
+}
