@@ -66,10 +66,8 @@ fn groups(kernel: &Kernel) -> Option<GroupSize> {
 /// Which projection a kernel is.
 pub fn kind(kernel: &Kernel) -> Result<ProjectionKind> {
     let names = |kind: ProjectionKind| {
-        let numerics = groups(kernel).map_or_else(
-            || kernel.numerics.clone(),
-            |size| format!("{}_group{}", kernel.numerics, size.inputs()),
-        );
+        let numerics = groups(kernel)
+            .map_or_else(|| kernel.numerics.clone(), |size| format!("{}_group{}", kernel.numerics, size.inputs()));
         let kind = kind.name();
         [format!("{numerics}_{kind}_projection"), format!("{numerics}_decode_{kind}_projection")]
     };

@@ -131,7 +131,8 @@ fn output_projections(k: usize, n: usize, seq: usize) {
 #[test]
 fn output_projections_of_any_passes_and_units() {
     // passes modulo 16 decide how a decoding core's turns end; fewer than the passes B lags behind
-    for (k, n) in [(256, 256), (512, 768), (768, 1280), (1280, 512), (256, 4096), (256, 4352), (256, 5888), (256, 2816)] {
+    for (k, n) in [(256, 256), (512, 768), (768, 1280), (1280, 512), (256, 4096), (256, 4352), (256, 5888), (256, 2816)]
+    {
         output_projections(k, n, 3);
     }
     output_projections(1024, 768, 70);
@@ -246,9 +247,7 @@ fn kernels_of_channels_refuse_scales_of_groups() {
             KernelError::ScalesNotImplemented { kernel, scales } => assert_eq!((kernel, scales), (name, groups)),
             other => panic!("another refusal: {other}"),
         };
-        for (activations, name, decodes) in
-            [(Int8, w8a8::NAME, W8A8_NAMES[0]), (Int16, w8a16::NAME, W8A16_NAMES[0])]
-        {
+        for (activations, name, decodes) in [(Int8, w8a8::NAME, W8A8_NAMES[0]), (Int16, w8a16::NAME, W8A16_NAMES[0])] {
             let shape = ProjectionShape::with_activations(1, panels, activations).expect("a legal shape");
             refused(Projection::of(shape, WeightScales::PerChannel).expect_err("a layout of groups"), name);
             let error = DecodeProjection::new(1, panels, activations, WeightScales::PerChannel);
@@ -262,7 +261,8 @@ fn kernels_of_channels_refuse_scales_of_groups() {
 
 #[test]
 fn tokens_change_the_stream_alone_and_projections_share_a_program() {
-    let (qkv, o) = (small(GroupSize::Of32), Panels::output(768, 256).expect("legal dimensions").grouped(GroupSize::Of32));
+    let (qkv, o) =
+        (small(GroupSize::Of32), Panels::output(768, 256).expect("legal dimensions").grouped(GroupSize::Of32));
     let (one, four, other) = (decoder(qkv, 1), decoder(qkv, 4), decoder(o, 4));
     assert_eq!(one.pdi, four.pdi);
     assert_ne!(one.txn, four.txn);

@@ -136,7 +136,8 @@ fn declared(checkpoint: &Checkpoint, config: &Value) -> Result<Quantisation> {
                 // Inputs in another order would have indices of their own.
                 require("weights.actorder", "actorder", Value::Null, "none")?;
                 let size = weights["group_size"].as_u64().and_then(|size| GroupSize::of(size.try_into().ok()?));
-                size.ok_or_else(|| variant(checkpoint, "weights.group_size", &weights["group_size"], "32 or 128"))?.into()
+                size.ok_or_else(|| variant(checkpoint, "weights.group_size", &weights["group_size"], "32 or 128"))?
+                    .into()
             }
             _ => {
                 let accepted = "\"channel\", \"tensor\" or \"group\"";

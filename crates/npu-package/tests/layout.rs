@@ -1,8 +1,8 @@
 //! Operand layouts against their definition, written as the loops of the definition.
 
 use npu_package::layout::{
-    ARRAY_COLUMNS, Activations, Dimension, GroupSize, LayoutError, Output, Panels, ProjectionKind, ProjectionShape, Rows,
-    UNIT_BYTES, Unpacked,
+    ARRAY_COLUMNS, Activations, Dimension, GroupSize, LayoutError, Output, Panels, ProjectionKind, ProjectionShape,
+    Rows, UNIT_BYTES, Unpacked,
 };
 use proptest::prelude::*;
 

@@ -93,9 +93,7 @@ impl GroupWeights {
                 let scale = bf16_rne(absmax / 127.5);
                 let inverse = 1.0 / crate::fp::widen(scale);
                 weights.scales.push(scale);
-                weights
-                    .codes
-                    .extend(values.iter().map(|w| (w * inverse).round_ties_even().clamp(-128.0, 127.0) as i8));
+                weights.codes.extend(values.iter().map(|w| (w * inverse).round_ties_even().clamp(-128.0, 127.0) as i8));
             }
         }
         weights

@@ -105,7 +105,10 @@ mod tests {
                 let exact = exact_outputs(&x, &weights.codes, &weights.scales, K, group);
                 let error = relative_frobenius(y.iter().map(|&b| f64::from(widen(b))), exact);
                 assert!(error <= 0.3e-2, "groups of {group}, outlier {outlier:?}: {error}");
-                assert!(error > 0.1e-2, "groups of {group}, outlier {outlier:?}: {error}, less than two roundings cost");
+                assert!(
+                    error > 0.1e-2,
+                    "groups of {group}, outlier {outlier:?}: {error}, less than two roundings cost"
+                );
             }
         }
     }

@@ -8,10 +8,10 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, MemRef, Operand, Program, Trip};
 
+use super::gemm;
 use super::l1::{self, OUT_UNIT_BYTES, space};
 use super::output::Rows;
 use super::weights::{COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES};
-use super::gemm;
 use crate::attention::{constant, set_modes, splat32};
 use crate::grid::Locks;
 
@@ -336,4 +336,3 @@ impl CoreProgram {
         a.acq(Guards::Spaces(vec![guarded.space]), lock, regs.acquire);
     }
 }
-

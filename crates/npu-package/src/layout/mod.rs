@@ -10,7 +10,9 @@ mod shape;
 
 pub use decode::{DECODE_HIDDEN_MAX, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape};
 pub use kv::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvHeads, KvPages, KvRing, KvRun, KvSegment, Plane};
-pub use panels::{GROUP_ROWS, GroupSize, Output, PASS_ROWS, Panels, ProjectionKind, Rows, UNIT_BYTES, UNIT_K, Unpacked};
+pub use panels::{
+    GROUP_ROWS, GroupSize, Output, PASS_ROWS, Panels, ProjectionKind, Rows, UNIT_BYTES, UNIT_K, Unpacked,
+};
 pub use rope::{HeadNorm, RopeLimbs, RopeTable};
 pub use shape::{
     ARRAY_COLUMNS, Activations, BLOCK_ROWS_MAX, CORE_ROWS, PAD_BYTES_PER_ROW, ProjectionShape, RECORD_ALIGN,

@@ -24,9 +24,7 @@ mod l1;
 mod program;
 
 use npu_container::{pdi, txn};
-use npu_package::layout::{
-    Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, GroupSize, Panels, names,
-};
+use npu_package::layout::{Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, GroupSize, Panels, names};
 
 use super::name;
 use super::weights::Groups;

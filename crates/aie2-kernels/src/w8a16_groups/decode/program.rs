@@ -281,7 +281,8 @@ fn send(a: &mut Asm, out: Operand) {
         let sums: Vec<Operand> = (0..4).map(|_| a.bm()).collect();
         for (i, c) in sums.iter().enumerate() {
             for half in 0..2u8 {
-                let (memory, at) = (space::SUMS.piece(i as u16), i64::from(SUM_BYTES * i as u32 + 32 * u32::from(half)));
+                let (memory, at) =
+                    (space::SUMS.piece(i as u16), i64::from(SUM_BYTES * i as u32 + 32 * u32::from(half)));
                 a.mi(memory, "vlda {}, [{}, {}]", &[c.am(half), load, at.into()]);
                 a.mi(memory, "vst {}, [{}, {}]", &[zero.lo(), clear, at.into()]);
             }
