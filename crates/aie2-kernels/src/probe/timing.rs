@@ -72,10 +72,12 @@ pub fn bundles(few: u32, many: u32) -> Result<Timing, KernelError> {
             otherwise: "a hardware loop ran another number of times",
         };
         Bench::ask(question, VECTOR_BYTES, |a, from, to| {
-            let (v, step, p, q) = (a.x(), a.x(), pointer(a, from), pointer(a, to));
-            a.vlda(DATA, step.lo(), p, 32);
-            a.vlda(DATA, step.hi(), p, 32);
-            a.mov(v, step);
+            let (v, step, q) = (a.x(), a.x(), pointer(a, to));
+            for both in [v, step] {
+                let p = pointer(a, from);
+                a.vlda(DATA, both.lo(), p, 32);
+                a.vlda(DATA, both.hi(), p, 32);
+            }
             a.pipelined("chain", CHAIN, iterations, |a| {
                 for _ in 0..CHAIN {
                     a.i("vadd.32 {}, {}, {}", &[v, v, step]);
