@@ -10,10 +10,26 @@ use std::process::ExitCode;
 
 /// `(from, never reaches)`.
 const RULES: &[(&str, &[&str])] = &[
-    ("bennu", &["aie2-sim", "oracle", "bennu-lab", "check-graph"]),
+    ("bennu", &["aie2-sim", "oracle", "bennu-lab", "check-graph", "amdxdna-fake"]),
     ("gemma", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
     ("npu-package", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
-    ("amdxdna", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
+    ("gemma", &["amdxdna-fake"]),
+    (
+        "amdxdna",
+        &[
+            "aie2-isa",
+            "aie2-codegen",
+            "aie2-kernels",
+            "aie2-array",
+            "aie2-sim",
+            "oracle",
+            "npu-container",
+            "npu-package",
+            "gemma",
+            "amdxdna-fake",
+        ],
+    ),
+    ("amdxdna-fake", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
     ("aie2-sim", &["aie2-codegen", "aie2-kernels", "aie2-array", "oracle"]),
     ("oracle", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim"]),
     ("aie2-isa", &["aie2-codegen", "aie2-kernels", "aie2-array", "npu-container", "npu-package"]),
