@@ -5,6 +5,7 @@ mod disasm;
 mod failure;
 mod format;
 mod model;
+mod npu;
 mod progress;
 mod report;
 mod verbs;

@@ -36,6 +36,11 @@ impl Progress {
 }
 
 impl Progress {
+    /// The flag that an interrupt raises.
+    pub fn interrupt(&self) -> &AtomicBool {
+        &self.interrupted
+    }
+
     /// Shows that work of unknown length goes on, until the progress is dropped.
     pub fn spin(&self, what: &'static str) {
         if self.terminal {

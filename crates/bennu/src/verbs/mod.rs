@@ -1,6 +1,8 @@
 //! The verbs. A new one is a file here, a variant of [`Verb`] and an arm of [`Verb::run`].
 
 mod attention;
+mod bench;
+mod bringup;
 mod compile;
 mod disasm;
 mod inspect;
@@ -24,6 +26,10 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Bring up a real NPU step by step, and write a report of it
+    Bringup(bringup::Args),
+    /// Measure latency, bandwidth and every kernel's time on the NPU
+    Bench(bench::Args),
     /// Show the bundles of a kernel's core program, slot by slot
     Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
@@ -38,6 +44,8 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Bringup(args) => bringup::run(&args),
+            Verb::Bench(args) => bench::run(&args),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }

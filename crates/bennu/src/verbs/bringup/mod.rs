@@ -1,0 +1,187 @@
+//! `bennu bringup`: the first hour on a real NPU, step by step, and a report of it.
+
+mod record;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use amdxdna::Device;
+use amdxdna::kernel::Kernel;
+use npu_package::Package;
+
+use crate::failure::Failure;
+use crate::npu::identity::Identity;
+use crate::npu::measure::digest;
+use crate::progress::Progress;
+use crate::report::Report;
+use record::{Evidence, PackageId, Record, Status};
+use steps::{Step, StepError, Work};
+
+/// Arguments of `bringup`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Report to attach to an issue: FILE as JSON, and the same as text beside it, with extension `txt`
+    #[arg(long, value_name = "FILE", default_value = "bennu-bringup.json")]
+    report: PathBuf,
+
+    /// First step; those before it have been done. The device is opened in any case
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
+
+    /// Package whose kernels are run against their stored cases
+    #[arg(long, value_name = "DIR")]
+    package: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bennu bringup --package gemma3-27b-npu
+  bennu bringup --from mem_window
+
+Each step uses only what earlier ones have shown, and the first that fails ends it: error, remedy, what to change in bennu. The
+report is written either way. docs/hardware-bringup.md lists the steps and what each one settles. Needs an NPU; nothing is emulated.";
+
+/// Runs the verb.
+pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
+    let progress = Progress::with_interrupt()?;
+    let steps = steps::plan().map_err(Failure::refused)?;
+    if let Some(from) = &args.from
+        && !steps.iter().any(|step| step.name == from)
+    {
+        let names = steps.iter().map(|step| step.name).collect::<Vec<_>>().join(", ");
+        return Err(Failure::refused(NoStep { step: from.clone() }).with_remedy(format!("one of {names}")));
+    }
+    let package = args.package.as_deref().map(open).transpose()?;
+    progress.spin("bringing up");
+    let (record, failed) =
+        bring_up(Device::open, &steps, args.from.as_deref(), package.as_ref(), progress.interrupt());
+    write(&args.report, &record)?;
+    match failed {
+        None => Ok(Box::new(Done { record, report: args.report.clone() })),
+        Some((step, error)) => {
+            let mut remedy = error.remedy().to_owned();
+            if let Some(next) = steps.iter().skip_while(|s| s.name != step).nth(1) {
+                remedy.push_str(&format!("; go on with `bennu bringup --from {}`", next.name));
+            }
+            remedy.push_str(&format!("; the report is {}", args.report.display()));
+            Err(Failure::refused(StepFailed { step, source: error }).with_remedy(remedy))
+        }
+    }
+}
+
+pub(super) fn open(path: &Path) -> Result<Package, Failure> {
+    let package = Package::open(path).map_err(|error| Failure::from(gemma::Error::from(error)))?;
+    package.verify().map_err(|error| Failure::from(gemma::Error::from(error)))?;
+    Ok(package)
+}
+
+/// Name and digest of a package.
+pub(super) fn identify(package: &Package) -> Result<PackageId, std::io::Error> {
+    let manifest = std::fs::read(package.path().join(npu_package::MANIFEST_FILE))?;
+    Ok(PackageId { path: package.path().display().to_string(), manifest_sha256: digest(&manifest) })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("bring-up has no step {step:?}")]
+struct NoStep {
+    step: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("bring-up stopped at step {step}")]
+struct StepFailed {
+    step: &'static str,
+    #[source]
+    source: StepError,
+}
+
+/// Does the steps from `from` on until one fails. Everything that happened is in the record.
+fn bring_up<K: Kernel>(
+    open: impl FnOnce() -> Result<Device<K>, amdxdna::Error>,
+    steps: &[Step],
+    from: Option<&str>,
+    package: Option<&Package>,
+    interrupt: &AtomicBool,
+) -> (Record, Option<(&'static str, StepError)>) {
+    let mut record = Record::new();
+    let skipped = |step: &Step| from.is_some_and(|from| steps.iter().take_while(|s| s.name != from).any(|s| s.name == step.name));
+    let mut open = Some(open);
+    let mut device = None;
+    for step in steps {
+        let done = match &step.work {
+            // every other step needs it
+            Work::Device => match open.take().map(|open| open()) {
+                Some(opened) => steps::device(opened, package).map(|(opened, identity, package, evidence)| {
+                    record.identity = Some(identity);
+                    record.package = package;
+                    device = Some(opened);
+                    evidence
+                }),
+                None => continue,
+            },
+            _ if skipped(step) => Ok(Evidence::skipped("before the first step asked for")),
+            work => match &device {
+                Some(device) => steps::run(device, step, work, &record, package, interrupt),
+                None => Err(StepError::NoDevice),
+            },
+        };
+        match done {
+            Ok(evidence) => record.push(step, evidence),
+            Err(error) => {
+                let asynchronous = device.as_ref().map(|device| match device.last_async_error() {
+                    Ok(Some(error)) => format!("{error:?}"),
+                    Ok(None) => "none".into(),
+                    Err(error) => error.to_string(),
+                });
+                record.fail(step, &error, asynchronous);
+                return (record, Some((step.name, error)));
+            }
+        }
+    }
+    (record, None)
+}
+
+/// Writes the report in both forms.
+fn write(path: &Path, record: &Record) -> Result<(), Failure> {
+    let text = path.with_extension("txt");
+    let json = format!("{:#}\n", record.json());
+    for (path, contents) in [(path, &json), (&text, &record.table())] {
+        std::fs::write(path, contents).map_err(|source| {
+            let path = path.to_owned();
+            Failure::refused(Unwritable { path, source }).with_remedy("choose another file with --report")
+        })?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the report {}", path.display())]
+struct Unwritable {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+struct Done {
+    record: Record,
+    report: PathBuf,
+}
+
+impl Report for Done {
+    fn json(&self) -> serde_json::Value {
+        self.record.json()
+    }
+
+    fn table(&self) -> String {
+        let passed = self.record.count(Status::Passed);
+        format!("{}\n{passed} steps passed; report {}\n", self.record.table(), self.report.display())
+    }
+}
+
+/// Identity of the device of a record, for steps that turn times into cycles.
+fn hz(record: &Record) -> f64 {
+    record.identity.as_ref().map_or(f64::NAN, Identity::array_hz)
+}
