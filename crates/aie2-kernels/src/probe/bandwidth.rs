@@ -40,7 +40,8 @@ fn check(name: &'static str, channels: &[(u8, u8)], bytes_per_channel: u32) -> R
     multiple(name, "bytes of a channel", UNIT_BYTES.into(), LIMIT_BYTES, bytes_per_channel.into())?;
     multiple(name, "channels", 1, CHANNELS.len() as u64, channels.len() as u64)?;
     for (i, &(col, k)) in channels.iter().enumerate() {
-        let refused = |what, needed, found: u8| KernelError::Refused { kernel: name, what, needed, found: found.into() };
+        let refused =
+            |what, needed, found: u8| KernelError::Refused { kernel: name, what, needed, found: found.into() };
         if col >= GRID {
             return Err(refused("column", usize::from(GRID) - 1, col));
         }
@@ -272,4 +273,3 @@ fn counts([empty, full]: [u8; 2], units: u32) -> Result<Program, KernelError> {
     });
     Ok(a.finish()?)
 }
-

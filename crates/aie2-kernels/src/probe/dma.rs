@@ -4,15 +4,17 @@ use aie2_array::{Mm2s, Pattern, Place, RingPhase, Runtime, S2mm, ShimBd, Tile};
 use aie2_codegen::MemRef;
 
 use super::rig::{
-    BENCH, Bench, CORE_BASE, IN, OUT, Programs, Question, UNTOUCHED_WORD, WORD, bytes, design, pointer, word,
-    words,
+    BENCH, Bench, CORE_BASE, IN, OUT, Programs, Question, UNTOUCHED_WORD, WORD, bytes, design, pointer, word, words,
 };
 use super::{Outcome, Probe};
 use crate::KernelError;
 use crate::grid::GRID;
 
 /// Tasks of shim 0 with its two channels short-circuited.
-fn short_circuit(question: Question, tasks: impl FnOnce(&mut Runtime) -> Result<(), KernelError>) -> Result<Probe, KernelError> {
+fn short_circuit(
+    question: Question,
+    tasks: impl FnOnce(&mut Runtime) -> Result<(), KernelError>,
+) -> Result<Probe, KernelError> {
     let mut design = design()?;
     design.connect(Tile::shim(0).mm2s(0), &[Tile::shim(0).s2mm(0)])?;
     let mut rt = Runtime::new(GRID)?;
@@ -48,7 +50,11 @@ pub fn repeat_rereads() -> Result<Probe, KernelError> {
         facts: &[3],
         outcomes: vec![
             Outcome::modelled("every run reads the first block", bytes(&again)),
-            Outcome::different("runs follow each other in memory", "one push for each pass instead of a repeat", bytes(&data)),
+            Outcome::different(
+                "runs follow each other in memory",
+                "one push for each pass instead of a repeat",
+                bytes(&data),
+            ),
         ],
         input: bytes(&data),
         otherwise: "no end: the repeat count is not runs - 1",
@@ -322,13 +328,13 @@ pub fn queued_ring() -> Result<Probe, KernelError> {
     let ring = design.ring(mem, "relay", 2, BLOCK * WORD, Place::Anywhere)?;
     let rows = Pattern::linear(BLOCK);
     let columns = Pattern::new(&[(8, 8), (1, 8)]);
-    let phases =
-        [&rows, &columns].map(|drain| RingPhase { fill: vec![rows.clone()], drain: vec![drain.clone()] });
+    let phases = [&rows, &columns].map(|drain| RingPhase { fill: vec![rows.clone()], drain: vec![drain.clone()] });
     design.queue_ring(ring, S2mm(0), Mm2s(0), &phases)?;
     design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
     design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
     let configuration = design.finish()?;
-    let queued = configuration.queued.get(&ring).ok_or(aie2_array::Error::Nothing { tile: mem, what: "queued rings" })?;
+    let queued =
+        configuration.queued.get(&ring).ok_or(aie2_array::Error::Nothing { tile: mem, what: "queued rings" })?;
     let mut rt = Runtime::new(GRID)?;
     let mut first = 0;
     // whole rounds of a ring of two, and broken ones
@@ -404,4 +410,3 @@ pub fn parameter_first() -> Result<Probe, KernelError> {
     }
     .compiled(bench.design, rt, &Programs::from([(BENCH, program)]))
 }
-

@@ -2,7 +2,7 @@
 
 use aie2_codegen::{Asm, Guards, MemRef, Operand, Piece, RawInsn};
 
-use super::rig::{BENCH_IN, BENCH_OUT, Bench, Programs, BENCH, Question, WORD, bytes, constant, pointer, words};
+use super::rig::{BENCH, BENCH_IN, BENCH_OUT, Bench, Programs, Question, WORD, bytes, constant, pointer, words};
 use super::{Outcome, Probe};
 use crate::KernelError;
 
@@ -100,6 +100,64 @@ pub fn load_in_flight() -> Result<Probe, KernelError> {
     )
 }
 
+/// A load and a product of one accumulator quarter issue in one bundle: the product lands first, then the load.
+///
+/// # Errors
+/// See [`super::facts`].
+pub fn product_and_load() -> Result<Probe, KernelError> {
+    /// The product has landed, the load has not; both have.
+    const READ_AT: [usize; 3] = [5, 6, 12];
+    const QUARTER_WORDS: u32 = 8;
+    let out_words = READ_AT.len() as u32 * QUARTER_WORDS;
+    let data = words(LANES as u32);
+    let bench = Bench::new(1, data.len() as u32 * WORD, out_words * WORD)?;
+    let insn = |text: &str| RawInsn::new(text, &[]);
+    let mut together = Piece::new(READ_AT[2] + 1)
+        .extra(0, insn("vlda amll0, [p0, #0]")?.mem(DATA))
+        .extra(0, insn("vmac cm0, cm1, x0, x0, r2")?);
+    for at in READ_AT {
+        together = together.extra(at, insn("vst amll0, [p1], #32")?.mem(RESULT).early());
+    }
+    let mut a = Asm::new();
+    let reg = Operand::reg;
+    for (r, value) in [("r0", -1), ("r1", 1), ("r2", INT8), ("r4", 0x0101_0101)] {
+        a.imm(reg(r), value);
+    }
+    a.i("vbcst.32 x0, r4", &[]);
+    a.i("vclr cm0", &[]);
+    a.i("vclr cm1", &[]);
+    a.forever(|a| {
+        a.acq(Guards::All, bench.input.acquire.id, reg("r0"));
+        a.acq(Guards::All, bench.output.acquire.id, reg("r0"));
+        a.imm(reg("p0"), BENCH_IN.into());
+        a.imm(reg("p1"), BENCH_OUT.into());
+        a.raw("together", together);
+        a.rel(Guards::All, bench.output.release.id, reg("r1"));
+        a.rel(Guards::All, bench.input.release.id, reg("r1"));
+    });
+    let program = a.finish()?;
+    let loaded = &data[..QUARTER_WORDS as usize];
+    let product = [8; QUARTER_WORDS as usize];
+    const CHANGE: &str = "the load of X's first quarter one slot later, II 65";
+    Question {
+        name: "product_and_load",
+        asks: "Do a load and a product of one accumulator quarter issue in one bundle, and does the product land first?",
+        facts: &[13],
+        input: bytes(&data),
+        outcomes: vec![
+            Outcome::modelled("product, then load", bytes(&[&product, &product, loaded].concat())),
+            Outcome::different("the load is lost", CHANGE, bytes(&[product; 3].concat())),
+            Outcome::different("the product is lost", CHANGE, bytes(&[loaded; 3].concat())),
+        ],
+        otherwise: CHANGE,
+    }
+    .compiled(
+        bench.design,
+        Bench::call(data.len() * WORD as usize, (out_words * WORD) as usize)?,
+        &Programs::from([(BENCH, program)]),
+    )
+}
+
 /// `vadd` and `vsub` read an accumulator 2 and 3 bundles behind the product that writes it.
 ///
 /// # Errors
@@ -140,7 +198,8 @@ pub fn product_forwarded() -> Result<Probe, KernelError> {
     let program = a.finish()?;
     // eight products of 1 and 1
     let lanes = |value: u32| vec![value; QUARTER_WORDS];
-    let all = |two: u32| bytes(&TRIALS.iter().flat_map(|&(_, d)| lanes(if d == 2 { two } else { 8 })).collect::<Vec<_>>());
+    let all =
+        |two: u32| bytes(&TRIALS.iter().flat_map(|&(_, d)| lanes(if d == 2 { two } else { 8 })).collect::<Vec<_>>());
     const CHANGE: &str = "latency 3 in one row of the itineraries";
     Question {
         name: "product_forwarded",
@@ -285,7 +344,11 @@ pub fn float_signs() -> Result<Probe, KernelError> {
         outcomes: vec![
             Outcome::modelled("bit 12 negates the first, bit 13 the second", of([x + y, y - x, x - y])),
             Outcome::different("the bits do nothing", "refuse both bits in sem::acc", of([x + y; 3])),
-            Outcome::different("the bits are the other way round", "sem::acc: exchange them for floats", of([x + y, x - y, y - x])),
+            Outcome::different(
+                "the bits are the other way round",
+                "sem::acc: exchange them for floats",
+                of([x + y, x - y, y - x]),
+            ),
         ],
         otherwise: "refuse both bits in sem::acc",
     };

@@ -22,7 +22,8 @@ pub use dma::{
     queued_ring, repeat_fills_a_mem_bd, repeat_rereads, short_runs,
 };
 pub use instructions::{
-    denormal_factors, float_rounding, float_signs, load_in_flight, product_forwarded, shuffle_modes, zero_signs,
+    denormal_factors, float_rounding, float_signs, load_in_flight, product_and_load, product_forwarded, shuffle_modes,
+    zero_signs,
 };
 pub use locks::{acquire_two, load_across_acquire, lock_number_in_register};
 pub use shim::{Via, loopback, nop, routes_by_stream};
@@ -158,6 +159,7 @@ pub fn facts() -> Result<Vec<Probe>, KernelError> {
         lock_number_in_register()?,
         load_across_acquire()?,
         load_in_flight()?,
+        product_and_load()?,
         product_forwarded()?,
         float_rounding()?,
         denormal_factors()?,

@@ -33,7 +33,7 @@ pub fn nop() -> Result<Probe, KernelError> {
     Question {
         name: "nop",
         asks: "Does the firmware load a PDI and run a stream of one write?",
-        facts: &[22],
+        facts: &[],
         input: Vec::new(),
         outcomes: vec![Outcome::modelled("the command completes", Vec::new())],
         otherwise: "the PDI or the stream is rejected: kernel log, firmware status; then `bennu disasm` of both against a file that mlir-aie built",

@@ -259,4 +259,3 @@ pub fn counter() -> Result<Probe, KernelError> {
     }
     .compiled(bench.design, rt, &Programs::from([(BENCH, program)]))
 }
-

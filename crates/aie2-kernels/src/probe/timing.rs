@@ -166,7 +166,14 @@ pub fn strided_rows(few: u32, many: u32) -> Result<Timing, KernelError> {
     multiple(name, "few runs", 4, u64::from(many) - 4, few.into())?;
     let channels: Vec<(u8, u8)> = (0..GRID).map(|col| (col, 0)).collect();
     let probe = |runs: u32| {
-        read(name, &channels, runs * Source::RUN_BYTES, Source::SharedRuns, "How fast do four shims read the same runs of 2 KiB, 8 KiB apart?", &[32])
+        read(
+            name,
+            &channels,
+            runs * Source::RUN_BYTES,
+            Source::SharedRuns,
+            "How fast do four shims read the same runs of 2 KiB, 8 KiB apart?",
+            &[32],
+        )
     };
     Ok(Timing {
         probes: [probe(few)?, probe(many)?],
@@ -176,4 +183,3 @@ pub fn strided_rows(few: u32, many: u32) -> Result<Timing, KernelError> {
         otherwise: "scaled_attention at S = 2048: mem tiles hand K on to their neighbours",
     })
 }
-
