@@ -23,7 +23,7 @@ pub struct Identity {
     pub array_version: String,
     /// Clock of the firmware's processor in MHz.
     pub processor_mhz: u32,
-    /// Clock of the array in MHz, as the driver reports it.
+    /// Clock of the array in MHz, as the driver reports it before anything runs.
     pub array_mhz: u32,
     /// How clocks are chosen.
     pub power_mode: Answer,
@@ -81,11 +81,6 @@ impl Identity {
             power_mode: Answer::of(device.power_mode().map(|mode| format!("{mode:?}"))),
             linux: Answer::of(std::fs::read_to_string(OS_RELEASE).map(|release| release.trim().to_owned())),
         })
-    }
-
-    /// Cycles of the array per second, as the driver reports the clock.
-    pub fn array_hz(&self) -> f64 {
-        f64::from(self.array_mhz) * 1e6
     }
 
     /// Lines of a table: name and value.

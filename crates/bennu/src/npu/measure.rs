@@ -2,7 +2,6 @@
 //!
 //! What a dispatch costs drops out where two probes differ only in size: rates and clocks come from the difference of their least times.
 
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aie2_kernels::KernelError;
@@ -12,7 +11,7 @@ use amdxdna::kernel::Kernel;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::run::Loaded;
+use super::run::{Host, Loaded};
 
 /// Why something was not measured.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +98,8 @@ pub struct Timed {
     pub first_us: f64,
     /// The others.
     pub times: Times,
+    /// Clock of the array in MHz that the driver reports while the context is there.
+    pub array_mhz: u32,
 }
 
 /// Calls a probe whose every call gives the same, and times it. The outputs of the first and the last call are judged.
@@ -109,7 +110,7 @@ pub fn time<K: Kernel>(
     device: &Device<K>,
     probe: &Probe,
     repeat: usize,
-    interrupt: &AtomicBool,
+    host: Host<'_>,
 ) -> Result<Timed, MeasureError> {
     let compiled = &probe.compiled;
     let mut loaded = Loaded::new(device, compiled.columns.into(), &compiled.pdi, &compiled.txn, &sizes(probe))?;
@@ -118,7 +119,7 @@ pub fn time<K: Kernel>(
         if judged {
             loaded.write(1, &probe.output)?;
         }
-        let time = loaded.run(interrupt)?;
+        let time = loaded.run(host)?;
         if judged {
             judge(probe, call, 0, &loaded.read(1, probe.output.len())?)?;
         }
@@ -126,7 +127,8 @@ pub fn time<K: Kernel>(
     };
     let first = run(0, true)?;
     let times = (1..=repeat).map(|call| run(call, call == repeat)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Timed { first_us: first.as_secs_f64() * 1e6, times: Times::of(times) })
+    let array_mhz = device.clocks()?.h.mhz;
+    Ok(Timed { first_us: first.as_secs_f64() * 1e6, times: Times::of(times), array_mhz })
 }
 
 /// The outcome of an output, if it is the modelled one; `like` is the call of the probe's outcomes that this one must equal.
@@ -163,6 +165,8 @@ pub struct Slope {
     pub min_us: [f64; 2],
     /// Seconds of what the larger has more.
     pub seconds: f64,
+    /// Clock of the array in MHz that the driver reports meanwhile.
+    pub array_mhz: u32,
 }
 
 /// Times both probes and takes the difference.
@@ -173,15 +177,16 @@ pub fn slope<K: Kernel>(
     device: &Device<K>,
     [few, many]: [&Probe; 2],
     repeat: usize,
-    interrupt: &AtomicBool,
+    host: Host<'_>,
 ) -> Result<Slope, MeasureError> {
-    let (small, large) =
-        (time(device, few, repeat, interrupt)?.times, time(device, many, repeat, interrupt)?.times);
+    let (small, large) = (time(device, few, repeat, host)?, time(device, many, repeat, host)?);
+    let array_mhz = large.array_mhz;
+    let (small, large) = (small.times, large.times);
     let seconds = large.min_s() - small.min_s();
     if seconds <= 0.0 {
         return Err(MeasureError::NotMonotonic { probe: few.name(), few_s: small.min_s(), many_s: large.min_s() });
     }
-    Ok(Slope { min_us: [small.min_us, large.min_us], seconds })
+    Ok(Slope { min_us: [small.min_us, large.min_us], seconds, array_mhz })
 }
 
 /// Cycles of a repetition, at a clock.
@@ -193,25 +198,50 @@ pub fn cycles<K: Kernel>(
     timing: &Timing,
     hz: f64,
     repeat: usize,
-    interrupt: &AtomicBool,
+    host: Host<'_>,
 ) -> Result<f64, MeasureError> {
     let [few, many] = &timing.probes;
-    Ok(timing.cycles_of(0.0, slope(device, [few, many], repeat, interrupt)?.seconds * hz))
+    Ok(timing.cycles_of(0.0, slope(device, [few, many], repeat, host)?.seconds * hz))
 }
 
-/// Iterations of the clock's loop: some 0.1 s more at 1 GHz.
-const CLOCK_ITERATIONS: [u32; 2] = [100_000, 12_600_000];
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Effort {
+    /// Timed calls of each program, at least one.
+    pub repeat: usize,
+    /// Bytes of a channel in the larger of two bandwidth measurements.
+    pub channel_bytes: u32,
+    /// Iterations of the loop that shows the clock, few and many.
+    pub clock_iterations: [u32; 2],
+}
 
-/// The clock of the array, from a loop of known length, in MHz.
+impl Effort {
+    /// Enough that the host's clock counts for nothing: some 0.1 s of the loop at 1 GHz.
+    pub const fn real(repeat: usize, channel_bytes: u32) -> Self {
+        Self { repeat, channel_bytes, clock_iterations: [100_000, 12_600_000] }
+    }
+}
+
+/// The clock of the array in MHz.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ArrayClock {
+    /// From a loop of known length.
+    pub measured_mhz: f64,
+    /// By the driver, meanwhile.
+    pub reported_mhz: u32,
+}
+
+/// Measures the clock of the array.
 ///
 /// # Errors
 /// See [`MeasureError`].
-pub fn clock_mhz<K: Kernel>(device: &Device<K>, repeat: usize, interrupt: &AtomicBool) -> Result<f64, MeasureError> {
-    let [few, many] = CLOCK_ITERATIONS;
+pub fn clock<K: Kernel>(device: &Device<K>, effort: Effort, host: Host<'_>) -> Result<ArrayClock, MeasureError> {
+    let [few, many] = effort.clock_iterations;
     let timing = probe::bundles(few, many)?;
     let [small, large] = &timing.probes;
-    let seconds = slope(device, [small, large], repeat, interrupt)?.seconds;
-    Ok(timing.cycles * f64::from(many - few) / seconds / 1e6)
+    let slope = slope(device, [small, large], effort.repeat, host)?;
+    let measured_mhz = timing.cycles * f64::from(many - few) / slope.seconds / 1e6;
+    Ok(ArrayClock { measured_mhz, reported_mhz: slope.array_mhz })
 }
 
 /// Which way data go.
@@ -263,7 +293,7 @@ pub struct Bandwidth {
     pub txn_sha256: String,
 }
 
-/// Measures channels at `bytes_per_channel`, which is rounded down to what the probes serve.
+/// Measures channels; the bytes are rounded down to what the probes serve.
 ///
 /// # Errors
 /// See [`MeasureError`].
@@ -271,14 +301,14 @@ pub fn bandwidth<K: Kernel>(
     device: &Device<K>,
     way: Way,
     channels: &[(u8, u8)],
-    bytes_per_channel: u32,
-    repeat: usize,
-    interrupt: &AtomicBool,
+    effort: Effort,
+    host: Host<'_>,
 ) -> Result<Bandwidth, MeasureError> {
-    let many_bytes = bytes_per_channel / probe::UNIT_BYTES * probe::UNIT_BYTES;
+    let repeat = effort.repeat;
+    let many_bytes = effort.channel_bytes / probe::UNIT_BYTES * probe::UNIT_BYTES;
     let few_bytes = (many_bytes / 8 / probe::UNIT_BYTES * probe::UNIT_BYTES).max(probe::UNIT_BYTES);
     let (few, many) = (way.probe(channels, few_bytes)?, way.probe(channels, many_bytes)?);
-    let slope = slope(device, [&few, &many], repeat, interrupt)?;
+    let slope = slope(device, [&few, &many], repeat, host)?;
     let more = u64::from(many_bytes - few_bytes) * channels.len() as u64;
     Ok(Bandwidth {
         way,

@@ -9,6 +9,8 @@
 //!
 //! Everything is generic over the kernel of `amdxdna`, so tests script the driver; the verbs name the real one.
 
+#[cfg(test)]
+pub mod board;
 pub mod fill;
 pub mod identity;
 pub mod measure;

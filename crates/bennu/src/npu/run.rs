@@ -1,5 +1,6 @@
 //! One program as a command of a context.
 
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,27 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A buffer has at least a word.
 const LEAST_BYTES: usize = 4;
+
+/// What a run needs of the host: a clock, and a flag that ends it.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// Time since some moment.
+    pub clock: &'a dyn Fn() -> Duration,
+    /// Set by whoever wants the work to stop.
+    pub interrupt: &'a AtomicBool,
+}
+
+impl fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("interrupt", self.interrupt).finish_non_exhaustive()
+    }
+}
+
+/// A clock that begins now.
+pub fn stopwatch() -> impl Fn() -> Duration {
+    let start = Instant::now();
+    move || start.elapsed()
+}
 
 /// A stream with its host buffers, for one compute unit of a context.
 #[derive(Debug)]
@@ -66,11 +88,11 @@ impl<K: Kernel> Call<K> {
     ///
     /// # Errors
     /// Any end but success, and the driver's refusals.
-    pub fn run(&mut self, context: &HwCtx<K>, interrupt: &AtomicBool) -> Result<Duration, Error> {
-        let start = Instant::now();
+    pub fn run(&mut self, context: &HwCtx<K>, host: Host<'_>) -> Result<Duration, Error> {
+        let start = (host.clock)();
         context.submit(&mut self.command)?;
-        self.command.wait(TIMEOUT, interrupt)?;
-        Ok(start.elapsed())
+        self.command.wait(TIMEOUT, host.interrupt)?;
+        Ok((host.clock)().saturating_sub(start))
     }
 }
 
@@ -116,7 +138,7 @@ impl<K: Kernel> Loaded<K> {
     ///
     /// # Errors
     /// As there.
-    pub fn run(&mut self, interrupt: &AtomicBool) -> Result<Duration, Error> {
-        self.call.run(&self.context, interrupt)
+    pub fn run(&mut self, host: Host<'_>) -> Result<Duration, Error> {
+        self.call.run(&self.context, host)
     }
 }

@@ -1,7 +1,6 @@
 //! `bennu bench`: latency, clock, bandwidth and kernels, measured on the NPU.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use aie2_kernels::probe::{self, Via};
 use aie2_kernels::{attention, attention_decode};
@@ -17,8 +16,8 @@ use crate::failure::Failure;
 use crate::format::{Columns, grouped};
 use crate::npu::fill::{self, FillError};
 use crate::npu::identity::Identity;
-use crate::npu::measure::{self, Bandwidth, MeasureError, Timed, Times, Way, digest};
-use crate::npu::run::Loaded;
+use crate::npu::measure::{self, ArrayClock, Bandwidth, Effort, MeasureError, Timed, Times, Way, digest};
+use crate::npu::run::{Host, Loaded, stopwatch};
 use crate::progress::Progress;
 use crate::report::Report;
 
@@ -58,9 +57,10 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let progress = Progress::with_interrupt()?;
     let package = args.package.as_deref().map(bringup::open).transpose()?;
     progress.spin("measuring");
-    let how = How { repeat: args.repeat.into(), bytes: u32::from(args.mib) << 20 };
+    let effort = Effort::real(args.repeat.into(), u32::from(args.mib) << 20);
+    let host = Host { clock: &stopwatch(), interrupt: progress.interrupt() };
     let device = Device::open().map_err(|error| refused(BenchError::Measure(error.into())))?;
-    let done = bench(&device, package.as_ref(), &how, progress.interrupt()).map_err(refused)?;
+    let done = bench(&device, package.as_ref(), effort, host).map_err(refused)?;
     Ok(Box::new(done))
 }
 
@@ -72,11 +72,11 @@ fn refused(error: BenchError) -> Failure {
 /// Why there is no measurement.
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
-    #[error("{0}")]
+    #[error(transparent)]
     Measure(#[from] MeasureError),
-    #[error("{0}")]
+    #[error(transparent)]
     Fill(#[from] FillError),
-    #[error("the package's manifest: {0}")]
+    #[error("the package's manifest cannot be read")]
     Manifest(#[from] std::io::Error),
 }
 
@@ -95,25 +95,18 @@ impl BenchError {
     }
 }
 
-/// How much is measured.
-struct How {
-    repeat: usize,
-    bytes: u32,
-}
-
 /// All measurements.
 #[derive(Debug, Serialize)]
 struct Done {
     bennu: &'static str,
     identity: Identity,
     package: Option<PackageDigest>,
-    repeat: usize,
+    effort: Effort,
     /// A stream of one write.
     dispatch: Timed,
     /// A stream that moves 4 bytes through each channel and waits for eight tokens.
     round_trip: Timed,
-    /// From a loop of known length.
-    array_mhz_measured: f64,
+    array_clock: ArrayClock,
     bandwidth: Vec<Bandwidth>,
     kernels: Vec<Measured>,
 }
@@ -133,6 +126,8 @@ struct Measured {
     context: Option<npu_package::Context>,
     first_us: f64,
     times: Times,
+    /// Clock of the array in MHz that the driver reports while the kernel is loaded.
+    array_mhz: u32,
     /// Useful operations of the mathematics, two for a multiply-accumulate; none of a kernel without products.
     operations: Option<u64>,
     /// Of them per second, by the least time.
@@ -148,25 +143,25 @@ struct Measured {
 fn bench<K: Kernel>(
     device: &Device<K>,
     package: Option<&Package>,
-    how: &How,
-    interrupt: &AtomicBool,
+    effort: Effort,
+    host: Host<'_>,
 ) -> Result<Done, BenchError> {
     let identity = Identity::of(device)?;
     let compiled = |probe: Result<_, aie2_kernels::KernelError>| probe.map_err(MeasureError::from);
-    let dispatch = measure::time(device, &compiled(probe::nop())?, how.repeat, interrupt)?;
-    let round_trip = measure::time(device, &compiled(probe::loopback(Via::Switch, 4))?, how.repeat, interrupt)?;
-    let array_mhz_measured = measure::clock_mhz(device, how.repeat, interrupt)?;
+    let dispatch = measure::time(device, &compiled(probe::nop())?, effort.repeat, host)?;
+    let round_trip = measure::time(device, &compiled(probe::loopback(Via::Switch, 4))?, effort.repeat, host)?;
+    let array_clock = measure::clock(device, effort, host)?;
     let mut bandwidth = Vec::new();
     for way in Way::ALL {
         let alone = probe::CHANNELS.iter().map(std::slice::from_ref);
         for channels in alone.chain([&probe::CHANNELS[..4], &probe::CHANNELS[..]]) {
-            bandwidth.push(measure::bandwidth(device, way, channels, how.bytes, how.repeat, interrupt)?);
+            bandwidth.push(measure::bandwidth(device, way, channels, effort, host)?);
         }
     }
     let mut kernels = Vec::new();
     for kernel in package.iter().flat_map(|package| &package.manifest().kernels) {
         if let Some(package) = package {
-            kernels.push(measured(device, package, kernel, &identity, how.repeat, interrupt)?);
+            kernels.push(measured(device, package, kernel, effort.repeat, host)?);
         }
     }
     let package = package.map(bringup::identify).transpose()?;
@@ -175,10 +170,10 @@ fn bench<K: Kernel>(
         bennu: env!("CARGO_PKG_VERSION"),
         identity,
         package,
-        repeat: how.repeat,
+        effort,
         dispatch,
         round_trip,
-        array_mhz_measured,
+        array_clock,
         bandwidth,
         kernels,
     })
@@ -188,9 +183,8 @@ fn measured<K: Kernel>(
     device: &Device<K>,
     package: &Package,
     kernel: &npu_package::Kernel,
-    identity: &Identity,
     repeat: usize,
-    interrupt: &AtomicBool,
+    host: Host<'_>,
 ) -> Result<Measured, BenchError> {
     let model = &package.manifest().model;
     let file = |name: &str| package.read_file(name).map_err(FillError::from);
@@ -202,17 +196,19 @@ fn measured<K: Kernel>(
             loaded.write(index, &contents)?;
         }
     }
-    let first_us = loaded.run(interrupt)?.as_secs_f64() * 1e6;
-    let times = (0..repeat).map(|_| loaded.run(interrupt)).collect::<Result<Vec<_>, _>>()?;
+    let first_us = loaded.run(host)?.as_secs_f64() * 1e6;
+    let times = (0..repeat).map(|_| loaded.run(host)).collect::<Result<Vec<_>, _>>()?;
     let times = Times::of(times);
     let work = work(model, kernel);
-    let cycles = times.min_s() * identity.array_hz();
+    let array_mhz = device.clocks()?.h.mhz;
+    let cycles = times.min_s() * f64::from(array_mhz) * 1e6;
     Ok(Measured {
         kernel: kernel.kernel.clone(),
         seq: kernel.seq,
         numerics: kernel.numerics.clone(),
         context: kernel.context,
         first_us,
+        array_mhz,
         operations: work.as_ref().map(|w| 2 * w.macs),
         tops: work.as_ref().map(|w| 2.0 * w.macs as f64 / times.min_s() / 1e12),
         share_of_peak: work.map(|w| (w.macs * w.limbs) as f64 / (w.macs_per_cycle * TILES) as f64 / cycles),
@@ -260,7 +256,9 @@ impl Report for Done {
     fn table(&self) -> String {
         let mut head = Columns::new("ll");
         self.identity.lines().into_iter().for_each(|line| head.row(line));
-        head.row(["array clock measured".into(), format!("{:.0} MHz", self.array_mhz_measured)]);
+        let ArrayClock { measured_mhz, reported_mhz } = self.array_clock;
+        let clocks = format!("{reported_mhz} MHz reported, {measured_mhz:.0} MHz measured");
+        head.row(["array clock under load".into(), clocks]);
         if let Some(package) = &self.package {
             head.row(["package".into(), format!("{}, manifest {}", package.path, package.manifest_sha256)]);
         }
@@ -274,7 +272,7 @@ impl Report for Done {
         rates.row(["bandwidth".into(), "column.channel".into(), "GB/s".into(), "B/cycle".into()]);
         for b in &self.bandwidth {
             let channels = b.channels.iter().map(|(col, k)| format!("{col}.{k}")).collect::<Vec<_>>().join(" ");
-            let per_cycle = b.bytes_per_s / self.identity.array_hz();
+            let per_cycle = b.bytes_per_s / f64::from(b.slope.array_mhz) / 1e6;
             let cells = [format!("{:.2}", b.bytes_per_s / 1e9), format!("{per_cycle:.2}")];
             let [gigabytes, per_cycle] = cells;
             rates.row([b.way.name().into(), channels, gigabytes, per_cycle]);
@@ -300,5 +298,93 @@ impl Report for Done {
             text.push_str(&format!("\n{}", kernels.render()));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use amdxdna::{Errno, Ioctl, Options};
+    use npu_package::layout::names;
+
+    use super::*;
+    use crate::npu::board::{self, EFFORT};
+
+    fn measure(fake: &amdxdna_fake::FakeKernel, package: Option<&Package>) -> Result<Done, BenchError> {
+        let device = fake.open(Options::default())?;
+        board::with_host(fake, |host| bench(&device, package, EFFORT, host))
+    }
+
+    #[test]
+    fn the_simulated_array_is_measured() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let package = bringup::tests::package(&dir.path().join("p"), names::ROW_MAJOR, None);
+        let done = measure(&board::machine(), Some(&package)).expect("measured");
+        assert!((done.array_clock.measured_mhz / 1028.0 - 1.0).abs() < 1e-3, "{:?}", done.array_clock);
+        assert!(done.dispatch.times.min_us < done.round_trip.times.min_us);
+        assert_eq!(done.bandwidth.len(), 2 * (8 + 2));
+        let rate = |way, channels: usize| {
+            let found = done.bandwidth.iter().find(|b| b.way == way && b.channels.len() == channels);
+            found.expect("measured").bytes_per_s / done.array_clock.measured_mhz / 1e6
+        };
+        assert!((3.7..4.0).contains(&rate(Way::Read, 1)) && (29.5..32.0).contains(&rate(Way::Read, 8)));
+        assert!((3.9..4.1).contains(&rate(Way::Write, 1)) && (31.0..32.5).contains(&rate(Way::Write, 8)));
+        let json = done.json();
+        for key in ["driver", "driver_version", "firmware", "array_mhz"] {
+            assert!(!json["identity"][key].is_null(), "{key}");
+        }
+        assert_eq!(json["package"]["manifest_sha256"].as_str().map(str::len), Some(64));
+        let kernel = &json["kernels"][0];
+        assert_eq!((kernel["kernel"].as_str(), kernel["tops"].is_null()), (Some("one_tile"), true));
+        assert!(kernel["times"]["min_us"].as_f64().is_some_and(|us| us > 1.0));
+        let table = done.table();
+        assert!(table.contains("dispatch") && table.contains("one_tile") && table.contains("0.0 1.0"), "{table}");
+    }
+
+    #[test]
+    fn an_argument_that_cannot_be_filled_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let package = bringup::tests::package(&dir.path().join("p"), names::OPAQUE, None);
+        let error = measure(&board::machine(), Some(&package)).expect_err("opaque contents");
+        let expected = "argument \"in\" of one_tile has layout \"opaque\" and no contents in the package";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn the_driver_s_refusal_is_the_error() {
+        let fake = board::machine();
+        fake.fail(Ioctl::CreateHwctx, 0, Errno::EBUSY);
+        let error = measure(&fake, None).expect_err("no context");
+        assert!(error.to_string().contains("EBUSY") && !error.remedy().is_empty(), "{error}");
+    }
+
+    #[test]
+    fn products_follow_from_the_manifest() {
+        let model = ModelDims {
+            name: "gemma3-27b".into(),
+            hidden: 5376,
+            intermediate: 21504,
+            layers: 62,
+            heads: 32,
+            kv_heads: 16,
+            head_dim: 128,
+            vocab: 262_208,
+        };
+        let dir = tempfile::tempdir().expect("a directory");
+        let package = bringup::tests::package(&dir.path().join("p"), names::ROW_MAJOR, None);
+        let mut kernel = package.manifest().kernels[0].clone();
+        assert_eq!(work(&model, &kernel), None);
+        let argument = kernel.args[0].clone();
+        kernel.args =
+            ["x", "weights", "qkv"].map(|name| npu_package::Argument { name: name.into(), ..argument.clone() }).into();
+        kernel.seq = 512;
+        let products = Products { macs: 512 * 5376 * 8192, limbs: 2, macs_per_cycle: 256 };
+        assert_eq!(work(&model, &kernel), Some(products));
+        kernel.args.clear();
+        kernel.kernel = attention::scaled::NAME.into();
+        let layer = npu_package::Layer::Local;
+        kernel.context = Some(npu_package::Context { layer, history: 0, slots: 2048, window: Some(100) });
+        let pairs = 100 * 101 / 2 + 412 * 100;
+        let products = Products { macs: 2 * pairs * 32 * 128, limbs: 1, macs_per_cycle: 128 };
+        assert_eq!(work(&model, &kernel), Some(products));
     }
 }

@@ -3,18 +3,17 @@
 mod record;
 mod steps;
 #[cfg(test)]
-mod tests;
+pub(in crate::verbs) mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use amdxdna::Device;
 use amdxdna::kernel::Kernel;
 use npu_package::Package;
 
 use crate::failure::Failure;
-use crate::npu::identity::Identity;
-use crate::npu::measure::digest;
+use crate::npu::measure::{Effort, digest};
+use crate::npu::run::{Host, stopwatch};
 use crate::progress::Progress;
 use crate::report::Report;
 use record::{Evidence, PackageId, Record, Status};
@@ -48,7 +47,7 @@ report is written either way. docs/hardware-bringup.md lists the steps and what 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let progress = Progress::with_interrupt()?;
-    let steps = steps::plan().map_err(Failure::refused)?;
+    let steps = steps::plan(steps::REAL_SIZES).map_err(Failure::refused)?;
     if let Some(from) = &args.from
         && !steps.iter().any(|step| step.name == from)
     {
@@ -57,14 +56,16 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     }
     let package = args.package.as_deref().map(open).transpose()?;
     progress.spin("bringing up");
-    let (record, failed) =
-        bring_up(Device::open, &steps, args.from.as_deref(), package.as_ref(), progress.interrupt());
+    let host = Host { clock: &stopwatch(), interrupt: progress.interrupt() };
+    let wanted = Wanted { steps: &steps, from: args.from.as_deref(), package: package.as_ref(), effort: steps::EFFORT };
+    let (record, failed) = bring_up(Device::open, wanted, host);
     write(&args.report, &record)?;
     match failed {
         None => Ok(Box::new(Done { record, report: args.report.clone() })),
         Some((step, error)) => {
-            let mut remedy = error.remedy().to_owned();
-            if let Some(next) = steps.iter().skip_while(|s| s.name != step).nth(1) {
+            let mut remedy = error.remedy();
+            let next = steps.iter().skip_while(|s| s.name != step).nth(1);
+            if let Some(next) = next.filter(|_| error.is_answer()) {
                 remedy.push_str(&format!("; go on with `bennu bringup --from {}`", next.name));
             }
             remedy.push_str(&format!("; the report is {}", args.report.display()));
@@ -99,19 +100,26 @@ struct StepFailed {
     source: StepError,
 }
 
+/// What is to be done.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    steps: &'a [Step],
+    from: Option<&'a str>,
+    package: Option<&'a Package>,
+    effort: Effort,
+}
+
 /// Does the steps from `from` on until one fails. Everything that happened is in the record.
 fn bring_up<K: Kernel>(
     open: impl FnOnce() -> Result<Device<K>, amdxdna::Error>,
-    steps: &[Step],
-    from: Option<&str>,
-    package: Option<&Package>,
-    interrupt: &AtomicBool,
+    Wanted { steps, from, package, effort }: Wanted<'_>,
+    host: Host<'_>,
 ) -> (Record, Option<(&'static str, StepError)>) {
     let mut record = Record::new();
-    let skipped = |step: &Step| from.is_some_and(|from| steps.iter().take_while(|s| s.name != from).any(|s| s.name == step.name));
+    let first = from.and_then(|from| steps.iter().position(|step| step.name == from)).unwrap_or(0);
     let mut open = Some(open);
     let mut device = None;
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
         let done = match &step.work {
             // every other step needs it
             Work::Device => match open.take().map(|open| open()) {
@@ -123,9 +131,9 @@ fn bring_up<K: Kernel>(
                 }),
                 None => continue,
             },
-            _ if skipped(step) => Ok(Evidence::skipped("before the first step asked for")),
+            _ if index < first => Ok(Evidence::skipped("before the first step asked for")),
             work => match &device {
-                Some(device) => steps::run(device, step, work, &record, package, interrupt),
+                Some(device) => steps::run(device, step, work, &record, package, effort, host),
                 None => Err(StepError::NoDevice),
             },
         };
@@ -181,7 +189,7 @@ impl Report for Done {
     }
 }
 
-/// Identity of the device of a record, for steps that turn times into cycles.
-fn hz(record: &Record) -> f64 {
-    record.identity.as_ref().map_or(f64::NAN, Identity::array_hz)
+/// The array's clock by the driver, for steps that turn times into cycles.
+fn reported_mhz(record: &Record) -> f64 {
+    record.identity.as_ref().map_or(f64::NAN, |identity| f64::from(identity.array_mhz))
 }

@@ -123,7 +123,7 @@ impl Record {
             causes.push(error.to_string());
             cause = error.source();
         }
-        let remedy = error.remedy().to_owned();
+        let remedy = error.remedy();
         self.failed = Some(Failed { step: step.name, error: error.to_string(), causes, remedy, asynchronous_error });
     }
 

@@ -1,7 +1,6 @@
 //! The steps of bring-up, in the order in which they mean something.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 
 use aie2_kernels::KernelError;
 use aie2_kernels::probe::{self, Probe, Timing};
@@ -11,8 +10,8 @@ use npu_package::{Direction, Package, PackageError};
 
 use super::record::{Evidence, PackageId, Record};
 use crate::npu::identity::Identity;
-use crate::npu::measure::{self, MeasureError, Way, digest, judge};
-use crate::npu::run::{Call, Loaded};
+use crate::npu::measure::{self, Effort, MeasureError, Way, digest, judge};
+use crate::npu::run::{Call, Host, Loaded};
 
 /// One step.
 #[derive(Debug)]
@@ -56,6 +55,14 @@ pub enum StepError {
     /// The device, the driver or a command.
     #[error("{0}")]
     Device(amdxdna::Error),
+    /// A command of a probe that did not end well.
+    #[error("{source}")]
+    Command {
+        /// How it ended.
+        source: amdxdna::Error,
+        /// What it says of the array.
+        otherwise: &'static str,
+    },
     /// The device was never opened.
     #[error("no device")]
     NoDevice,
@@ -93,7 +100,9 @@ pub enum StepError {
     #[error("the package's manifest: {0}")]
     Manifest(std::io::Error),
     /// A kernel gave other bytes than its stored case.
-    #[error("{kernel}, argument {argument:?}: {wrong} of {bytes} bytes differ from the stored case, the first at {first:#x}")]
+    #[error(
+        "{kernel}, argument {argument:?}: {wrong} of {bytes} bytes differ from the stored case, the first at {first:#x}"
+    )]
     Case {
         /// The kernel.
         kernel: String,
@@ -131,9 +140,10 @@ impl From<PackageError> for StepError {
 
 impl StepError {
     /// What to do, or what to change in bennu.
-    pub fn remedy(&self) -> &str {
-        match self {
+    pub fn remedy(&self) -> String {
+        let text = match self {
             StepError::Device(error) => error.remedy(),
+            StepError::Command { source, otherwise } => return format!("{otherwise}; {}", source.remedy()),
             StepError::NoDevice => "begin with the first step",
             StepError::Array { .. } => "use a machine with PCI device 1022:1502 revision 0",
             StepError::Measure(error) => error.remedy(),
@@ -142,19 +152,35 @@ impl StepError {
             StepError::Case { .. } => {
                 "all facts above hold, so: dump the kernel's intermediate buffers and compare with `bennu-lab verify` of the same package"
             }
+        };
+        text.to_owned()
+    }
+
+    /// Whether the steps behind may mean something all the same.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            StepError::Command { .. } | StepError::Measure(_) | StepError::OffModel { .. } | StepError::Case { .. } => {
+                true
+            }
+            StepError::Device(_)
+            | StepError::NoDevice
+            | StepError::Array { .. }
+            | StepError::Package(_)
+            | StepError::Manifest(_) => false,
         }
     }
 }
 
-/// Bytes of a channel when bring-up measures it, and how often.
-const BANDWIDTH_BYTES: u32 = 4 << 20;
-const REPEAT: usize = 5;
+/// What bring-up measures: 4 MiB of a channel, five calls.
+pub const EFFORT: Effort = Effort::real(5, 4 << 20);
+/// Buffers and runs of the probes that are timed, few and many.
+pub const REAL_SIZES: [[u32; 2]; 2] = [[64, 1024], [256, 4096]];
 
-/// All steps.
+/// All steps; `sizes` are those of `bank_shared` and `strided_rows`.
 ///
 /// # Errors
-/// None; an error is a bug of the compiler.
-pub fn plan() -> Result<Vec<Step>, KernelError> {
+/// None at [`REAL_SIZES`]; an error is a bug of the compiler.
+pub fn plan(sizes: [[u32; 2]; 2]) -> Result<Vec<Step>, KernelError> {
     let step = |name, asks, facts, work| Step { name, asks, facts, work };
     let probe = |probe: Probe| Step {
         name: probe.name(),
@@ -174,19 +200,15 @@ pub fn plan() -> Result<Vec<Step>, KernelError> {
         step("context", "Does the driver give a context of four columns?", &[], Work::Context),
     ];
     steps.extend(probe::steps()?.into_iter().map(probe));
-    steps.push(step(
-        "two_programs",
-        "Do two configurations of one context take turns?",
-        &[9],
-        Work::TwoPrograms,
-    ));
+    steps.push(step("two_programs", "Do two configurations of one context take turns?", &[9], Work::TwoPrograms));
     steps.push(step("clock", "Which clock does the array have under load?", &[11], Work::Clock));
     for (name, way, facts) in [("read_bandwidth", Way::Read, &[21, 29][..]), ("write_bandwidth", Way::Write, &[23])] {
         steps.push(step(name, "What does each channel carry, and all of them?", facts, Work::Bandwidth(way)));
     }
     steps.extend(probe::facts()?.into_iter().map(probe));
-    steps.push(timing(probe::bank_shared(true, 64, 1024)?));
-    steps.push(timing(probe::strided_rows(256, 4096)?));
+    let [[few_buffers, many_buffers], [few_runs, many_runs]] = sizes;
+    steps.push(timing(probe::bank_shared(true, few_buffers, many_buffers)?));
+    steps.push(timing(probe::strided_rows(few_runs, many_runs)?));
     steps.push(step("kernels", "Do the kernels of the package give their stored results?", &[], Work::Kernels));
     Ok(steps)
 }
@@ -218,7 +240,8 @@ pub fn run<K: Kernel>(
     work: &Work,
     record: &Record,
     package: Option<&Package>,
-    interrupt: &AtomicBool,
+    effort: Effort,
+    host: Host<'_>,
 ) -> Result<Evidence, StepError> {
     match work {
         // opened before any other step
@@ -231,20 +254,21 @@ pub fn run<K: Kernel>(
             let context = device.create_context(ContextConfig::default())?;
             Ok(Evidence::passed(format!("context {}", context.handle())))
         }
-        Work::Probe(probe) => call(device, probe, interrupt),
-        Work::TwoPrograms => two_programs(device, interrupt),
+        Work::Probe(probe) => call(device, probe, host),
+        Work::TwoPrograms => two_programs(device, host),
         Work::Clock => {
-            let measured = measure::clock_mhz(device, REPEAT, interrupt)?;
-            let reported = super::hz(record) / 1e6;
-            let says = format!("{measured:.0} MHz measured, {reported:.0} MHz reported before the load");
-            Ok(Evidence::passed(says).number("measured_mhz", measured).number("reported_mhz", reported))
+            let clock = measure::clock(device, effort, host)?;
+            let reported = f64::from(clock.reported_mhz);
+            let says = format!("{:.0} MHz measured, {reported:.0} MHz reported", clock.measured_mhz);
+            Ok(Evidence::passed(says).number("measured_mhz", clock.measured_mhz).number("reported_mhz", reported))
         }
-        Work::Bandwidth(way) => bandwidth(device, *way, interrupt),
+        Work::Bandwidth(way) => bandwidth(device, *way, effort, host),
         Work::Timing(timing) => {
-            let mhz = record.number("clock", "measured_mhz").unwrap_or(super::hz(record) / 1e6);
-            cycles(device, step.name, timing, mhz, interrupt)
+            // a bring-up that began behind the clock goes by the driver
+            let mhz = record.number("clock", "measured_mhz").unwrap_or_else(|| super::reported_mhz(record));
+            cycles(device, step.name, timing, mhz, effort, host)
         }
-        Work::Kernels => kernels(device, package, interrupt),
+        Work::Kernels => kernels(device, package, host),
     }
 }
 
@@ -252,8 +276,18 @@ fn binaries(probe: &Probe) -> Option<[String; 2]> {
     Some([digest(&probe.compiled.pdi), digest(&probe.compiled.txn)])
 }
 
+/// What a command's end says of a probe; other errors are the driver's.
+fn ended(error: amdxdna::Error, otherwise: &'static str) -> StepError {
+    match error {
+        source @ (amdxdna::Error::Timeout { .. } | amdxdna::Error::Command { .. }) => {
+            StepError::Command { source, otherwise }
+        }
+        error => StepError::Device(error),
+    }
+}
+
 /// Calls a probe in a context of its own.
-fn call<K: Kernel>(device: &Device<K>, probe: &Probe, interrupt: &AtomicBool) -> Result<Evidence, StepError> {
+fn call<K: Kernel>(device: &Device<K>, probe: &Probe, host: Host<'_>) -> Result<Evidence, StepError> {
     let compiled = &probe.compiled;
     let sizes = measure::sizes(probe);
     let mut loaded = Loaded::new(device, compiled.columns.into(), &compiled.pdi, &compiled.txn, &sizes)?;
@@ -261,7 +295,8 @@ fn call<K: Kernel>(device: &Device<K>, probe: &Probe, interrupt: &AtomicBool) ->
     let mut calls_us = Vec::new();
     for call in 0..probe::CALLS {
         loaded.write(1, &probe.output)?;
-        calls_us.push(loaded.run(interrupt)?.as_secs_f64() * 1e6);
+        let time = loaded.run(host).map_err(|error| ended(error, probe.otherwise))?;
+        calls_us.push(time.as_secs_f64() * 1e6);
         judge(probe, call, call, &loaded.read(1, probe.output.len())?)?;
     }
     let says = probe.outcomes.first().map_or("", |outcome| outcome.says);
@@ -269,7 +304,7 @@ fn call<K: Kernel>(device: &Device<K>, probe: &Probe, interrupt: &AtomicBool) ->
 }
 
 /// Counter, another program, counter: both answers to whether the array is kept are good, a third is not.
-fn two_programs<K: Kernel>(device: &Device<K>, interrupt: &AtomicBool) -> Result<Evidence, StepError> {
+fn two_programs<K: Kernel>(device: &Device<K>, host: Host<'_>) -> Result<Evidence, StepError> {
     let measured = |error: KernelError| StepError::from(MeasureError::from(error));
     let (counter, other) = (probe::counter().map_err(measured)?, probe::one_tile(4).map_err(measured)?);
     let mut context = device.create_context(ContextConfig::default())?;
@@ -285,7 +320,7 @@ fn two_programs<K: Kernel>(device: &Device<K>, interrupt: &AtomicBool) -> Result
     for (k, (unit, probe, like)) in [(0, &counter, 0), (1, &other, 0), (0, &counter, 1)].into_iter().enumerate() {
         let call = &mut calls[unit];
         call.write(1, &probe.output)?;
-        calls_us.push(call.run(&context, interrupt)?.as_secs_f64() * 1e6);
+        calls_us.push(call.run(&context, host)?.as_secs_f64() * 1e6);
         let out = call.read(1, probe.output.len())?;
         says = match (like, probe.judge(like, &out)) {
             (1, probe::Answer::Outcome(1)) => "a program is loaded anew when its turn comes",
@@ -299,9 +334,9 @@ fn two_programs<K: Kernel>(device: &Device<K>, interrupt: &AtomicBool) -> Result
     Ok(Evidence { calls_us, ..Evidence::passed(says) })
 }
 
-fn bandwidth<K: Kernel>(device: &Device<K>, way: Way, interrupt: &AtomicBool) -> Result<Evidence, StepError> {
+fn bandwidth<K: Kernel>(device: &Device<K>, way: Way, effort: Effort, host: Host<'_>) -> Result<Evidence, StepError> {
     let gigabytes = |channels: &[(u8, u8)]| {
-        let measured = measure::bandwidth(device, way, channels, BANDWIDTH_BYTES, REPEAT, interrupt)?;
+        let measured = measure::bandwidth(device, way, channels, effort, host)?;
         Ok::<_, StepError>(measured.bytes_per_s / 1e9)
     };
     let mut evidence = Evidence::passed(format!("DDR {}", way.name()));
@@ -316,9 +351,10 @@ fn cycles<K: Kernel>(
     name: &'static str,
     timing: &Timing,
     mhz: f64,
-    interrupt: &AtomicBool,
+    effort: Effort,
+    host: Host<'_>,
 ) -> Result<Evidence, StepError> {
-    let found = measure::cycles(device, timing, mhz * 1e6, REPEAT, interrupt)?;
+    let found = measure::cycles(device, timing, mhz * 1e6, effort.repeat, host)?;
     if !timing.as_modelled(found) {
         return Err(StepError::OffModel {
             probe: name,
@@ -355,11 +391,7 @@ fn case(package: &Package, kernel: &npu_package::Kernel) -> Result<Option<BTreeM
     Ok(Some(case))
 }
 
-fn kernels<K: Kernel>(
-    device: &Device<K>,
-    package: Option<&Package>,
-    interrupt: &AtomicBool,
-) -> Result<Evidence, StepError> {
+fn kernels<K: Kernel>(device: &Device<K>, package: Option<&Package>, host: Host<'_>) -> Result<Evidence, StepError> {
     let Some(package) = package else { return Ok(Evidence::skipped("no --package was given")) };
     let (mut calls_us, mut ran, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for kernel in &package.manifest().kernels {
@@ -375,7 +407,7 @@ fn kernels<K: Kernel>(
             loaded.write(index, contents)?;
         }
         for _ in 0..probe::CALLS {
-            calls_us.push(loaded.run(interrupt)?.as_secs_f64() * 1e6);
+            calls_us.push(loaded.run(host)?.as_secs_f64() * 1e6);
             for (&index, expected) in case.iter().filter(|(i, _)| kernel.args[**i].direction == Direction::Out) {
                 compare(kernel, index, expected, &loaded.read(index, expected.len())?)?;
             }
@@ -383,7 +415,8 @@ fn kernels<K: Kernel>(
         ran.push(title);
     }
     if ran.is_empty() {
-        let why = "the package holds no stored cases (files KERNEL.case.ARGUMENT.bin for every input and output of a kernel)";
+        let why =
+            "the package holds no stored cases (files KERNEL.case.ARGUMENT.bin for every input and output of a kernel)";
         return Ok(Evidence::skipped(why));
     }
     let mut says = format!("bit for bit: {}", ran.join(", "));
