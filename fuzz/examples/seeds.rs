@@ -285,6 +285,17 @@ fn programs(seeds: &Seeds) -> io::Result<()> {
     Ok(())
 }
 
+/// A byte for the driver, then changes of an answer: ioctl, its turn, two bytes for the place, the value.
+fn driver(seeds: &Seeds) -> io::Result<()> {
+    for driver in 0..3 {
+        seeds.put("driver", &format!("untouched-{driver}"), &[driver])?;
+        for ioctl in 0..18 {
+            seeds.put("driver", &format!("{driver}-{ioctl}"), &[driver, ioctl, 0, 8, 0, 0xFF, ioctl, 1, 28, 0, 0])?;
+        }
+    }
+    seeds.put("driver", "filler", &[0xFF; 128])
+}
+
 fn main() -> io::Result<()> {
     let Some(directory) = env::args_os().nth(1) else {
         return Err(io::Error::other("give the directory to write to"));
@@ -293,5 +304,6 @@ fn main() -> io::Result<()> {
     decode(&seeds)?;
     containers(&seeds)?;
     packages(&seeds)?;
+    driver(&seeds)?;
     simulator(&seeds)
 }

@@ -11,7 +11,7 @@
 //!
 //! The NPU does not see the CPU's caches. Lines that the CPU may have written are written back when a command is submitted, and dropped
 //! before the CPU looks at a buffer that a command has used: there is no flush to forget. [`Bo::range_mut`] keeps the write-back short for
-//! large buffers. [`Bo::sync`] does it by the driver, for buffers that others write.
+//! large buffers. [`Bo::flush`] and, by the driver, [`Bo::sync`] are for buffers that others share.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -107,11 +107,11 @@ impl<K: Kernel> Buffer<K> {
     /// Takes the buffer for a command: the CPU's writes are written back, its bytes are no longer lent.
     pub(crate) fn take(&self) -> Result<(), Busy> {
         let mut slot = self.slot();
-        let dirty = std::mem::take(&mut slot.dirty);
         let window = slot.window.as_ref().ok_or(Busy::BufferLent { handle: self.handle })?;
-        if !dirty.is_empty() {
-            window.flush(dirty.start, dirty.len());
+        if !slot.dirty.is_empty() {
+            window.flush(slot.dirty.start, slot.dirty.len());
         }
+        slot.dirty = 0..0;
         slot.commands += 1;
         slot.stale = self.kind.device_reaches();
         Ok(())
@@ -340,6 +340,19 @@ impl<K: Kernel> Bo<K> {
         Ok(())
     }
 
+    /// Writes back and drops the CPU's cache lines of a range, where another device or process shares the buffer. Commands of this crate
+    /// do not need it.
+    ///
+    /// # Errors
+    /// [`Refusal::Range`]; [`Busy::BufferLent`].
+    pub fn flush(&self, range: Range<usize>) -> Result<(), Error> {
+        self.buffer.range(&range)?;
+        let slot = self.buffer.slot();
+        let window = slot.window.as_ref().ok_or(Busy::BufferLent { handle: self.handle() })?;
+        window.flush(range.start, range.len());
+        Ok(())
+    }
+
     /// Has the driver flush the CPU's caches over a range. Commands of this crate do not need it.
     ///
     /// # Errors
@@ -350,7 +363,7 @@ impl<K: Kernel> Bo<K> {
         ioctl::sync_bo::sync_bo(&self.buffer.shared.file, self.handle(), direction, offset, bytes)
     }
 
-    /// A dma-buf of the memory, for other drivers and processes.
+    /// A dma-buf of the memory, for other drivers and processes. Whoever gets it must not write the memory while its bytes are lent here.
     ///
     /// # Errors
     /// [`Refusal::Kind`] for DEV and user buffers, which cannot be exported; [`Error::Unsupported`] if the driver exports nothing.

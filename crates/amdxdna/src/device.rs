@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::bo::{Bo, BoKind, Buffer, Handles, Parts, unsupported};
 use crate::discover::{self, Node};
@@ -49,20 +49,15 @@ impl Default for Options {
     }
 }
 
-/// The device memory of an open device.
-struct Heap<K: Kernel> {
-    handle: u32,
-    region: K::Region,
-}
-
 /// What a device, its buffers and its contexts share; closed with the last of them.
 pub(crate) struct Shared<K: Kernel> {
+    /// Device memory. Before `file`, to be unmapped first; its handle is closed with the file. Every DEV buffer holds this structure.
+    heap: Mutex<Option<K::Region>>,
     pub(crate) file: File<K>,
     pub(crate) metadata: AieMetadata,
     node: PathBuf,
     version: DriverVersion,
     options: Options,
-    heap: Mutex<Option<Heap<K>>>,
     handles: Mutex<Handles<K>>,
     drop_errors: Mutex<Vec<Error>>,
 }
@@ -98,17 +93,6 @@ impl<K: Kernel> Shared<K> {
             .map(&self.file.fd, offset, Mapping { bytes, align, lock })
             .map_err(|errno| Error::Map { what, bytes: bytes as u64, locked: lock, errno })?;
         Ok((region, info.device_address))
-    }
-}
-
-impl<K: Kernel> Drop for Shared<K> {
-    fn drop(&mut self) {
-        // Every DEV buffer has held this value: nothing is cut from the heap any more. Closing the file would do as well.
-        if let Some(Heap { handle, region }) = self.heap.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            drop(region);
-            let closed = ioctl::gem_close::gem_close(&self.file, handle);
-            debug_assert!(closed.is_ok() || closed.is_err_and(|e| e.is_unplugged()), "the heap does not close");
-        }
     }
 }
 
@@ -244,14 +228,15 @@ impl<K: Kernel> Device<K> {
         self.heap().map(|_| ())
     }
 
-    fn heap(&self) -> Result<MutexGuard<'_, Option<Heap<K>>>, Error> {
+    fn heap(&self) -> Result<MutexGuard<'_, Option<K::Region>>, Error> {
         let mut heap = self.shared.heap.lock().unwrap_or_else(PoisonError::into_inner);
         if heap.is_none() {
             let shared = &*self.shared;
             let handle = ioctl::create_bo::create_bo(&shared.file, Type::DevHeap, HEAP_BYTES as u64)?;
             let handle = self.fresh(Ioctl::CreateBo, handle)?;
             let (region, _) = shared.map("device heap", handle.handle, HEAP_BYTES, HEAP_BYTES)?;
-            *heap = Some(Heap { handle: handle.owned(), region });
+            handle.owned();
+            *heap = Some(region);
         }
         Ok(heap)
     }
@@ -272,7 +257,7 @@ impl<K: Kernel> Device<K> {
     pub fn dev_buffer(&self, bytes: usize) -> Result<Bo<K>, Error> {
         let length = check_bytes(BoKind::Dev, bytes as u64, HEAP_BYTES as u64)?;
         let heap = self.heap()?;
-        let region = &heap.as_ref().expect("the heap has just been made").region;
+        let region = heap.as_ref().expect("the heap has just been made");
         let handle = ioctl::create_bo::create_bo(&self.shared.file, Type::Dev, length)?;
         let handle = self.fresh(Ioctl::CreateBo, handle)?;
         let info = ioctl::get_bo_info::get_bo_info(&self.shared.file, handle.handle)?;
@@ -364,7 +349,20 @@ impl<K: Kernel> Device<K> {
         let mut handles = shared.handles();
         let handle = ioctl::prime_fd_to_handle::prime_fd_to_handle(&shared.file, &dma_buf.fd)
             .map_err(|error| unsupported(error, Feature::DmaBuf, Ioctl::PrimeFdToHandle))?;
-        if let Some(buffer) = handles.get(&handle).and_then(std::sync::Weak::upgrade) {
+        if let Some(buffer) = handles.get(&handle).and_then(Weak::upgrade) {
+            let same = match buffer.kind {
+                BoKind::Shmem | BoKind::Cmd | BoKind::Imported => {
+                    (buffer.bytes as u64).next_multiple_of(PAGE) == length
+                }
+                BoKind::Dev | BoKind::User => false,
+            };
+            if !same {
+                let arguments = format_args!("{length} bytes");
+                let problem = BadReply::Handle { what: "another buffer's", handle };
+                // Dropping the buffer takes the lock.
+                drop(handles);
+                return Err(bad(Ioctl::PrimeFdToHandle, &arguments, problem));
+            }
             return Ok(Bo { buffer });
         }
         let handle = Unowned { shared, handle };
@@ -565,10 +563,14 @@ fn whole<K: Kernel>(
     device_address: Option<u64>,
     region: K::Region,
 ) -> Result<Parts<K>, Error> {
-    let device_address = device_address.unwrap_or_else(|| region.address());
-    let window = region.window(0, bytes).ok_or_else(|| {
-        let problem = BadReply::Address { what: "mapping", address: region.address(), bytes: bytes as u64 };
+    let wrong = |what, address| {
+        let problem = BadReply::Address { what, address, bytes: bytes as u64 };
         bad(Ioctl::GetBoInfo, &format_args!("buffer {}", handle.handle), problem)
-    })?;
+    };
+    let device_address = device_address.unwrap_or_else(|| region.address());
+    if !device_address.is_multiple_of(PAGE) || device_address.checked_add(bytes as u64).is_none() {
+        return Err(wrong("device address", device_address));
+    }
+    let window = region.window(0, bytes).ok_or_else(|| wrong("mapping", region.address()))?;
     Ok(Parts { handle: handle.handle, kind, bytes, device_address, window, region: Some(region) })
 }

@@ -562,6 +562,11 @@ impl Error {
         self.cause().remedy()
     }
 
+    /// The error with its likely cause and remedy, on three lines.
+    pub fn explain(&self) -> String {
+        format!("{self}\nlikely cause: {}\nremedy: {}", self.cause().text(), self.remedy())
+    }
+
     /// Whether the device is gone, so that everything else on this [`Device`](crate::Device) will fail, too.
     pub fn is_unplugged(&self) -> bool {
         self.cause() == Cause::Unplugged

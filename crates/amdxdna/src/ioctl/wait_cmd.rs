@@ -3,8 +3,9 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{File, Ioctl, pin};
+use crate::bo::unsupported;
 use crate::kernel::Kernel;
-use crate::{Errno, Error, Waited};
+use crate::{Errno, Error, Feature, Waited};
 
 /// `struct amdxdna_drm_wait_cmd`.
 #[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -35,7 +36,8 @@ pub(crate) fn wait_cmd<K: Kernel>(
         Err(Errno::EINTR) => Ok(Waited::Signal),
         Err(errno) => {
             let arguments = format_args!("context {context}, command {sequence}, {milliseconds} ms");
-            Err(Error::ioctl(Ioctl::WaitCmd, &arguments, errno))
+            let error = Error::ioctl(Ioctl::WaitCmd, &arguments, errno);
+            Err(unsupported(error, Feature::Completion, Ioctl::WaitCmd))
         }
     }
 }
