@@ -7,6 +7,8 @@
 //! The array is the same for every choice of channels; a core without data waits. A core takes 8 KiB in about 300 cycles, a stream needs 2048
 //! for them, so the time is that of the channels. Every word counts: a sum that is right has seen all of them.
 
+use std::collections::BTreeMap;
+
 use aie2_array::{Mm2s, Pattern, Place, Runtime, S2mm, ShimBd, Tile};
 use aie2_codegen::{Asm, Guards, MemRef, Program};
 
@@ -121,7 +123,7 @@ pub(super) fn read(
 ) -> Result<Probe, KernelError> {
     check(name, channels, bytes_per_channel)?;
     let mut design = design()?;
-    let mut programs = Programs::new();
+    let (mut programs, mut made) = (Programs::new(), BTreeMap::new());
     let units = bytes_per_channel / UNIT_BYTES;
     for (col, k) in CHANNELS {
         let (tile, shim) = (Tile::core(col, k), Tile::shim(col));
@@ -134,7 +136,7 @@ pub(super) fn read(
         design.connect(tile.mm2s(0), &[shim.s2mm(k)])?;
         let (data, sum) = (design.core_drains(data)?, design.core_fills(sum)?);
         let locks = [data.acquire.id, data.release.id, sum.acquire.id, sum.release.id];
-        programs.insert((col, k), sums(locks, units)?);
+        programs.insert((col, k), once(&mut made, locks, |locks| sums(locks, units))?);
     }
     let size = bytes_per_channel / WORD;
     let mut rt = Runtime::new(GRID)?;
@@ -174,7 +176,7 @@ pub fn write_bandwidth(channels: &[(u8, u8)], bytes_per_channel: u32) -> Result<
     let name = "write_bandwidth";
     check(name, channels, bytes_per_channel)?;
     let mut design = design()?;
-    let mut programs = Programs::new();
+    let (mut programs, mut made) = (Programs::new(), BTreeMap::new());
     let units = bytes_per_channel / UNIT_BYTES;
     for (i, (col, k)) in CHANNELS.into_iter().enumerate() {
         let (tile, shim) = (Tile::core(col, k), Tile::shim(col));
@@ -186,7 +188,8 @@ pub fn write_bandwidth(channels: &[(u8, u8)], bytes_per_channel: u32) -> Result<
         let first: Vec<u32> = (0..LANES as u32).map(|lane| origin(i) + lane).collect();
         design.init_data(tile, FIRST_AT & 0xFFFF, &bytes(&first))?;
         let data = design.core_fills(data)?;
-        programs.insert((col, k), counts([data.acquire.id, data.release.id], units)?);
+        let locks = [data.acquire.id, data.release.id];
+        programs.insert((col, k), once(&mut made, locks, |locks| counts(locks, units))?);
     }
     let size = u64::from(bytes_per_channel);
     let mut rt = Runtime::new(GRID)?;
@@ -208,6 +211,20 @@ pub fn write_bandwidth(channels: &[(u8, u8)], bytes_per_channel: u32) -> Result<
         otherwise: "wrong words: the count tells the place in the stream, its top bits the channel",
     }
     .compiled(design, rt, &programs)
+}
+
+/// The program for these locks; cores whose locks are alike share one.
+fn once<L: Ord + Copy>(
+    made: &mut BTreeMap<L, Program>,
+    locks: L,
+    make: impl FnOnce(L) -> Result<Program, KernelError>,
+) -> Result<Program, KernelError> {
+    if let Some(program) = made.get(&locks) {
+        return Ok(program.clone());
+    }
+    let program = make(locks)?;
+    made.insert(locks, program.clone());
+    Ok(program)
 }
 
 /// First word of a channel's stream.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -14,16 +15,18 @@ use super::measure::{Effort, Way};
 use super::run::Host;
 
 /// What suffices where time is exact.
-pub const EFFORT: Effort = Effort { repeat: 1, channel_bytes: 32 << 10, clock_iterations: [100, 2100] };
+pub const EFFORT: Effort = Effort { repeat: 1, channel_bytes: 128 << 10, clock_iterations: [100, 2100] };
 /// Sizes of `bank_shared` and `strided_rows`.
 pub const SIZES: [[u32; 2]; 2] = [[4, 20], [8, 40]];
 
 /// Offset of the partition header's first word: words of the padded CDO.
 const PARTITION_WORDS_AT: usize = 0xD0;
 
+/// Every program that a verb may send.
+static PROGRAMS: LazyLock<Vec<Probe>> = LazyLock::new(programs);
+
 thread_local! {
-    /// Every program that a verb may send, and the arrays by context and compute unit.
-    static PROGRAMS: Vec<Probe> = programs();
+    /// Arrays by context and compute unit.
     static ARRAYS: RefCell<BTreeMap<(u32, usize), Machine>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -45,7 +48,7 @@ fn programs() -> Vec<Probe> {
             Way::Read => probe::read_bandwidth,
             Way::Write => probe::write_bandwidth,
         };
-        for bytes in [probe::UNIT_BYTES, bytes] {
+        for bytes in [bytes / 4, bytes] {
             let alone = probe::CHANNELS.iter().map(std::slice::from_ref);
             for channels in alone.chain([&probe::CHANNELS[..4], &probe::CHANNELS[..]]) {
                 all.push(of(channels, bytes).expect("served"));
@@ -77,10 +80,8 @@ fn pdi(run: &Execution<'_>) -> Vec<u8> {
 /// What a command asks for, and what it means.
 pub fn with_probe<T>(run: &mut Execution<'_>, f: impl FnOnce(&mut Execution<'_>, &Probe) -> T) -> T {
     let (pdi, stream) = (pdi(run), run.stream());
-    PROGRAMS.with(|programs| {
-        let found = programs.iter().find(|p| p.compiled.pdi == pdi && p.compiled.txn == stream);
-        f(run, found.expect("a program that no probe has"))
-    })
+    let found = PROGRAMS.iter().find(|p| p.compiled.pdi == pdi && p.compiled.txn == stream);
+    f(run, found.expect("a program that no probe has"))
 }
 
 /// Runs a command on the array of its context and unit, in the time it takes there.

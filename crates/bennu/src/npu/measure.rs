@@ -306,7 +306,7 @@ pub fn bandwidth<K: Kernel>(
 ) -> Result<Bandwidth, MeasureError> {
     let repeat = effort.repeat;
     let many_bytes = effort.channel_bytes / probe::UNIT_BYTES * probe::UNIT_BYTES;
-    let few_bytes = (many_bytes / 8 / probe::UNIT_BYTES * probe::UNIT_BYTES).max(probe::UNIT_BYTES);
+    let few_bytes = (many_bytes / 4 / probe::UNIT_BYTES * probe::UNIT_BYTES).max(probe::UNIT_BYTES);
     let (few, many) = (way.probe(channels, few_bytes)?, way.probe(channels, many_bytes)?);
     let slope = slope(device, [&few, &many], repeat, host)?;
     let more = u64::from(many_bytes - few_bytes) * channels.len() as u64;

@@ -15,13 +15,10 @@ use crate::npu::board::{self, EFFORT, SIZES};
 
 type Ended = (Record, Option<(&'static str, StepError)>);
 
-fn plan() -> Vec<Step> {
-    steps::plan(SIZES).expect("the probes compile")
-}
+static PLAN: LazyLock<Vec<Step>> = LazyLock::new(|| steps::plan(SIZES).expect("the probes compile"));
 
 fn up(fake: &FakeKernel, from: Option<&str>, package: Option<&Package>) -> Ended {
-    let steps = plan();
-    let wanted = Wanted { steps: &steps, from, package, effort: EFFORT };
+    let wanted = Wanted { steps: &PLAN, from, package, effort: EFFORT };
     let ended = board::with_host(fake, |host| bring_up(|| fake.open(Options::default()), wanted, host));
     assert!(fake.counts().is_zero(), "something stays open: {:?}", fake.counts());
     ended
@@ -38,7 +35,7 @@ fn the_simulated_array_passes_every_step() {
     let fake = board::machine();
     let (record, failed) = up(&fake, None, None);
     assert!(failed.is_none(), "{}", record.table());
-    assert_eq!(record.count(Status::Passed), plan().len() - 1);
+    assert_eq!(record.count(Status::Passed), PLAN.len() - 1);
     let kernels = record.evidence("kernels").expect("last step");
     assert_eq!((kernels.status, kernels.says.as_str()), (Status::Skipped, "no --package was given"));
     let mhz = record.number("clock", "measured_mhz").expect("clock");
@@ -155,9 +152,11 @@ fn another_array_is_refused() {
 
 #[test]
 fn two_programs_may_keep_their_state_or_lose_it() {
-    static KEPT: LazyLock<&str> = LazyLock::new(|| "a program that was replaced finds its state again");
     let kept = up(&board::machine(), Some("two_programs"), None).0;
-    assert_eq!(kept.evidence("two_programs").map(|e| e.says.as_str()), Some(*KEPT));
+    assert_eq!(
+        kept.evidence("two_programs").map(|e| e.says.as_str()),
+        Some("a program that was replaced finds its state again")
+    );
     // counter starts anew whenever another program ran
     let fake = wrong("counter", |probe, out| out.clone_from(&probe.outcomes[1].after[1]));
     let lost = up(&fake, Some("two_programs"), None).0;
@@ -269,7 +268,7 @@ fn the_report_is_written_as_json_and_as_text() {
     let path = dir.path().join("report.json");
     write(&path, &record).expect("written");
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).expect("JSON")).expect("one document");
-    assert_eq!(json["steps"].as_array().map(Vec::len), Some(plan().len()));
+    assert_eq!(json["steps"].as_array().map(Vec::len), Some(PLAN.len()));
     let text = std::fs::read_to_string(dir.path().join("report.txt")).expect("text");
     assert!(text.contains("firmware") && text.contains("array clock"), "{text}");
     assert!(write(&dir.path().join("no/such/report.json"), &record).is_err());
