@@ -11,8 +11,8 @@ use npu_container::txn::{self, Direction, Header, Op};
 use npu_container::{pdi, xclbin};
 use npu_package::layout::ProjectionKind;
 use npu_package::{
-    Argument, Bound, Dtype, FileEntry, Files, Kernel, LoopReport, Manifest, ModelDims, PackedLayer, PackedManifest,
-    Producer, Program, Report,
+    Argument, AttentionFacts, Bound, Dtype, FileEntry, Files, Kernel, Layer, LoopReport, Manifest, ModelDims,
+    PackedLayer, PackedManifest, Producer, Program, Report, Rotation,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,12 +179,24 @@ fn packages(seeds: &Seeds) -> io::Result<()> {
         qkv_entry: of(ProjectionKind::Qkv),
         o: text("layer_000.o.bin"),
         o_entry: of(ProjectionKind::O),
+        norms: text("layer_000.norms.bin"),
+        norms_entry: entry(8 * model.head_dim as u64),
+    };
+    let attention = AttentionFacts {
+        layer_kinds: vec![Layer::Local; model.layers],
+        sliding_window: 32,
+        rope_local: Rotation { theta: 1e4, factor: 1.0 },
+        rope_global: Rotation { theta: 1e6, factor: 8.0 },
+        query_pre_attn_scalar: 168.0,
+        rms_norm_eps: 1e-6,
+        max_positions: 1024,
     };
     let packed = PackedManifest {
-        format_version: npu_package::FORMAT_VERSION,
+        format_version: npu_package::PACKED_VERSION,
         producer,
         model,
         scheme: text("w8a8"),
+        attention,
         layers: vec![layer],
     };
     seeds.put("manifest", "packed", &packed.text())

@@ -104,6 +104,11 @@ impl FakeKernel {
         };
     }
 
+    /// Makes an ordinary file, to be opened and mapped.
+    pub fn set_data(&self, path: impl Into<PathBuf>, contents: Vec<u8>) {
+        self.state().data.insert(path.into(), contents);
+    }
+
     /// Removes the NPU: everything but closing and unmapping answers ENODEV.
     pub fn unplug(&self) {
         self.state().unplugged = true;

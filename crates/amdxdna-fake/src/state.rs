@@ -90,6 +90,7 @@ impl Fault {
 #[derive(Debug)]
 pub(crate) enum Open {
     Node(Client),
+    /// A dma-buf, or a file that is no device: memory of a known size.
     DmaBuf(Arc<Object>),
 }
 
@@ -161,6 +162,8 @@ type Executor = Box<dyn FnMut(&mut Execution<'_>) -> Outcome + Send>;
 pub(crate) struct State {
     pub driver: Driver,
     pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// Files that are no device.
+    pub data: BTreeMap<PathBuf, Vec<u8>>,
     pub fds: BTreeMap<i32, Open>,
     pub regions: BTreeMap<u64, (Mapped, u64)>,
     pub clock: i64,
@@ -199,6 +202,7 @@ impl State {
         Self {
             driver,
             files: files.into_iter().map(|(name, text)| (device.join(name), text.as_bytes().to_vec())).collect(),
+            data: BTreeMap::new(),
             fds: BTreeMap::new(),
             regions: BTreeMap::new(),
             clock: 1_000_000_000,
@@ -245,6 +249,15 @@ impl State {
     pub(crate) fn open(&mut self, path: &Path) -> Result<i32, Errno> {
         if let Some(errno) = self.open_errno {
             return Err(errno);
+        }
+        if let Some(contents) = self.data.get(path) {
+            let bytes = contents.len();
+            let store = Store::new(bytes.next_multiple_of(4096));
+            store.access(0..bytes, |memory| memory.copy_from_slice(contents));
+            let object =
+                Object { id: self.next_id, kind: 0, bytes: bytes as u64, store, address: OnceLock::new(), user: false };
+            self.next_id += 1;
+            return Ok(self.new_fd(Open::DmaBuf(Arc::new(object))));
         }
         if path != Path::new(NODE) {
             return Err(Errno::ENOENT);

@@ -319,6 +319,34 @@ impl<K: Kernel> Device<K> {
             locked: false,
             errno,
         })?;
+        self.user(region, bytes, length)
+    }
+
+    /// A buffer over a file, mapped shared and pinned where it is: its bytes are the file's, and writing them writes the file. Another process
+    /// must not shorten the file meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Open`]; [`Refusal::Range`] for a shorter file; as [`user_buffer`](Device::user_buffer), and EFAULT or EOPNOTSUPP for a file
+    /// whose file system does not let devices keep its pages, which is all but tmpfs and hugetlbfs since Linux 6.5.
+    pub fn file_buffer(&self, path: &Path, bytes: usize) -> Result<Bo<K>, Error> {
+        let length = check_bytes(BoKind::User, bytes as u64, MAX_BYTES)?;
+        let kernel = &self.shared.file.kernel;
+        let fd = kernel.open(path).map_err(|errno| Error::Open { node: path.to_path_buf(), errno })?;
+        let size = kernel.size(&fd).map_err(|errno| Error::Open { node: path.to_path_buf(), errno })?;
+        if size < bytes as u64 {
+            return Err(Refusal::Range { offset: 0, bytes: bytes as u64, size }.into());
+        }
+        let mapping = Mapping { bytes, align: 1, lock: false };
+        let region = kernel.map(&fd, 0, mapping).map_err(|errno| Error::Map {
+            what: "file",
+            bytes: length,
+            locked: false,
+            errno,
+        })?;
+        self.user(region, bytes, length)
+    }
+
+    fn user(&self, region: K::Region, bytes: usize, length: u64) -> Result<Bo<K>, Error> {
         let address = region.address();
         let handle = ioctl::create_bo::create_user_bo(&self.shared.file, address, length).map_err(|error| {
             match error.errno() {

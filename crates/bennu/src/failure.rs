@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fmt::Write;
 
+use gemma::Refusal;
+use npu_package::PackageError;
+
 /// Done.
 pub const EXIT_DONE: u8 = 0;
 /// The input, the machine or the user's interrupt said no.
@@ -12,7 +15,8 @@ pub const EXIT_REFUSED: u8 = 1;
 /// The end of a verb that did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
-    error: Box<dyn Error + Send + Sync>,
+    /// The error and its causes, outermost first.
+    chain: Vec<String>,
     remedy: Option<String>,
     exit: u8,
 }
@@ -20,7 +24,35 @@ pub struct Failure {
 impl Failure {
     /// The request was understood and refused.
     pub fn refused(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Failure { error: error.into(), remedy: None, exit: EXIT_REFUSED }
+        Failure { chain: chain(error.into().as_ref()), remedy: None, exit: EXIT_REFUSED }
+    }
+
+    /// An error that is also part of a report.
+    pub fn of_error(error: &(dyn Error + 'static)) -> Self {
+        Failure { chain: chain(error), remedy: None, exit: EXIT_REFUSED }
+    }
+
+    /// A refusal that is also part of a report.
+    pub fn of(refusal: &Refusal) -> Self {
+        Failure { chain: chain(refusal), remedy: Some(refusal.remedy()), exit: EXIT_REFUSED }
+    }
+
+    /// An error of a kernel package that was to be read.
+    pub fn of_package(error: PackageError) -> Self {
+        match Refusal::from_package(error) {
+            Ok(refusal) => Failure::of(&refusal),
+            Err(error) => Failure::refused(error),
+        }
+    }
+
+    /// The error and its causes, outermost first.
+    pub fn chain(&self) -> &[String] {
+        &self.chain
+    }
+
+    /// What the user can do about it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
     }
 
     /// Adds what the user can do about it.
@@ -35,12 +67,11 @@ impl Failure {
 
     /// The lines for stderr: error, causes, remedy.
     pub fn render(&self) -> String {
-        let mut text = format!("error: {}\n", self.error);
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
+        let mut text = String::new();
+        for (at, words) in self.chain.iter().enumerate() {
+            let head = if at == 0 { "error" } else { "  caused by" };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "  caused by: {error}");
-            cause = error.source();
+            let _ = writeln!(text, "{head}: {words}");
         }
         if let Some(remedy) = &self.remedy {
             let _ = writeln!(text, "  remedy: {remedy}");
@@ -49,10 +80,25 @@ impl Failure {
     }
 }
 
+fn chain(error: &dyn Error) -> Vec<String> {
+    std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
+}
+
 impl From<gemma::Error> for Failure {
     fn from(error: gemma::Error) -> Self {
-        let remedy = error.remedy().map(str::to_owned);
-        Failure { remedy, ..Failure::refused(error) }
+        match Refusal::from_checkpoint(error) {
+            Ok(refusal) => Failure::of(&refusal),
+            Err(error) => {
+                let remedy = error.remedy().map(str::to_owned);
+                Failure { remedy, ..Failure::refused(error) }
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Failure::of(&refusal)
     }
 }
 

@@ -6,6 +6,7 @@ mod failure;
 mod format;
 mod model;
 mod npu;
+mod onboard;
 mod progress;
 mod report;
 mod verbs;
@@ -36,12 +37,10 @@ Exit codes: 0 done, 1 refused, 2 wrong usage. Data goes to stdout, everything el
 
 fn main() -> ExitCode {
     let Cli { verb, json } = Cli::parse();
-    let done = verb.run().and_then(|report| print(report.as_ref(), json));
-    match done {
-        Ok(()) => ExitCode::from(EXIT_DONE),
-        Err(failure) => {
-            eprint!("{}", Failure::render(&failure));
-            ExitCode::from(failure.exit())
-        }
+    let done = verb.run(json).and_then(|report| print(report.as_ref(), json).map(|()| report.failures()));
+    let failures = done.unwrap_or_else(|failure| vec![failure]);
+    for failure in &failures {
+        eprint!("{}", failure.render());
     }
+    ExitCode::from(failures.iter().map(Failure::exit).max().unwrap_or(EXIT_DONE))
 }

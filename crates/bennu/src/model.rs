@@ -1,6 +1,9 @@
-//! Which model a verb compiles for.
+//! Which model a verb is about.
 
-use gemma::{Checkpoint, ModelDims};
+use std::path::Path;
+
+use gemma::{Checkpoint, GemmaConfig, ModelDims, Outline};
+use npu_package::{PACKED_FILE, PackedModel};
 
 use crate::failure::Failure;
 
@@ -13,4 +16,17 @@ pub fn dims(model: &str) -> Result<ModelDims, Failure> {
         return Ok(ModelDims::gemma3_27b());
     }
     Ok(Checkpoint::open(model.as_ref())?.config.dims)
+}
+
+/// What decides the memory of the preset, or of the checkpoint or packed model at a path.
+pub fn outline(model: &str) -> Result<Outline, Failure> {
+    if model == PRESET {
+        return Ok(Outline::from(&GemmaConfig::published(ModelDims::gemma3_27b())));
+    }
+    let path = Path::new(model);
+    if path.join(PACKED_FILE).is_file() {
+        let packed = PackedModel::open(path).map_err(gemma::Error::from)?;
+        return Ok(Outline::from(packed.description()));
+    }
+    Ok(Outline::from(&Checkpoint::open(path)?.config))
 }

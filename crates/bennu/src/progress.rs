@@ -36,8 +36,8 @@ impl Progress {
 }
 
 impl Progress {
-    /// The flag that an interrupt raises.
-    pub fn interrupt(&self) -> &AtomicBool {
+    /// What Ctrl-C sets.
+    pub fn interrupted(&self) -> &AtomicBool {
         &self.interrupted
     }
 

@@ -10,6 +10,10 @@ pub trait Report {
     fn json(&self) -> serde_json::Value;
     /// For people. Ends with a newline.
     fn table(&self) -> String;
+    /// What is to be refused in spite of the report: it is printed, then the program fails.
+    fn failures(&self) -> Vec<Failure> {
+        Vec::new()
+    }
 }
 
 /// Writes a report to stdout.

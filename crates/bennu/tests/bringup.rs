@@ -5,19 +5,27 @@ mod run;
 use amdxdna::Device;
 use run::{assert_refused, bennu};
 
+const SENTENCE: &str = "NO CPU FALLBACK ALLOWED - Real NPU hardware required";
+
 #[test]
-fn without_an_npu_both_refuse_with_the_driver_s_own_words() {
+fn without_an_npu_both_refuse_and_the_report_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let report = dir.path().join("report.json");
     let arguments = ["bringup", "--report", report.to_str().unwrap()];
     match Device::open() {
-        Err(error) => {
-            let (says, remedy) = (error.to_string(), error.remedy());
-            assert_refused(&arguments, &["bring-up stopped at step device", &says, remedy]);
-            assert_refused(&["bench"], &[&says, remedy]);
+        Err(_) => {
+            let run = bennu(&arguments);
+            assert_eq!(run.code, 1, "{}", run.stderr);
+            for part in ["bring-up stopped at step device", SENTENCE, "  caused by: ", "  remedy: "] {
+                assert!(run.stderr.contains(part), "{part:?} is not in: {}", run.stderr);
+            }
             let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
-            assert_eq!((&json["failed"]["step"], &json["failed"]["error"]), (&"device".into(), &says.into()));
-            assert!(std::fs::read_to_string(report.with_extension("txt")).unwrap().contains("stopped at device"));
+            assert_eq!((&json["failed"]["step"], &json["failed"]["error"]), (&"device".into(), &SENTENCE.into()));
+            let cause = json["failed"]["causes"][0].as_str().unwrap();
+            let text = std::fs::read_to_string(report.with_extension("txt")).unwrap();
+            assert!(text.contains("stopped at device") && text.contains(cause), "{text}");
+            assert!(run.stdout.starts_with(&text), "what is written is what is shown");
+            assert_refused(&["bench"], &[SENTENCE, cause, "  remedy: "]);
         }
         Ok(_) => {
             let run = bennu(&arguments);

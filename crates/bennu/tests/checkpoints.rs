@@ -54,7 +54,11 @@ fn refusals_go_to_stderr_with_exit_code_1() {
     );
     fs::write(&path, &whole).unwrap();
     fs::write(dir.path().join("config.json"), r#"{"model_type": "gemma3_text", "hidden_size": 512}"#).unwrap();
-    assert_refused(&["inspect", text(dir.path())], &["is missing; the configuration has 26 layers"]);
+    let sentence = "error: Missing attention weight: model.layers.1.self_attn.q_proj.weight\n  caused by: ";
+    assert_refused(
+        &["inspect", text(dir.path())],
+        &[sentence, "is missing; the configuration has 26 layers", "remedy: "],
+    );
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn wrong_usage_is_exit_code_2() {
 fn every_verb_has_help_with_examples() {
     let help = bennu(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for verb in ["inspect", "quantize", "pack", "compile", "schedule", "disasm"] {
+    for verb in ["inspect", "quantize", "pack", "compile", "doctor", "plan", "schedule", "disasm"] {
         assert!(help.stdout.contains(verb), "{verb}");
         let help = bennu(&[verb, "--help"]);
         assert_eq!(help.code, 0);

@@ -15,6 +15,20 @@ const RULES: &[(&str, &[&str])] = &[
     ("npu-package", &["aie2-isa", "aie2-codegen", "aie2-kernels", "aie2-array", "aie2-sim", "oracle"]),
     ("gemma", &["amdxdna-fake"]),
     (
+        "npu-host",
+        &[
+            "aie2-isa",
+            "aie2-codegen",
+            "aie2-kernels",
+            "aie2-array",
+            "aie2-sim",
+            "oracle",
+            "gemma",
+            "npu-package",
+            "amdxdna",
+        ],
+    ),
+    (
         "amdxdna",
         &[
             "aie2-isa",

@@ -58,7 +58,7 @@ pub(crate) fn check(checkpoint: &Checkpoint) -> Result<Quantisation> {
             return Err(Error::UnknownTensor {
                 file: tensor.shard.path.clone(),
                 tensor: tensor.name.to_owned(),
-                dtype: format!("{:?}", tensor.info.dtype),
+                dtype: format!("{:?}", tensor.info.dtype).into(),
                 shape: tensor.info.shape.clone(),
             });
         }

@@ -54,7 +54,7 @@ impl TensorRef<'_> {
         Error::TensorRule {
             file: self.shard.path.clone(),
             tensor: self.name.to_owned(),
-            dtype: format!("{:?}", self.info.dtype),
+            dtype: format!("{:?}", self.info.dtype).into(),
             shape: self.info.shape.clone(),
             rule: rule.into(),
         }
@@ -66,7 +66,7 @@ impl TensorRef<'_> {
             scheme: scheme.into(),
             file: self.shard.path.clone(),
             tensor: self.name.to_owned(),
-            dtype: format!("{:?}", self.info.dtype),
+            dtype: format!("{:?}", self.info.dtype).into(),
             shape: self.info.shape.clone(),
         }
     }

@@ -220,7 +220,7 @@ pub enum Error {
         /// The tensor.
         tensor: String,
         /// Its element type.
-        dtype: String,
+        dtype: Box<str>,
         /// Its shape.
         shape: Shape,
     },
@@ -244,7 +244,7 @@ pub enum Error {
         /// A tensor that shows it.
         tensor: String,
         /// Its element type.
-        dtype: String,
+        dtype: Box<str>,
         /// Its shape.
         shape: Shape,
     },
@@ -270,7 +270,7 @@ pub enum Error {
         /// The tensor.
         tensor: String,
         /// Its element type.
-        dtype: String,
+        dtype: Box<str>,
         /// Its shape.
         shape: Shape,
         /// What is required of it.
@@ -322,7 +322,7 @@ pub enum Error {
         /// A witness.
         tensor: String,
         /// Its element type.
-        dtype: String,
+        dtype: Box<str>,
         /// Its shape.
         shape: Shape,
     },

@@ -7,6 +7,7 @@
 //! Memory mapping of checkpoint files (`map.rs`) is the only unsafe code here.
 #![deny(unsafe_code)]
 
+pub mod attend;
 mod cache;
 mod check;
 mod checkpoint;
@@ -20,7 +21,9 @@ mod memory;
 mod names;
 mod pack;
 mod packed;
+mod plan;
 mod quantize;
+mod refusal;
 mod scheme;
 mod shape;
 mod staging;
@@ -36,9 +39,11 @@ pub use header::{MappedShard, Shard, TensorInfo};
 pub use inspect::{Amount, CacheOrRefusal, Inspection, MemoryOrRefusal, Ropes, Unused, inspect};
 pub use memory::{HostTier, NpuMemory, Part, TileTier};
 pub use names::{Module, Norm, Prefix, Projection, Role};
-pub use pack::{PACKED_SCHEME, PackReport, PackedFile, pack, package_dims};
+pub use pack::{PACKED_SCHEME, PackReport, PackedFile, attention_facts, pack, package_dims};
 pub use packed::{PackedLayerMap, PackedWeights};
+pub use plan::{Ddr, HEAP_BYTES, Heap, Item, Outline, Plan, PlanError, PlanRequest, Tiles, largest_context};
 pub use quantize::{QuantizeReport, quantize};
+pub use refusal::{Attempt, Attempts, BinaryCause, HardwareCause, MemoryCause, Refusal, Sentence, ToolchainMissing};
 pub use scheme::{Granularity, Quantisation, Scheme};
 pub use shape::Shape;
 pub use watch::{Unwatched, Watch};

@@ -3,21 +3,32 @@
 //! For every layer the rows of q, k and v follow one another as one matrix [N][K], those of o are another, and each is laid out as
 //! [`npu_package::layout::Panels`] says. Nothing is requantised: a code of the checkpoint is the code the core
 //! multiplies, and a scale keeps its 16 bits. One scale for a whole tensor is repeated for each of its rows.
+//!
+//! The norms of queries and keys go into records of [`npu_package::layout::HeadNorm`], the scale of the scores with them:
+//!
+//! ```text
+//! q   g = (1 + w) sqrt(d) log2(e) / sqrt(query_pre_attn_scalar)        k   g = (1 + w) sqrt(d)
+//! ```
 
 use std::path::Path;
 
 use half::bf16;
-use npu_package::layout::{ARRAY_COLUMNS, GROUP_ROWS, Output, PASS_ROWS, Panels, ProjectionKind};
-use npu_package::{LayerSink, PackageError, PackedManifest, PackedModel, PackedWriter, Producer};
+use npu_package::layout::{ARRAY_COLUMNS, GROUP_ROWS, HeadNorm, Output, PASS_ROWS, Panels, ProjectionKind};
+use npu_package::{
+    AttentionFacts, LayerFile, LayerSink, PACKED_VERSION, PackageError, PackedManifest, PackedModel, PackedWriter,
+    Producer, Rotation,
+};
 use safetensors::Dtype;
 use serde::Serialize;
 
 use crate::check::check;
 use crate::checkpoint::{Checkpoint, TensorRef};
+use crate::config::{GemmaConfig, LayerKind, Rope};
 use crate::dims::ModelDims;
 use crate::error::{Error, Result};
-use crate::names::{Module, Projection};
-use crate::scheme::{Granularity, Scheme};
+use crate::names::{Module, Norm, Projection};
+use crate::quantize::widen;
+use crate::scheme::{Granularity, Scheme, is_dense};
 use crate::watch::Watch;
 
 /// Number scheme of the packed weights: 8-bit weights for kernels that quantise activations to 8 bits.
@@ -34,8 +45,10 @@ pub struct PackReport {
     pub granularity: Granularity,
     /// Layers written.
     pub layers: usize,
-    /// What each layer has.
+    /// Weights of each layer.
     pub projections: Vec<PackedProjection>,
+    /// Bytes of the norms of a layer.
+    pub norms_bytes_per_layer: u64,
     /// Bytes of one layer.
     pub bytes_per_layer: u64,
     /// Bytes of all layers.
@@ -44,7 +57,7 @@ pub struct PackReport {
     pub files: Vec<PackedFile>,
 }
 
-/// One file of every layer.
+/// Weights of every layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PackedProjection {
     /// `"qkv"` or `"o"`.
@@ -74,7 +87,7 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
         return Err(Error::NotQuantised {
             file: query.shard.path.clone(),
             tensor: query.name.to_owned(),
-            dtype: format!("{:?}", query.info.dtype),
+            dtype: format!("{:?}", query.info.dtype).into(),
             shape: query.info.shape.clone(),
         });
     };
@@ -88,6 +101,7 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
     for kind in ProjectionKind::ALL {
         panels.push(model.panels(kind).map_err(PackageError::from)?);
     }
+    let norms_bytes = LayerFile::Norms.bytes(&model).map_err(PackageError::from)? as u64;
 
     let mut writer = PackedWriter::create(destination, force)?;
     watch.plan(layers.iter().flat_map(Layer::projections).map(|p| p.weight.info.bytes()).sum());
@@ -96,12 +110,15 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
         for panels in &panels {
             writer.layer(number, panels.kind(), |sink| layer.write(panels, sink, destination, watch))?;
         }
+        let norms = layer.norms(&source.config)?;
+        writer.layer(number, LayerFile::Norms, |sink| sink.write(&norms))?;
     }
     let written = writer.finish(PackedManifest {
-        format_version: npu_package::FORMAT_VERSION,
+        format_version: PACKED_VERSION,
         producer: Producer { name: "bennu".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         model,
         scheme: PACKED_SCHEME.to_owned(),
+        attention: attention_facts(&source.config),
         layers: Vec::new(),
     })?;
     PackedModel::open(destination)?.verify()?;
@@ -120,7 +137,8 @@ pub fn pack(source: &Checkpoint, destination: &Path, force: bool, watch: &dyn Wa
                 bytes_per_layer: panels.bytes() as u64,
             })
             .collect(),
-        bytes_per_layer: panels.iter().map(|panels| panels.bytes() as u64).sum(),
+        norms_bytes_per_layer: norms_bytes,
+        bytes_per_layer: panels.iter().map(|panels| panels.bytes() as u64).sum::<u64>() + norms_bytes,
         bytes: files().map(|(_, _, entry)| entry.bytes).sum(),
         files: files()
             .map(|(_, name, entry)| PackedFile { name: name.to_owned(), sha256: entry.sha256.clone() })
@@ -135,12 +153,39 @@ pub fn package_dims(dims: &ModelDims) -> npu_package::ModelDims {
     npu_package::ModelDims { name, hidden, intermediate, layers, heads, kv_heads, head_dim, vocab }
 }
 
-/// The attention projections of one layer.
+/// What the configuration says of attention, as packed models record it.
+pub fn attention_facts(config: &GemmaConfig) -> AttentionFacts {
+    let rotation = |Rope { theta, factor }: Rope| Rotation { theta, factor };
+    let kind = |kind: &LayerKind| match kind {
+        LayerKind::Local => npu_package::Layer::Local,
+        LayerKind::Global => npu_package::Layer::Global,
+    };
+    AttentionFacts {
+        layer_kinds: config.layer_kinds.iter().map(kind).collect(),
+        sliding_window: config.dims.sliding_window,
+        rope_local: rotation(config.rope_local),
+        rope_global: rotation(config.rope_global),
+        query_pre_attn_scalar: config.query_pre_attn_scalar,
+        rms_norm_eps: config.rms_norm_eps,
+        max_positions: config.max_positions,
+    }
+}
+
+/// The attention projections of one layer, and its norms of queries and keys.
 struct Layer<'a> {
     q: Quantised<'a>,
     k: Quantised<'a>,
     v: Quantised<'a>,
     o: Quantised<'a>,
+    q_norm: NormWeight<'a>,
+    k_norm: NormWeight<'a>,
+}
+
+/// The weight of a norm: dense, or I8 with a scale for the tensor.
+#[derive(Clone, Copy)]
+struct NormWeight<'a> {
+    weight: TensorRef<'a>,
+    scale: Option<TensorRef<'a>>,
 }
 
 /// A quantised projection: I8 weight [N][K] and its BF16 scales, one or N.
@@ -174,8 +219,33 @@ impl<'a> Layer<'a> {
             }
             Ok(Quantised { weight, scale })
         };
+        let norm = |norm| {
+            let module = Module::Norm(layer, norm);
+            let found = NormWeight { weight: source.required_weight(module)?, scale: source.scale(module) };
+            found.check()?;
+            Ok::<_, Error>(found)
+        };
         let [q, k, v] = Projection::QKV;
-        Ok(Layer { q: find(q)?, k: find(k)?, v: find(v)?, o: find(Projection::O)? })
+        Ok(Layer {
+            q: find(q)?,
+            k: find(k)?,
+            v: find(v)?,
+            o: find(Projection::O)?,
+            q_norm: norm(Norm::Query)?,
+            k_norm: norm(Norm::Key)?,
+        })
+    }
+
+    /// The records of both norms: queries', with the scale of the scores, then keys'.
+    fn norms(&self, config: &GemmaConfig) -> Result<Vec<u8>> {
+        let record = HeadNorm::new(config.dims.head_dim).map_err(PackageError::from)?;
+        let mut out = vec![0; 2 * record.bytes()];
+        let scores = std::f64::consts::LOG2_E / config.query_pre_attn_scalar.sqrt();
+        let (query, key) = out.split_at_mut(record.bytes());
+        for (norm, scale, out) in [(&self.q_norm, scores, query), (&self.k_norm, 1.0, key)] {
+            record.fill(&norm.values()?, scale, out).map_err(PackageError::from)?;
+        }
+        Ok(out)
     }
 
     fn projections(&self) -> [&Quantised<'a>; 4] {
@@ -226,6 +296,45 @@ impl<'a> Layer<'a> {
         }
         Ok(())
     }
+}
+
+impl NormWeight<'_> {
+    fn check(&self) -> Result<()> {
+        match (self.weight.info.dtype, self.scale) {
+            (Dtype::BF16 | Dtype::F16 | Dtype::F32, None) => Ok(()),
+            (Dtype::I8, Some(scale)) if matches!(&scale.info.shape[..], [] | [1]) && is_dense(scale.info.dtype) => {
+                Ok(())
+            }
+            (Dtype::I8, Some(scale)) => Err(scale.breaks("the scale of a norm is one BF16, F16 or F32 number")),
+            _ => Err(self.weight.breaks("a norm of queries or keys is BF16, F16 or F32, or I8 with one scale")),
+        }
+    }
+
+    /// w: the distance of the norm's factor from one.
+    fn values(&self) -> Result<Vec<f64>> {
+        let map = self.weight.shard.map()?;
+        let data = map.data(self.weight.info);
+        let values: Vec<f64> = match self.scale {
+            None => wide(self.weight.info.dtype, data),
+            Some(scale) => {
+                let scales = scale.shard.map()?;
+                // One number, as `check` found.
+                let scale = wide(scale.info.dtype, scales.data(scale.info))[0];
+                data.iter().map(|&code| f64::from(code as i8) * scale).collect()
+            }
+        };
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(i) => Err(self.weight.breaks(format!("element {i} is {}; weights of a norm are finite", values[i]))),
+        }
+    }
+}
+
+/// Elements of a dense type.
+fn wide(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
+    let mut out = vec![0.0; bytes.len() * 8 / dtype.bitsize()];
+    widen(dtype, bytes, &mut out);
+    out.into_iter().map(f64::from).collect()
 }
 
 impl Quantised<'_> {

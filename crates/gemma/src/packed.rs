@@ -6,7 +6,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 use npu_package::layout::{Panels, ProjectionKind};
-use npu_package::{PackageError, PackedModel};
+use npu_package::{LayerFile, PackageError, PackedModel};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub struct PackedWeights {
     o: Panels,
 }
 
-/// The panels of one projection of a layer, mapped; the bytes that array column 0, 1, 2 and 3 stream, one after the other.
+/// A file of a layer, mapped: panels of a projection are the bytes that array column 0, 1, 2 and 3 stream, one after the other.
 #[derive(Debug)]
 pub struct PackedLayerMap {
     bytes: Mmap,
@@ -48,15 +48,16 @@ impl PackedWeights {
         }
     }
 
-    /// Maps the panels of one projection of a layer and compares them with their SHA-256.
-    pub fn layer(&self, layer: usize, kind: ProjectionKind) -> Result<PackedLayerMap> {
-        let path = self.model.layer_path(layer, kind)?;
+    /// Maps a file of a layer and compares it with its SHA-256.
+    pub fn layer(&self, layer: usize, file: impl Into<LayerFile>) -> Result<PackedLayerMap> {
+        let part = file.into();
+        let path = self.model.layer_path(layer, part)?;
         let fail = |source| Error::read("map", &path, source);
         let file = File::open(&path).map_err(fail)?;
         let bytes = map_file(&file).map_err(fail)?;
         let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let entries = &self.model.description().layers;
-        match entries.iter().find(|entry| entry.layer == layer).map(|entry| entry.file(kind)) {
+        match entries.iter().find(|entry| entry.layer == layer).map(|entry| entry.file(part)) {
             Some((_, entry)) if entry.sha256 == found => Ok(PackedLayerMap { bytes }),
             Some((name, entry)) => {
                 let (name, listed) = (name.to_owned(), entry.sha256.clone());

@@ -253,7 +253,7 @@ impl Job<'_> {
 }
 
 /// Little-endian elements of a dense type as float32; exact for all three types.
-fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
+pub(crate) fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     match dtype {
         Dtype::BF16 => {
             for (out, x) in out.iter_mut().zip(bytes.as_chunks().0) {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use gemma::{Checkpoint, Error, PackReport, PackedWeights, Unwatched, Watch};
 use half::bf16;
-use npu_package::PackedModel;
-use npu_package::layout::{Panels, ProjectionKind};
+use npu_package::layout::{HeadNorm, Panels, ProjectionKind};
+use npu_package::{AttentionFacts, Layer, LayerFile, PackedModel, Rotation};
 use safetensors::Dtype;
 use serde_json::json;
 use synthetic::{Synthetic, contents};
@@ -66,6 +66,28 @@ fn expected(made: &Synthetic, layer: usize, kind: ProjectionKind) -> (Vec<i8>, V
     (weights, scales)
 }
 
+/// Records of the norms of queries and keys.
+fn expected_norms(made: &Synthetic, layer: usize) -> Vec<u8> {
+    let norm = HeadNorm::new(synthetic::HEAD_DIM).unwrap();
+    let mut out = vec![0; 2 * norm.bytes()];
+    let scales = [std::f64::consts::LOG2_E / 8.0, 1.0];
+    for ((module, scale), out) in
+        ["self_attn.q_norm", "self_attn.k_norm"].iter().zip(scales).zip(out.chunks_exact_mut(norm.bytes()))
+    {
+        let name = made.name(layer, module);
+        let tensor = &made.tensors[&name];
+        let weights: Vec<f64> = match tensor.dtype {
+            Dtype::I8 => {
+                let step = synthetic::decode(&made.tensors[&format!("{name}_scale")])[0];
+                tensor.data.iter().map(|&code| f64::from(code as i8) * f64::from(step)).collect()
+            }
+            _ => synthetic::decode(tensor).into_iter().map(f64::from).collect(),
+        };
+        norm.fill(&weights, scale, out).unwrap();
+    }
+    out
+}
+
 fn assert_packed(made: &Synthetic, out: &Path, layers: usize) {
     let model = PackedModel::open(out).unwrap();
     model.verify().unwrap();
@@ -73,6 +95,9 @@ fn assert_packed(made: &Synthetic, out: &Path, layers: usize) {
         let unpacked = panels(kind).unpack(&model.read_layer(layer, kind).unwrap()).unwrap();
         let (weights, scales) = expected(made, layer, kind);
         assert!(unpacked.weights == weights && unpacked.scales == scales, "layer {layer}, {kind:?}");
+    }
+    for layer in 0..layers {
+        assert!(model.read_layer(layer, LayerFile::Norms).unwrap() == expected_norms(made, layer), "layer {layer}");
     }
 }
 
@@ -88,13 +113,46 @@ fn per_channel_weights_unpack_to_what_was_packed() {
     let report = pack(made.saved().path(), &out).unwrap();
     let shapes: Vec<_> = report.projections.iter().map(|p| (p.projection, [p.inputs, p.outputs])).collect();
     assert_eq!((report.layers, shapes), (3, vec![("qkv", [256, 1024]), ("o", [512, 256])]));
-    assert_eq!(report.bytes_per_layer, report.projections.iter().map(|p| p.bytes_per_layer).sum::<u64>());
+    assert_eq!(report.norms_bytes_per_layer, 1024);
+    assert_eq!(report.bytes_per_layer, 1024 + report.projections.iter().map(|p| p.bytes_per_layer).sum::<u64>());
     assert_eq!(report.bytes, 3 * report.bytes_per_layer);
     assert_packed(&made, &out, 3);
     let description = PackedModel::open(&out).unwrap();
     assert_eq!(description.description().model.kv_heads, 2);
     let layer = &description.description().layers[2];
-    assert_eq!([&layer.qkv_entry.sha256, &layer.o_entry.sha256], [4, 5].map(|at: usize| &report.files[at].sha256));
+    assert_eq!([&layer.qkv_entry.sha256, &layer.o_entry.sha256], [6, 7].map(|at: usize| &report.files[at].sha256));
+}
+
+#[test]
+fn what_no_tensor_shows_comes_from_the_configuration() {
+    let made = Synthetic::int8(6);
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    pack(made.saved().path(), &out).unwrap();
+    let kinds = [Layer::Local; 5].into_iter().chain([Layer::Global]).collect();
+    let facts = AttentionFacts {
+        layer_kinds: kinds,
+        sliding_window: 32,
+        rope_local: Rotation { theta: 1e4, factor: 1.0 },
+        rope_global: Rotation { theta: 1e6, factor: 8.0 },
+        query_pre_attn_scalar: 64.0,
+        rms_norm_eps: 1e-6,
+        max_positions: 131_072,
+    };
+    assert_eq!(PackedModel::open(&out).unwrap().description().attention, facts);
+}
+
+#[test]
+fn norms_that_are_not_there_or_no_numbers() {
+    let name = "model.layers.1.self_attn.k_norm.weight";
+    let missing = refused_after(|made| {
+        made.tensors.remove(name);
+    });
+    assert_says(&missing, &[name, "is missing"]);
+    let infinite = refused_after(|made| made.poke(name, 5, bf16::INFINITY));
+    assert_says(&infinite, &[name, "element 5 is inf", "finite"]);
+    let coded = refused_after(|made| made.put(name, Dtype::I8, vec![128], vec![3; 128]));
+    assert_says(&coded, &[name, "I8 with one scale"]);
 }
 
 #[test]

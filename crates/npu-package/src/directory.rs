@@ -188,6 +188,7 @@ pub(crate) fn read_description<T: serde::de::DeserializeOwned>(
     directory: &Path,
     kind: PackageKind,
     file: &'static str,
+    version: u32,
 ) -> Result<T, PackageError> {
     let path = directory.join(file);
     let contents = match fs::read(&path) {
@@ -197,13 +198,14 @@ pub(crate) fn read_description<T: serde::de::DeserializeOwned>(
         }
         Err(error) => return Err(PackageError::io(&path, error)),
     };
-    parse_description(&path, &contents)
+    parse_description(&path, &contents, version)
 }
 
 /// Parses a describing file after its version alone was checked; `path` names it in errors.
 pub(crate) fn parse_description<T: serde::de::DeserializeOwned>(
     path: &Path,
     contents: &[u8],
+    version: u32,
 ) -> Result<T, PackageError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -211,10 +213,10 @@ pub(crate) fn parse_description<T: serde::de::DeserializeOwned>(
     }
     let json_error = |source| PackageError::Json { path: path.to_owned(), source };
     let versioned: Versioned = serde_json::from_slice(contents).map_err(json_error)?;
-    if versioned.format_version != u64::from(crate::FORMAT_VERSION) {
+    if versioned.format_version != u64::from(version) {
         return Err(PackageError::Version {
             found: versioned.format_version,
-            supported: crate::FORMAT_VERSION,
+            supported: version,
             path: path.to_owned(),
         });
     }

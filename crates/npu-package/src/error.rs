@@ -7,6 +7,7 @@ use npu_container::txn::TxnError;
 use npu_container::xclbin::XclbinError;
 
 use crate::layout::LayoutError;
+use crate::manifest::{Context, Layer};
 
 /// The two directories this crate reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +186,24 @@ pub enum PackageError {
         /// Names and sequence lengths present.
         available: Vec<(String, usize)>,
     },
+    /// The package has the kernel for this sequence length, but not for this layer and history.
+    #[error(
+        "no kernel {kernel:?} for sequence length {seq}, {} layers and a history of {history}; the package has {}",
+        layer.name(),
+        places(available)
+    )]
+    NoContext {
+        /// Name asked for.
+        kernel: String,
+        /// Sequence length asked for.
+        seq: usize,
+        /// Kind of layer asked for.
+        layer: Layer,
+        /// History asked for.
+        history: usize,
+        /// Those that are there for this length.
+        available: Vec<Context>,
+    },
     /// The packed model has no such layer.
     #[error("the packed model has no layer {layer} (it has {present} of the model's {layers})")]
     NoLayer {
@@ -195,34 +214,40 @@ pub enum PackageError {
         /// Layers of the model.
         layers: usize,
     },
+    /// A description that does not give every layer a kind.
+    #[error("the description tells the kind of {kinds} layers, the model has {layers}")]
+    LayerKinds {
+        /// Kinds listed.
+        kinds: usize,
+        /// Layers of the model.
+        layers: usize,
+    },
     /// A layer was written twice.
-    #[error("the {projection} panels of layer {layer} were already written")]
+    #[error("the {file} file of layer {layer} was already written")]
     DuplicateLayer {
         /// The layer.
         layer: usize,
         /// Which of its files.
-        projection: &'static str,
+        file: &'static str,
     },
     /// A layer of a packed model lacks a file.
-    #[error("layer {layer} has no {projection} panels")]
+    #[error("layer {layer} has no {file} file")]
     LayerIncomplete {
         /// The layer.
         layer: usize,
         /// Which of its files.
-        projection: &'static str,
+        file: &'static str,
     },
     /// A layer file has another size than the model's layout.
-    #[error(
-        "the {projection} panels of layer {layer} have {found_bytes} bytes, the layout of the model has {layout_bytes}"
-    )]
+    #[error("the {file} file of layer {layer} has {found_bytes} bytes, the layout of the model has {layout_bytes}")]
     LayerSize {
         /// The layer.
         layer: usize,
         /// Which of its files.
-        projection: &'static str,
+        file: &'static str,
         /// Bytes of its file.
         found_bytes: u64,
-        /// Bytes of the panels.
+        /// Bytes of its layout.
         layout_bytes: u64,
     },
     /// The model's dimensions do not fit the layout.
@@ -293,6 +318,12 @@ impl PackageError {
             _ => Self::Io { path, source },
         }
     }
+}
+
+/// Layers and histories in words.
+fn places(contexts: &[Context]) -> String {
+    let place = |at: &Context| format!("{} {}", at.layer.name(), at.history);
+    contexts.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

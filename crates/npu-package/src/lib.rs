@@ -21,7 +21,10 @@ pub use manifest::{
     Program, Report,
 };
 pub use package::{MANIFEST_FILE, Package, PackageWriter};
-pub use packed::{LayerSink, PACKED_FILE, PackedLayer, PackedManifest, PackedModel, PackedWriter, layer_file_name};
+pub use packed::{
+    AttentionFacts, LayerFile, LayerSink, PACKED_FILE, PACKED_VERSION, PackedLayer, PackedManifest, PackedModel,
+    PackedWriter, Rotation, layer_file_name,
+};
 
-/// Version of `manifest.json` and of `packed.json` that this crate writes and reads.
+/// Version of `manifest.json` that this crate writes and reads.
 pub const FORMAT_VERSION: u32 = 2;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::directory::{self, FileTable, NewDirectory};
 use crate::error::{PackageError, PackageKind};
-use crate::manifest::{Files, Kernel, Manifest};
+use crate::manifest::{Context, Files, Kernel, Layer, Manifest};
 
 /// The file that describes a package.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -59,7 +59,8 @@ impl Package {
     /// Contents are checked by [`Package::read_file`] and [`Package::verify`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PackageError> {
         let path = path.as_ref().to_owned();
-        let manifest: Manifest = directory::read_description(&path, PackageKind::Kernels, MANIFEST_FILE)?;
+        let manifest: Manifest =
+            directory::read_description(&path, PackageKind::Kernels, MANIFEST_FILE, crate::FORMAT_VERSION)?;
         for (name, entry) in &manifest.digests {
             directory::locate(&path, name, entry)?;
         }
@@ -83,6 +84,23 @@ impl Package {
         kernels.iter().find(|candidate| candidate.kernel == kernel && candidate.seq == seq).ok_or_else(|| {
             let available = kernels.iter().map(|candidate| (candidate.kernel.clone(), candidate.seq)).collect();
             PackageError::NoKernel { kernel: kernel.to_owned(), seq, available }
+        })
+    }
+
+    /// The kernel of a name and sequence length for a kind of layer and so many positions before the new ones.
+    pub fn kernel_at(
+        &self,
+        kernel: &str,
+        seq: usize,
+        layer: Layer,
+        history: usize,
+    ) -> Result<(&Kernel, Context), PackageError> {
+        let first = self.kernel(kernel, seq)?;
+        let same = |candidate: &&Kernel| candidate.kernel == first.kernel && candidate.seq == seq;
+        let places = || self.manifest.kernels.iter().filter(same).filter_map(|kernel| Some((kernel, kernel.context?)));
+        places().find(|(_, at)| (at.layer, at.history) == (layer, history)).ok_or_else(|| {
+            let available = places().map(|(_, at)| at).collect();
+            PackageError::NoContext { kernel: kernel.to_owned(), seq, layer, history, available }
         })
     }
 
@@ -137,7 +155,7 @@ impl Package {
 impl Manifest {
     /// Parses the text of a manifest and checks all that needs no file of the package; `path` names it in errors.
     pub fn parse(path: &Path, contents: &[u8]) -> Result<Self, PackageError> {
-        let manifest: Self = directory::parse_description(path, contents)?;
+        let manifest: Self = directory::parse_description(path, contents, crate::FORMAT_VERSION)?;
         manifest.digests.keys().try_for_each(|name| directory::check_name(name))?;
         check_kernels(&manifest)?;
         Ok(manifest)

@@ -9,9 +9,9 @@ use npu_container::txn::{self, Header, Op};
 use npu_container::{pdi, xclbin};
 use npu_package::layout::{LayoutError, ProjectionKind, names};
 use npu_package::{
-    Argument, Bound, Direction, Dtype, Files, Kernel, LoopReport, MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE,
-    Package, PackageError, PackageWriter, PackedManifest, PackedModel, PackedWriter, Producer, Program, Report,
-    layer_file_name,
+    Argument, AttentionFacts, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LayerFile, LoopReport,
+    MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE, Package, PackageError, PackageWriter, PackedManifest, PackedModel,
+    PackedWriter, Producer, Program, Report, Rotation, layer_file_name,
 };
 use tempfile::TempDir;
 
@@ -148,6 +148,32 @@ fn a_package_is_read_as_it_was_written() {
     assert_eq!(package.kernel("w8a8_qkv_projection", 8).unwrap().argument("x").unwrap().bytes, 4096);
     assert_error!(package.kernel("w8a8_qkv_projection", 9), PackageError::NoKernel { seq: 9, available, .. }
         if available == [("w8a8_qkv_projection".to_owned(), 8)]);
+}
+
+#[test]
+fn a_kernel_of_attention_is_found_by_layer_and_history() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("package");
+    let mut writer = PackageWriter::create(&path, false).unwrap();
+    for (name, contents) in [("a.pdi", pdi_bytes()), ("a.txn", txn_bytes()), ("a.xclbin", xclbin_bytes(&pdi_bytes()))] {
+        writer.add_file(name, &contents).unwrap();
+    }
+    writer.add_file("core_0_2.bin", &[1, 2, 3, 4]).unwrap();
+    let place = |layer, history| Context { layer, history, slots: 64, window: None };
+    let places = [place(Layer::Global, 0), place(Layer::Global, 9), place(Layer::Local, 0)];
+    let of = |context| Kernel { kernel: "norm_rope".to_owned(), context: Some(context), ..kernel() };
+    let kernels = places.map(of).into_iter().chain([kernel()]).collect();
+    writer.finish(Manifest { kernels, ..manifest() }).unwrap();
+    let package = Package::open(&path).unwrap();
+    let (found, at) = package.kernel_at("norm_rope", 8, Layer::Global, 9).unwrap();
+    assert_eq!((found.context, at), (Some(places[1]), places[1]));
+    assert_error!(package.kernel_at("norm_rope", 7, Layer::Global, 9), PackageError::NoKernel { seq: 7, .. });
+    let missing = package.kernel_at("norm_rope", 8, Layer::Local, 9).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "no kernel \"norm_rope\" for sequence length 8, local layers and a history of 9; the package has global 0, global 9, local 0"
+    );
+    assert_error!(package.kernel_at("w8a8_qkv_projection", 8, Layer::Local, 0), PackageError::NoContext { available, .. } if available.is_empty());
 }
 
 #[test]
@@ -349,7 +375,9 @@ fn files_that_are_not_what_they_are_listed_as_are_found() {
     assert_error!(verify([&pdi, &txn, &xclbin], words + 1), PackageError::InstructionWords { listed_words, .. } if listed_words == words + 1);
 }
 
-use ProjectionKind::{O, Qkv};
+const QKV: LayerFile = LayerFile::Panels(ProjectionKind::Qkv);
+const O: LayerFile = LayerFile::Panels(ProjectionKind::O);
+const NORMS: LayerFile = LayerFile::Norms;
 
 fn description() -> PackedManifest {
     PackedManifest {
@@ -357,15 +385,30 @@ fn description() -> PackedManifest {
         producer: producer(),
         model: model(),
         scheme: "w8a8".to_owned(),
+        attention: AttentionFacts {
+            layer_kinds: vec![Layer::Local, Layer::Global, Layer::Local],
+            sliding_window: 32,
+            rope_local: Rotation { theta: 1e4, factor: 1.0 },
+            rope_global: Rotation { theta: 1e6, factor: 8.0 },
+            query_pre_attn_scalar: 168.0,
+            rms_norm_eps: 1e-6,
+            max_positions: 131_072,
+        },
         layers: Vec::new(),
     }
 }
 
 fn write_packed(path: &Path, force: bool) -> Result<PackedManifest, PackageError> {
     let mut writer = PackedWriter::create(path, force)?;
-    for (layer, kind) in [(2usize, O), (0, Qkv), (1, Qkv), (1, O), (2, Qkv), (0, O)] {
-        let bytes = model().panels(kind).unwrap().bytes();
-        let byte = layer as u8 + if kind == O { 0x80 } else { 0 };
+    let order = [(2usize, O), (0, QKV), (1, NORMS), (1, QKV), (1, O), (0, NORMS), (2, QKV), (0, O), (2, NORMS)];
+    for (layer, kind) in order {
+        let bytes = kind.bytes(&model()).unwrap();
+        let byte = layer as u8
+            + match kind {
+                QKV => 0,
+                O => 0x80,
+                NORMS => 0x40,
+            };
         writer.layer(layer, kind, |sink| {
             sink.write(&vec![byte; bytes / 2])?;
             sink.write(&vec![byte; bytes - bytes / 2])
@@ -384,46 +427,53 @@ fn a_packed_model_is_read_as_it_was_written() {
     let model = PackedModel::open(&path).unwrap();
     model.verify().unwrap();
     assert_eq!(names_in(directory.path()), ["packed"]);
-    let files = (0..3).flat_map(|layer| [O, Qkv].map(|kind| layer_file_name(layer, kind)));
+    let files = (0..3).flat_map(|layer| [NORMS, O, QKV].map(|kind| layer_file_name(layer, kind)));
     assert_eq!(names_in(&path), files.chain(["packed.json".to_owned()]).collect::<Vec<_>>());
     assert_eq!(
-        (layer_file_name(0, O), layer_file_name(12, Qkv)),
+        (layer_file_name(0, O), layer_file_name(12, QKV)),
         ("layer_000.o.bin".into(), "layer_012.qkv.bin".into())
     );
     let layers: Vec<usize> = model.description().layers.iter().map(|entry| entry.layer).collect();
     assert_eq!(layers, [0, 1, 2]);
-    assert!(model.read_layer(2, Qkv).unwrap().iter().all(|byte| *byte == 2));
+    assert!(model.read_layer(2, QKV).unwrap().iter().all(|byte| *byte == 2));
+    assert_eq!(model.read_layer(2, NORMS).unwrap(), [0x42; 1024]);
     assert!(model.read_layer(2, O).unwrap().iter().all(|byte| *byte == 0x82));
     assert_eq!(model.layer_path(1, O).unwrap(), path.join(layer_file_name(1, O)));
-    assert_error!(model.read_layer(3, Qkv), PackageError::NoLayer { layer: 3, present: 3, layers: 3 });
+    assert_error!(model.read_layer(3, QKV), PackageError::NoLayer { layer: 3, present: 3, layers: 3 });
 }
 
 #[test]
 fn layers_of_another_shape_are_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("packed");
-    for (wrong, name) in [(Qkv, "qkv"), (O, "o")] {
-        let layout_bytes = |kind| model().panels(kind).unwrap().bytes();
+    for (wrong, name) in [(QKV, "qkv"), (O, "o"), (NORMS, "norms")] {
+        let layout_bytes = |kind: LayerFile| kind.bytes(&model()).unwrap();
         let mut writer = PackedWriter::create(&path, false).unwrap();
-        for kind in [Qkv, O] {
+        for kind in LayerFile::ALL {
             let bytes = if kind == wrong { 10 } else { layout_bytes(kind) };
             writer.layer(0, kind, |sink| sink.write(&vec![0; bytes])).unwrap();
         }
-        assert_error!(writer.layer(0, wrong, |sink| sink.write(&[])), PackageError::DuplicateLayer { layer: 0, projection } if projection == name);
-        assert_error!(writer.finish(description()), PackageError::LayerSize { layer: 0, projection, found_bytes: 10, layout_bytes: needed }
-            if projection == name && needed == layout_bytes(wrong) as u64);
+        assert_error!(writer.layer(0, wrong, |sink| sink.write(&[])), PackageError::DuplicateLayer { layer: 0, file } if file == name);
+        assert_error!(writer.finish(description()), PackageError::LayerSize { layer: 0, file, found_bytes: 10, layout_bytes: needed }
+            if file == name && needed == layout_bytes(wrong) as u64);
         assert!(!path.exists());
     }
 
     let mut writer = PackedWriter::create(&path, false).unwrap();
-    writer.layer(3, Qkv, |sink| sink.write(&[])).unwrap();
-    writer.layer(3, O, |sink| sink.write(&[])).unwrap();
+    for file in LayerFile::ALL {
+        writer.layer(3, file, |sink| sink.write(&[])).unwrap();
+    }
     assert_error!(writer.finish(description()), PackageError::NoLayer { layer: 3, .. });
 
     let writer = PackedWriter::create(&path, false).unwrap();
     let mut small = description();
     small.model.hidden = 640;
     assert_error!(writer.finish(small), PackageError::Layout(LayoutError::NotAMultiple { value: 640, .. }));
+
+    let writer = PackedWriter::create(&path, false).unwrap();
+    let mut unknown = description();
+    unknown.attention.layer_kinds.pop();
+    assert_error!(writer.finish(unknown), PackageError::LayerKinds { kinds: 2, layers: 3 });
 
     let writer = PackedWriter::create(&path, false).unwrap();
     let mut huge = description();
@@ -435,10 +485,12 @@ fn layers_of_another_shape_are_refused() {
 fn a_layer_without_one_of_its_files_is_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("packed");
-    for (written, name) in [(Qkv, "o"), (O, "qkv")] {
+    for (missing, name) in [(QKV, "qkv"), (O, "o"), (NORMS, "norms")] {
         let mut writer = PackedWriter::create(&path, false).unwrap();
-        writer.layer(1, written, |sink| sink.write(&[])).unwrap();
-        assert_error!(writer.finish(description()), PackageError::LayerIncomplete { layer: 1, projection } if projection == name);
+        for written in LayerFile::ALL.into_iter().filter(|&file| file != missing) {
+            writer.layer(1, written, |sink| sink.write(&[])).unwrap();
+        }
+        assert_error!(writer.finish(description()), PackageError::LayerIncomplete { layer: 1, file } if file == name);
         assert!(!path.exists());
     }
     write_packed(&path, false).unwrap();
@@ -460,10 +512,10 @@ fn a_failing_producer_keeps_its_own_error() {
     }
     let directory = TempDir::new().unwrap();
     let mut writer = PackedWriter::create(directory.path().join("packed"), false).unwrap();
-    assert_error!(writer.layer(0, Qkv, |_| Err(Mine::Own(5))), Mine::Own(5));
+    assert_error!(writer.layer(0, QKV, |_| Err(Mine::Own(5))), Mine::Own(5));
     // The file of a failed layer is gone, so that the layer can be written again.
-    writer.layer(0, Qkv, |sink| sink.write(&[1]).map_err(Mine::from)).unwrap();
-    assert_error!(writer.layer(0, Qkv, |sink| sink.write(&[1]).map_err(Mine::from)), Mine::Package);
+    writer.layer(0, QKV, |sink| sink.write(&[1]).map_err(Mine::from)).unwrap();
+    assert_error!(writer.layer(0, QKV, |sink| sink.write(&[1]).map_err(Mine::from)), Mine::Package);
 }
 
 #[test]
@@ -483,6 +535,6 @@ fn damaged_layers_are_named() {
     assert_error!(PackedModel::open(&path), PackageError::FileSize { name, .. } if name == layer_file_name(1, O));
     fs::remove_file(&file).unwrap();
     assert_error!(PackedModel::open(&path), PackageError::MissingFile { name, .. } if name == layer_file_name(1, O));
-    edit(&path.join(PACKED_FILE), "\"format_version\": 2", "\"format_version\": 1");
-    assert_error!(PackedModel::open(&path), PackageError::Version { found: 1, supported: 2, .. });
+    edit(&path.join(PACKED_FILE), "\"format_version\": 3", "\"format_version\": 2");
+    assert_error!(PackedModel::open(&path), PackageError::Version { found: 2, supported: 3, .. });
 }

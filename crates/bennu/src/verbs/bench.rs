@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use aie2_kernels::probe::{self, Via};
 use aie2_kernels::{attention, attention_decode};
-use amdxdna::Device;
 use amdxdna::kernel::Kernel;
+use amdxdna::{Device, Options};
 use npu_package::{ModelDims, Package};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,10 +14,11 @@ use super::bringup;
 use super::compile::TILES;
 use crate::failure::Failure;
 use crate::format::{Columns, grouped};
-use crate::npu::fill::{self, FillError};
-use crate::npu::identity::Identity;
-use crate::npu::measure::{self, ArrayClock, Bandwidth, Effort, MeasureError, Timed, Times, Way, digest};
-use crate::npu::run::{Host, Loaded, stopwatch};
+use crate::npu;
+use crate::onboard::fill::{self, FillError};
+use crate::onboard::identity::Identity;
+use crate::onboard::measure::{self, ArrayClock, Bandwidth, Effort, MeasureError, Timed, Times, Way, digest};
+use crate::onboard::run::{Host, Loaded, stopwatch};
 use crate::progress::Progress;
 use crate::report::Report;
 
@@ -36,6 +37,10 @@ pub struct Args {
     /// MiB that a channel moves in the larger of two bandwidth measurements
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=128))]
     mib: u16,
+
+    /// Does not lock buffers in memory, where the limit of locked memory is low
+    #[arg(long)]
+    no_lock: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -58,8 +63,9 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let package = args.package.as_deref().map(bringup::open).transpose()?;
     progress.spin("measuring");
     let effort = Effort::real(args.repeat.into(), u32::from(args.mib) << 20);
-    let host = Host { clock: &stopwatch(), interrupt: progress.interrupt() };
-    let device = Device::open().map_err(|error| refused(BenchError::Measure(error.into())))?;
+    let host = Host { clock: &stopwatch(), interrupt: progress.interrupted() };
+    let (bytes, options) = (bringup::host_bytes(effort, package.as_ref()), Options { lock_pages: !args.no_lock });
+    let device = npu::open(&npu::host(), "measuring", bytes, options)?;
     let done = bench(&device, package.as_ref(), effort, host).map_err(refused)?;
     Ok(Box::new(done))
 }
@@ -307,7 +313,7 @@ mod tests {
     use npu_package::layout::names;
 
     use super::*;
-    use crate::npu::board::{self, EFFORT};
+    use crate::onboard::board::{self, EFFORT};
 
     fn measure(fake: &amdxdna_fake::FakeKernel, package: Option<&Package>) -> Result<Done, BenchError> {
         let device = fake.open(Options::default())?;

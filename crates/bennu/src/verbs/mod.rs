@@ -1,14 +1,18 @@
 //! The verbs. A new one is a file here, a variant of [`Verb`] and an arm of [`Verb::run`].
 
+mod attend;
 mod attention;
 mod bench;
 mod bringup;
 mod compile;
 mod disasm;
+mod doctor;
 mod inspect;
 mod pack;
+mod plan;
 mod quantize;
 mod schedule;
+mod top;
 
 use clap::Subcommand;
 
@@ -30,6 +34,14 @@ pub enum Verb {
     Bringup(bringup::Args),
     /// Measure latency, bandwidth and every kernel's time on the NPU
     Bench(bench::Args),
+    /// Tell whether the NPU can be used now, and what helps if not
+    Doctor(doctor::Args),
+    /// Compute the attention of one layer on the NPU
+    Attend(Box<attend::Args>),
+    /// Tell what lives in which memory, and whether it fits
+    Plan(plan::Args),
+    /// Watch the NPU: contexts, clocks, power, utilisation
+    Top(top::Args),
     /// Show the bundles of a kernel's core program, slot by slot
     Schedule(schedule::Args),
     /// Show a PDI, CDO, xclbin, TXN stream or core program as text
@@ -37,8 +49,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Does it.
-    pub fn run(self) -> Result<Box<dyn Report>, Failure> {
+    /// Does it; `json` is the form in which verbs print that print while they run.
+    pub fn run(self, json: bool) -> Result<Box<dyn Report>, Failure> {
         match self {
             Verb::Inspect(args) => inspect::run(&args),
             Verb::Quantize(args) => quantize::run(&args),
@@ -46,6 +58,10 @@ impl Verb {
             Verb::Compile(args) => compile::run(&args),
             Verb::Bringup(args) => bringup::run(&args),
             Verb::Bench(args) => bench::run(&args),
+            Verb::Doctor(args) => doctor::run(&args),
+            Verb::Attend(args) => attend::run(&args),
+            Verb::Plan(args) => plan::run(&args),
+            Verb::Top(args) => top::run(&args, json),
             Verb::Schedule(args) => schedule::run(&args),
             Verb::Disasm(args) => disasm::run(&args),
         }

@@ -33,8 +33,8 @@ Examples:
   bennu pack --model gemma-3-27b-it-int8 --out gemma-3-27b-it-packed --force --json
 
 Reads compressed-tensors int-quantized checkpoints (what `bennu quantize` writes) and per-layer files with one BF16
-scale per attention tensor. Codes and scales are moved, never rounded. The output is two files per layer (q, k and v; o),
-to be mapped, and packed.json with their SHA-256 digests, which are checked after writing.";
+scale per attention tensor. Codes and scales are moved, never rounded. The output is three files per layer (q, k and v; o;
+the norms of q and k), to be mapped, and packed.json with their SHA-256 digests, which are checked after writing.";
 
 struct Done(PackReport);
 
@@ -73,6 +73,7 @@ impl Report for Done {
             };
             line(name, format!("[{}, {}], {}", packed.outputs, packed.inputs, binary_bytes(packed.bytes_per_layer)));
         }
+        line("norms of q and k of a layer", binary_bytes(report.norms_bytes_per_layer));
         line("bytes of a layer", binary_bytes(report.bytes_per_layer));
         line("bytes", binary_bytes(report.bytes));
         for file in report.files.iter().take(1) {

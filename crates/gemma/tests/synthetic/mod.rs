@@ -184,6 +184,10 @@ impl Synthetic {
             if name.ends_with("_scale") {
                 let scalar = tensor.data[..2].to_vec();
                 made.put(&name, Dtype::BF16, vec![], scalar);
+            } else if name.contains("self_attn") && tensor.dtype == Dtype::BF16 {
+                let codes = decode(&tensor).iter().map(|v| (v * 127.0).round() as i8 as u8).collect();
+                made.put(&name, Dtype::I8, tensor.shape, codes);
+                made.put(&format!("{name}_scale"), Dtype::BF16, vec![], encode(Dtype::BF16, &[1.0 / 128.0]));
             } else if tensor.dtype == Dtype::BF16 {
                 let count = tensor.shape.iter().product();
                 made.put(&name, Dtype::U8, tensor.shape, vec![9; count]);

@@ -229,6 +229,36 @@ impl KvSegment {
         self.record_offset(plane, head, slot) + element * self.heads.format.element_bytes()
     }
 
+    /// Writes the keys, or values, of all heads into a slot of a bfloat16 cache: `row` is `[head][d]`.
+    ///
+    /// # Panics
+    /// If there is no such slot, `segment` or `row` has another size, or the cache is int8.
+    pub fn put(&self, segment: &mut [u8], plane: Plane, slot: usize, row: &[u16]) {
+        self.check_row(segment.len(), row.len());
+        for (i, element) in row.iter().enumerate() {
+            let at = self.offset(plane, i / self.heads.head_dim, slot, i % self.heads.head_dim);
+            segment[at..at + 2].copy_from_slice(&element.to_le_bytes());
+        }
+    }
+
+    /// Reads the keys, or values, of all heads from a slot of a bfloat16 cache into `row`, `[head][d]`.
+    ///
+    /// # Panics
+    /// As [`KvSegment::put`].
+    pub fn get(&self, segment: &[u8], plane: Plane, slot: usize, row: &mut [u16]) {
+        self.check_row(segment.len(), row.len());
+        for (i, element) in row.iter_mut().enumerate() {
+            let at = self.offset(plane, i / self.heads.head_dim, slot, i % self.heads.head_dim);
+            *element = u16::from_le_bytes([segment[at], segment[at + 1]]);
+        }
+    }
+
+    fn check_row(&self, segment: usize, row: usize) {
+        assert_eq!(self.heads.format, KvFormat::Bf16, "rows are of bfloat16 caches");
+        assert_eq!(segment, self.bytes(), "another segment");
+        assert_eq!(row, self.heads.kv_heads * self.heads.head_dim, "a row has all heads");
+    }
+
     /// Byte offset of the float32 scale of the key or value of `head` in `slot`; bfloat16 caches have none.
     ///
     /// # Panics
@@ -451,6 +481,27 @@ mod tests {
         assert_eq!(segment.scale_offset(Plane::Key, 6, 13), None);
         let int8 = KvSegment::new(heads_27b(KvFormat::Int8), 64).unwrap();
         assert_eq!(int8.scale_offset(Plane::Key, 6, 13), Some(9 * 4 * 1056 + 2 * 1056 + 1024 + 5 * 4));
+    }
+
+    #[test]
+    fn rows_are_read_back_from_their_slots() {
+        let segment = KvSegment::new(KvHeads::new(8, 32, KvFormat::Bf16).unwrap(), 16).unwrap();
+        let row =
+            |slot: usize, plane: u16| -> Vec<u16> { (0..256).map(|i| plane << 15 | (slot * 256 + i) as u16).collect() };
+        let planes = [(Plane::Key, 0), (Plane::Value, 1)];
+        let mut bytes = vec![0; segment.bytes()];
+        for slot in 0..16 {
+            planes.iter().for_each(|(plane, number)| segment.put(&mut bytes, *plane, slot, &row(slot, *number)));
+        }
+        let mut found = vec![0; 256];
+        for slot in 0..16 {
+            for (plane, number) in planes {
+                segment.get(&bytes, plane, slot, &mut found);
+                assert_eq!(found, row(slot, number));
+            }
+        }
+        let at = segment.offset(Plane::Value, 5, 9, 7);
+        assert_eq!(bytes[at..at + 2], row(9, 1)[5 * 32 + 7].to_le_bytes());
     }
 
     #[test]

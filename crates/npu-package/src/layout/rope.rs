@@ -150,6 +150,9 @@ pub struct HeadNorm {
 }
 
 impl HeadNorm {
+    /// Epsilon of the norm for which the kernels are made: they add it to the mean of squares.
+    pub const EPSILON: f64 = 1e-6;
+
     /// Weights for heads of `head_dim`, or the rule it breaks.
     pub fn new(head_dim: usize) -> Result<Self, LayoutError> {
         let multiple = 2 * BLOCK_PAIRS;

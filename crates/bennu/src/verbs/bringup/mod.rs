@@ -7,13 +7,14 @@ pub(in crate::verbs) mod tests;
 
 use std::path::{Path, PathBuf};
 
-use amdxdna::Device;
 use amdxdna::kernel::Kernel;
+use amdxdna::{Device, Options};
 use npu_package::Package;
 
 use crate::failure::Failure;
-use crate::npu::measure::{Effort, digest};
-use crate::npu::run::{Host, stopwatch};
+use crate::npu;
+use crate::onboard::measure::{Effort, digest};
+use crate::onboard::run::{Host, stopwatch};
 use crate::progress::Progress;
 use crate::report::Report;
 use record::{Evidence, PackageId, Record, Status};
@@ -34,6 +35,10 @@ pub struct Args {
     /// Package whose kernels are run against their stored cases
     #[arg(long, value_name = "DIR")]
     package: Option<PathBuf>,
+
+    /// Does not lock buffers in memory, where the limit of locked memory is low
+    #[arg(long)]
+    no_lock: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -56,27 +61,35 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     }
     let package = args.package.as_deref().map(open).transpose()?;
     progress.spin("bringing up");
-    let host = Host { clock: &stopwatch(), interrupt: progress.interrupt() };
+    let host = Host { clock: &stopwatch(), interrupt: progress.interrupted() };
     let wanted = Wanted { steps: &steps, from: args.from.as_deref(), package: package.as_ref(), effort: steps::EFFORT };
-    let (record, failed) = bring_up(Device::open, wanted, host);
+    let (bytes, options) = (host_bytes(steps::EFFORT, package.as_ref()), Options { lock_pages: !args.no_lock });
+    let device = || npu::open(&npu::host(), "bring-up", bytes, options).map_err(StepError::Refused);
+    let (record, failed) = bring_up(device, wanted, host);
     write(&args.report, &record)?;
-    match failed {
-        None => Ok(Box::new(Done { record, report: args.report.clone() })),
-        Some((step, error)) => {
-            let mut remedy = error.remedy();
-            let next = steps.iter().skip_while(|s| s.name != step).nth(1);
-            if let Some(next) = next.filter(|_| error.is_answer()) {
-                remedy.push_str(&format!("; go on with `bennu bringup --from {}`", next.name));
-            }
-            remedy.push_str(&format!("; the report is {}", args.report.display()));
-            Err(Failure::refused(StepFailed { step, source: error }).with_remedy(remedy))
+    let failed = failed.map(|(step, error)| {
+        let mut remedy = error.remedy();
+        let next = steps.iter().skip_while(|s| s.name != step).nth(1);
+        if let Some(next) = next.filter(|_| error.is_answer()) {
+            remedy.push_str(&format!("; go on with `bennu bringup --from {}`", next.name));
         }
-    }
+        remedy.push_str(&format!("; the report is {}", args.report.display()));
+        (StepFailed { step, source: error }, remedy)
+    });
+    Ok(Box::new(Done { record, report: args.report.clone(), failed }))
+}
+
+/// Most memory that one program's buffers take.
+pub(super) fn host_bytes(effort: Effort, package: Option<&Package>) -> u64 {
+    let kernels = package.iter().flat_map(|package| &package.manifest().kernels);
+    let kernels = kernels.map(|kernel| kernel.args.iter().map(|argument| argument.bytes).sum());
+    let channels = aie2_kernels::probe::CHANNELS.len() as u64 * u64::from(effort.channel_bytes);
+    kernels.max().unwrap_or(0).max(channels)
 }
 
 pub(super) fn open(path: &Path) -> Result<Package, Failure> {
-    let package = Package::open(path).map_err(|error| Failure::from(gemma::Error::from(error)))?;
-    package.verify().map_err(|error| Failure::from(gemma::Error::from(error)))?;
+    let package = Package::open(path).map_err(Failure::of_package)?;
+    package.verify().map_err(Failure::of_package)?;
     Ok(package)
 }
 
@@ -111,7 +124,7 @@ struct Wanted<'a> {
 
 /// Does the steps from `from` on until one fails. Everything that happened is in the record.
 fn bring_up<K: Kernel>(
-    open: impl FnOnce() -> Result<Device<K>, amdxdna::Error>,
+    open: impl FnOnce() -> Result<Device<K>, StepError>,
     Wanted { steps, from, package, effort }: Wanted<'_>,
     host: Host<'_>,
 ) -> (Record, Option<(&'static str, StepError)>) {
@@ -137,6 +150,9 @@ fn bring_up<K: Kernel>(
                 None => Err(StepError::NoDevice),
             },
         };
+        // what a step leaves behind is part of it
+        let closed = device.iter().flat_map(Device::take_drop_errors).collect::<Vec<_>>();
+        let done = done.and_then(|evidence| closed.into_iter().next().map_or(Ok(evidence), |error| Err(error.into())));
         match done {
             Ok(evidence) => record.push(step, evidence),
             Err(error) => {
@@ -176,6 +192,8 @@ struct Unwritable {
 struct Done {
     record: Record,
     report: PathBuf,
+    /// With its remedy.
+    failed: Option<(StepFailed, String)>,
 }
 
 impl Report for Done {
@@ -186,6 +204,10 @@ impl Report for Done {
     fn table(&self) -> String {
         let passed = self.record.count(Status::Passed);
         format!("{}\n{passed} steps passed; report {}\n", self.record.table(), self.report.display())
+    }
+
+    fn failures(&self) -> Vec<Failure> {
+        self.failed.iter().map(|(error, remedy)| Failure::of_error(error).with_remedy(remedy.clone())).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::steps::{Step, StepError};
 use crate::format::Columns;
-use crate::npu::identity::Identity;
+use crate::onboard::identity::Identity;
 
 /// The package whose kernels ran.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -6,12 +6,13 @@ use aie2_kernels::KernelError;
 use aie2_kernels::probe::{self, Probe, Timing};
 use amdxdna::kernel::Kernel;
 use amdxdna::{ContextConfig, Device};
+use gemma::Refusal;
 use npu_package::{Direction, Package, PackageError};
 
 use super::record::{Evidence, PackageId, Record};
-use crate::npu::identity::Identity;
-use crate::npu::measure::{self, Effort, MeasureError, Way, digest, judge};
-use crate::npu::run::{Call, Host, Loaded};
+use crate::onboard::identity::Identity;
+use crate::onboard::measure::{self, Effort, MeasureError, Way, digest, judge};
+use crate::onboard::run::{Call, Host, Loaded};
 
 /// One step.
 #[derive(Debug)]
@@ -52,6 +53,9 @@ pub enum Work {
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
+    /// The machine is not ready.
+    #[error(transparent)]
+    Refused(Refusal),
     /// The device, the driver or a command.
     #[error("{0}")]
     Device(amdxdna::Error),
@@ -142,6 +146,7 @@ impl StepError {
     /// What to do, or what to change in bennu.
     pub fn remedy(&self) -> String {
         let text = match self {
+            StepError::Refused(refusal) => return refusal.remedy(),
             StepError::Device(error) => error.remedy(),
             StepError::Command { source, otherwise } => return format!("{otherwise}; {}", source.remedy()),
             StepError::NoDevice => "begin with the first step",
@@ -162,7 +167,8 @@ impl StepError {
             StepError::Command { .. } | StepError::Measure(_) | StepError::OffModel { .. } | StepError::Case { .. } => {
                 true
             }
-            StepError::Device(_)
+            StepError::Refused(_)
+            | StepError::Device(_)
             | StepError::NoDevice
             | StepError::Array { .. }
             | StepError::Package(_)
@@ -217,7 +223,7 @@ type Opened<K> = (Device<K>, Identity, Option<PackageId>, Evidence);
 
 /// The first step.
 pub fn device<K: Kernel>(
-    opened: Result<Device<K>, amdxdna::Error>,
+    opened: Result<Device<K>, StepError>,
     package: Option<&Package>,
 ) -> Result<Opened<K>, StepError> {
     let device = opened?;

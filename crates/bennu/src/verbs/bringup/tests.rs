@@ -11,7 +11,7 @@ use npu_package::{
 };
 
 use super::*;
-use crate::npu::board::{self, EFFORT, SIZES};
+use crate::onboard::board::{self, EFFORT, SIZES};
 
 type Ended = (Record, Option<(&'static str, StepError)>);
 
@@ -19,7 +19,7 @@ static PLAN: LazyLock<Vec<Step>> = LazyLock::new(|| steps::plan(SIZES).expect("t
 
 fn up(fake: &FakeKernel, from: Option<&str>, package: Option<&Package>) -> Ended {
     let wanted = Wanted { steps: &PLAN, from, package, effort: EFFORT };
-    let ended = board::with_host(fake, |host| bring_up(|| fake.open(Options::default()), wanted, host));
+    let ended = board::with_host(fake, |host| bring_up(|| Ok(fake.open(Options::default())?), wanted, host));
     assert!(fake.counts().is_zero(), "something stays open: {:?}", fake.counts());
     ended
 }

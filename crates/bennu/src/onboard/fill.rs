@@ -135,7 +135,35 @@ fn small(i: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn every_input_of_a_compiled_package_can_be_filled() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let out = dir.path().join("package");
+        let cli =
+            crate::Cli::try_parse_from(["bennu", "compile", "--seq", "1,64", "--out", out.to_str().expect("UTF-8")]);
+        cli.expect("a command line").verb.run(false).expect("a package");
+        let package = Package::open(&out).expect("a package");
+        let manifest = package.manifest();
+        let mut layouts = std::collections::BTreeSet::new();
+        for kernel in &manifest.kernels {
+            for argument in &kernel.args {
+                let filled = contents(&package, &manifest.model, kernel, argument)
+                    .unwrap_or_else(|error| panic!("{}: {error}", kernel.kernel));
+                assert_eq!(filled.is_some(), argument.direction == Direction::In, "{}", argument.name);
+                if let Some(bytes) = filled {
+                    assert_eq!(bytes.len() as u64, argument.bytes, "{} of {}", argument.name, kernel.kernel);
+                    layouts.insert(argument.layout.as_str());
+                }
+            }
+        }
+        for layout in [names::ROW_MAJOR, names::PANELS, names::HEAD_NORMS, names::ROPE_TABLE, names::KV_SEGMENT] {
+            assert!(layouts.contains(layout), "{layout} in {layouts:?}");
+        }
+    }
 
     #[test]
     fn filled_numbers_are_finite_and_small() {

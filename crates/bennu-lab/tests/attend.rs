@@ -1,0 +1,436 @@
+//! `gemma::attend` from end to end: a package and a packed model on disk, the scripted driver, and behind its commands the simulated array. Every command
+//! loads its PDI from the device memory that the program filled, runs the stream on the buffers whose addresses stand in its packet, and what comes out is
+//! bit for bit what the specifications say.
+
+#[path = "../../gemma/tests/synthetic/mod.rs"]
+mod synthetic;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use aie2_kernels::attention::scaled::{self, ScaledAttention};
+use aie2_kernels::attention_decode::{self, DecodeAttention};
+use aie2_kernels::decode_projection::DecodeProjection;
+use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Place};
+use aie2_kernels::{Compiled, Dtype, Operand, WeightScales, w8a16};
+use aie2_sim::{BufferId, Config, Machine};
+use amdxdna::Options;
+use amdxdna_fake::{Driver, Execution, FakeKernel, Outcome};
+use bennu_lab::case::Case;
+use bennu_lab::layer::{HEAD_DIM, HEADS, KV_HEADS, Layer as LabLayer, halves};
+use gemma::attend::{Done, Job, Method, Observer, Past, Plan, RunOptions, Session, Stream, prepare, seeded};
+use gemma::{Checkpoint, PackedWeights, Unwatched};
+use npu_container::xclbin;
+use npu_package::layout::{
+    Activations, DECODE_TOKENS, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, Plane, ProjectionKind,
+    ProjectionShape, RopeLimbs, RopeTable, names,
+};
+use npu_package::{
+    Argument, Bound, Context, Direction, Files, Kernel, Layer, LayerFile, Manifest, Package, PackageWriter, Producer,
+    Program, Report,
+};
+use oracle::flash;
+use oracle::model::{AttentionConfig, AttentionWeights, LayerKind, Linear, Values};
+use safetensors::Dtype as Stored;
+use synthetic::{Synthetic, Tensor, encode, values};
+use tempfile::TempDir;
+
+const HIDDEN: usize = 256;
+const LAYERS: usize = 6;
+const WINDOW: usize = 32;
+const SEED: u64 = 11;
+const QKV: usize = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
+
+fn checkpoint() -> Synthetic {
+    let mut made = Synthetic::int8(LAYERS);
+    let (q, kv) = (HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM);
+    for layer in 0..LAYERS {
+        let shapes = [[q, HIDDEN], [kv, HIDDEN], [kv, HIDDEN], [HIDDEN, q]];
+        for (projection, [rows, columns]) in synthetic::PROJECTIONS.iter().zip(shapes) {
+            let name = made.name(layer, projection);
+            let codes = values(&format!("{name} codes"), rows * columns);
+            let data = codes.iter().map(|v| (v * 128.0).floor() as i8 as u8).collect();
+            let scales: Vec<f32> = values(&name, rows).iter().map(|v| 5e-4 + v.abs() / 2e3).collect();
+            made.put(&format!("{name}_scale"), Stored::BF16, vec![rows, 1], encode(Stored::BF16, &scales));
+            made.tensors.insert(name, Tensor { dtype: Stored::I8, shape: vec![rows, columns], data });
+        }
+    }
+    for (field, value) in
+        [("num_attention_heads", HEADS), ("num_key_value_heads", KV_HEADS), ("query_pre_attn_scalar", 168)]
+    {
+        made.config[field] = value.into();
+    }
+    made
+}
+
+fn packed() -> (TempDir, PackedWeights) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("packed");
+    gemma::pack(&Checkpoint::open(checkpoint().saved().path()).unwrap(), &path, false, &Unwatched).unwrap();
+    let weights = PackedWeights::open(&path).unwrap();
+    (dir, weights)
+}
+
+/// What a package has of a kernel beside its binaries.
+struct Listed {
+    compiled: Compiled,
+    context: Option<Context>,
+    plan: Option<Vec<u8>>,
+}
+
+/// The kernels of the modular method for one length and both kinds of layer.
+fn kernels(model: &npu_package::ModelDims, seq: usize, history: usize) -> Vec<Listed> {
+    let plain = |compiled| Listed { compiled, context: None, plan: None };
+    let panels = ProjectionKind::ALL.map(|kind| model.panels(kind).unwrap());
+    let mut all: Vec<Listed> = panels
+        .iter()
+        .map(|&panels| plain(w8a16::projection(seq, panels, WeightScales::PerChannel).unwrap().compile().unwrap()))
+        .collect();
+    let decodes = seq <= DECODE_TOKENS;
+    if decodes {
+        let decoding = |panels| {
+            DecodeProjection::new(seq, panels, Activations::Int16, WeightScales::PerChannel).unwrap().compile().unwrap()
+        };
+        all.extend(panels.map(decoding).map(plain));
+    }
+    let heads = KvHeads::new(KV_HEADS, HEAD_DIM, KvFormat::Bf16).unwrap();
+    for layer in Layer::ALL {
+        let ring = (layer == Layer::Local).then(|| KvRing::new(WINDOW, seq.max(8)).unwrap());
+        let slots = ring.map_or((history + seq + 8).next_multiple_of(KV_GROUP_SLOTS), |ring| ring.slots());
+        let context = Some(Context { layer, history, slots, window: ring.map(|ring| ring.window()) });
+        let segment = KvSegment::new(heads, slots).unwrap();
+
+        let place = |arg| Place { arg, offset: 0 };
+        let buffers = Buffers { qkv: place(0), weights: place(1), tables: place(2), q: place(3) };
+        let runs = match ring {
+            Some(ring) => CacheRun::ring(place(4), segment, ring, history, seq).unwrap(),
+            None => vec![CacheRun { place: place(4), segment, slot: history, tokens: seq }],
+        };
+        let call = norm_rope::Call::new(buffers, runs).unwrap();
+        let mut compiled = norm_rope::compile(std::slice::from_ref(&call)).unwrap();
+        let input = |name, bytes| Operand::input(name, bytes, Dtype::U8, vec![bytes], names::OPAQUE);
+        let output = |name, bytes| Operand::output(name, bytes, Dtype::U8, vec![bytes], names::OPAQUE);
+        compiled.operands = vec![
+            input("qkv", 2 * seq * QKV),
+            input("norms", 2 * HeadNorm::new(HEAD_DIM).unwrap().bytes()),
+            input("rotations", 1024 * call.tables()),
+            output("q", 2 * seq * HEADS * HEAD_DIM),
+            output("cache", segment.bytes()),
+        ];
+        all.push(Listed { compiled, context, plan: None });
+
+        let (compiled, plan) = if decodes {
+            let cache = ring.map_or(attention_decode::Cache::Global { slots }, attention_decode::Cache::Local);
+            let kernel = DecodeAttention::new(heads, HEADS, cache, history, seq).unwrap();
+            (kernel.compile().unwrap(), kernel.plan_bytes().to_vec())
+        } else {
+            let cache = ring.map_or_else(|| scaled::Cache::linear(slots).unwrap(), scaled::Cache::Ring);
+            let kernel = ScaledAttention::new(seq, history, KV_HEADS, cache).unwrap();
+            (kernel.compile().unwrap(), kernel.plan())
+        };
+        all.push(Listed { compiled, context, plan: Some(plan) });
+    }
+    all
+}
+
+fn write(path: &Path, model: &npu_package::ModelDims, seq: usize, history: usize) {
+    let mut writer = PackageWriter::create(path, false).unwrap();
+    let mut listed = Vec::new();
+    for Listed { compiled, context, plan } in kernels(model, seq, history) {
+        let stem = format!("{}{}_s{seq}", compiled.kernel, context.map_or("", |at| at.layer.name()));
+        let files = Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
+        let container =
+            xclbin::Builder::new(compiled.kernel, "lab", &compiled.pdi, 4, compiled.operands.len(), [1; 16]);
+        writer.add_file(&files.pdi, &compiled.pdi).unwrap();
+        writer.add_file(&files.xclbin, &container.write().unwrap()).unwrap();
+        writer.add_file(&files.txn, &compiled.txn).unwrap();
+        let mut programs = Vec::new();
+        for (&(column, row), core) in &compiled.cores {
+            let file = format!("{stem}.{column}.{row}.core.bin");
+            writer.add_file(&file, &core.bytes).unwrap();
+            programs.push(Program {
+                tile: [column, row],
+                file,
+                bytes: core.bytes.len() as u64,
+                symbols: core.symbols.clone(),
+                early_reads: core.early_reads.clone(),
+                partial_locks: core.partial_locks.clone(),
+            });
+        }
+        let argument = |(index, operand): (usize, &Operand)| {
+            let file = plan.as_ref().filter(|_| operand.name == "plan").map(|_| format!("{stem}.plan.bin"));
+            Argument {
+                index,
+                name: operand.name.to_owned(),
+                direction: match operand.direction {
+                    aie2_kernels::Direction::In => Direction::In,
+                    aie2_kernels::Direction::Out => Direction::Out,
+                    aie2_kernels::Direction::Scratch => Direction::Scratch,
+                },
+                bytes: operand.bytes as u64,
+                dtype: npu_package::Dtype::U8,
+                shape: vec![operand.bytes],
+                layout: names::OPAQUE.to_owned(),
+                file,
+            }
+        };
+        let args: Vec<Argument> = compiled.operands.iter().enumerate().map(argument).collect();
+        if let Some(plan) = &plan {
+            writer.add_file(&format!("{stem}.plan.bin"), plan).unwrap();
+        }
+        listed.push(Kernel {
+            kernel: compiled.kernel.to_owned(),
+            seq,
+            numerics: "w8a16".to_owned(),
+            context,
+            tiles: 16,
+            columns: usize::from(compiled.columns),
+            args,
+            files,
+            instruction_words: compiled.txn.len() / 4,
+            programs,
+            report: Report {
+                program_bytes_max: 0,
+                data_bytes_max: 0,
+                memtile_bytes_max: 0,
+                bundles: 0,
+                bds: 0,
+                locks: 0,
+                routes: 0,
+                loops: Vec::new(),
+                bound: Bound { resource: "vec".to_owned(), cycles: 0 },
+            },
+        });
+    }
+    let producer = Producer { name: "bennu-lab".to_owned(), version: "0".to_owned() };
+    let device = "npu1".to_owned();
+    let manifest = Manifest {
+        format_version: 0,
+        producer,
+        device,
+        model: model.clone(),
+        kernels: listed,
+        digests: Default::default(),
+    };
+    writer.finish(manifest).unwrap();
+}
+
+/// What the array needs to know of a step beside what the driver gives it.
+struct Hardware {
+    pdi_bytes: usize,
+    buffers: Vec<usize>,
+    programs: Vec<Program>,
+}
+
+impl Hardware {
+    fn of(package: &Package, plan: &Plan) -> Vec<Self> {
+        let programs = |kernel: &str| {
+            let kernels = &package.manifest().kernels;
+            kernels.iter().find(|listed| listed.kernel == kernel).unwrap().programs.clone()
+        };
+        let step = |step: &gemma::attend::Step| Hardware {
+            pdi_bytes: plan.programs[step.program].pdi.len(),
+            buffers: step.args.iter().map(|&buffer| plan.buffers[buffer].bytes).collect(),
+            programs: programs(&step.kernel),
+        };
+        plan.steps.iter().map(step).collect()
+    }
+
+    /// Runs a command on an array fresh from its PDI.
+    fn run(&self, command: &mut Execution<'_>) -> Outcome {
+        let mut machine = Machine::new(Config::default());
+        machine.load_pdi(&command.read(command.pdi_address(), self.pdi_bytes)).unwrap();
+        for program in &self.programs {
+            let core = machine.core_mut(program.tile[0], program.tile[1]).unwrap();
+            core.allow_early_reads(program.early_reads.iter().copied());
+            core.allow_partial_locks(program.partial_locks.iter().copied());
+        }
+        let mut ids: Vec<BufferId> = Vec::new();
+        for (index, &bytes) in self.buffers.iter().enumerate() {
+            let id = machine.alloc(&format!("buffer {index}"), bytes);
+            machine.write_buffer(id, 0, &command.read(command.host_address(index), bytes)).unwrap();
+            ids.push(id);
+        }
+        machine.run(&command.stream(), &ids).unwrap_or_else(|error| panic!("command {}: {error}", command.sequence()));
+        for (index, id) in ids.into_iter().enumerate() {
+            let contents = machine.read_buffer(id).unwrap();
+            command.write(command.host_address(index), &contents);
+        }
+        Outcome::completed()
+    }
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn failed(&mut self, method: Method, error: &(dyn std::error::Error + 'static)) {
+        panic!("{method:?}: {error}");
+    }
+}
+
+/// A layer's attention by the driver and the simulated array.
+fn attend(model: &PackedWeights, layer: usize, seq: usize, history: usize) -> (Done, Vec<u16>, Past) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("package");
+    write(&path, &model.model().description().model, seq, history);
+    let package = Package::open(&path).unwrap();
+    let window = (layer != LAYERS - 1).then_some(WINDOW);
+    let x = seeded(SEED, Stream::Hidden, 0, seq * HIDDEN);
+    let past = Past::seeded(SEED, history, window, KV_HEADS, HEAD_DIM);
+    let job = Job { package: &package, model, layer, seq, history, methods: &[Method::Modular] };
+    let prepared = prepare(&job, &x, &past).unwrap();
+    let hardware = Hardware::of(&package, &prepared.plans[0]);
+    let fake = FakeKernel::new(Driver::current());
+    let order = Arc::new(Mutex::new(0..hardware.len()));
+    fake.on_execute(move |command| hardware[order.lock().unwrap().next().unwrap()].run(command));
+    let session = Session::new(fake.open(Options::default()).unwrap());
+    let done = session.run(&prepared, &RunOptions::default(), &AtomicBool::new(false), &mut Silent).unwrap();
+    drop(session);
+    assert!(fake.counts().is_zero());
+    (done, x, past)
+}
+
+fn config() -> AttentionConfig {
+    AttentionConfig { hidden: HIDDEN, window: WINDOW, ..AttentionConfig::gemma3_27b() }
+}
+
+fn kind(layer: usize) -> LayerKind {
+    if layer == LAYERS - 1 { LayerKind::Global } else { LayerKind::Local }
+}
+
+/// Outputs of a projection by its specification.
+fn projected(model: &PackedWeights, layer: usize, which: ProjectionKind, x: &[u16]) -> Vec<u16> {
+    let panels = *model.panels(which);
+    let shape = ProjectionShape::with_activations(x.len() / panels.inputs(), panels, Activations::Int16).unwrap();
+    let mut case = Case::of_layer(shape, model.model(), layer, 0).unwrap();
+    case.x = x.to_vec();
+    case.expected().y
+}
+
+/// The chain of specifications of a prefill: output, and keys and values of the new positions.
+fn specified(model: &PackedWeights, layer: usize, x: &[u16], past: &Past, history: usize) -> [Vec<u16>; 3] {
+    let seq = x.len() / HIDDEN;
+    let qkv = projected(model, layer, ProjectionKind::Qkv, x);
+    let norms = halves(&model.model().read_layer(layer, LayerFile::Norms).unwrap());
+    let rope = config().rope(kind(layer));
+    let table = RopeTable::new(HEAD_DIM, rope.theta, rope.factor, RopeLimbs::Two).unwrap();
+    let mut tables = vec![0; table.bytes(seq).unwrap()];
+    table.fill(history, &mut tables).unwrap();
+    let (tables, row) = (halves(&tables), KV_HEADS * HEAD_DIM);
+    let (mut q, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for (token, projected) in qkv.chunks_exact(QKV).enumerate() {
+        let table = &tables[token * 4 * HEAD_DIM..][..4 * HEAD_DIM];
+        for (head, x) in projected.chunks_exact(HEAD_DIM).enumerate() {
+            let turned =
+                |norm: usize| oracle::norm_rope::norm_rope(x, &norms[norm * 2 * HEAD_DIM..][..2 * HEAD_DIM], table);
+            match head {
+                _ if head < HEADS => q.extend(turned(0)),
+                _ if head < HEADS + KV_HEADS => keys.extend(turned(1)),
+                _ => values.extend_from_slice(x),
+            }
+        }
+    }
+    let by_position = |old: &[u16], new: &[u16], head: usize| -> Vec<u16> {
+        let rows = [&vec![0; past.first * row][..], old, new].concat();
+        rows.chunks_exact(row).flat_map(|row| row[head * HEAD_DIM..][..HEAD_DIM].to_vec()).collect()
+    };
+    let mut ctx = vec![0; seq * HEADS * HEAD_DIM];
+    let width = flash::HEAD_DIM * HEADS / KV_HEADS;
+    for head in 0..KV_HEADS {
+        let q: Vec<u16> = q.chunks_exact(HEADS * HEAD_DIM).flat_map(|q| q[head * width..][..width].to_vec()).collect();
+        let (k, v) = (by_position(&past.keys, &keys, head), by_position(&past.values, &values, head));
+        let out = flash::head(&q, HEADS / KV_HEADS, &k, &v, &config().mask(kind(layer)));
+        for (token, out) in out.chunks_exact(width).enumerate() {
+            ctx[token * HEADS * HEAD_DIM + head * width..][..width].copy_from_slice(out);
+        }
+    }
+    [projected(model, layer, ProjectionKind::O, &ctx), keys, values]
+}
+
+/// New positions of a cache, by plane.
+fn new_rows(done: &Done, history: usize) -> [Vec<u16>; 2] {
+    let at = (history - done.past.first) * KV_HEADS * HEAD_DIM;
+    [done.past.keys[at..].to_vec(), done.past.values[at..].to_vec()]
+}
+
+#[test]
+fn a_prefill_behind_a_history_is_the_chain_of_specifications() {
+    let (_dir, model) = packed();
+    let (seq, history) = (8, 20);
+    for layer in [0, LAYERS - 1] {
+        let (done, x, past) = attend(&model, layer, seq, history);
+        let [o, keys, values] = specified(&model, layer, &x, &past, history);
+        assert_eq!(done.output, o, "layer {layer}");
+        assert_eq!(new_rows(&done, history), [keys, values], "layer {layer}");
+    }
+}
+
+#[test]
+fn a_ring_that_wraps_is_the_chain_of_specifications() {
+    let (_dir, model) = packed();
+    let (seq, history) = (5, 45);
+    let (done, x, past) = attend(&model, 1, seq, history);
+    let [o, keys, values] = specified(&model, 1, &x, &past, history);
+    assert_eq!(done.output, o);
+    // The next position sees 31 earlier ones, so all new ones are among them.
+    assert_eq!(done.past.first, history + seq + 1 - WINDOW);
+    assert_eq!(new_rows(&done, history), [keys, values]);
+}
+
+/// The kernels for decoding accumulate in another order than those of prefill; they are held against the same kernels called directly.
+#[test]
+fn decoded_positions_are_those_of_the_kernels_called_directly() {
+    let (_dir, model) = packed();
+    let (made, seq, history) = (checkpoint(), 3, 20);
+    for layer in [2, LAYERS - 1] {
+        let (done, x, past) = attend(&model, layer, seq, history);
+        let linear = |module: &str| {
+            let name = made.name(layer, module);
+            let (weight, scale) = (&made.tensors[&name], &made.tensors[&format!("{name}_scale")]);
+            let codes = weight.data.iter().map(|&code| code as i8).collect();
+            Linear::new(
+                weight.shape[0],
+                weight.shape[1],
+                Values::Int8 { codes, scales: halves(&scale.data), group: weight.shape[1] },
+            )
+        };
+        let norm = |module: &str| {
+            synthetic::decode(&made.tensors[&made.name(layer, module)]).into_iter().map(f64::from).collect()
+        };
+        let weights = AttentionWeights {
+            q: linear("self_attn.q_proj"),
+            k: linear("self_attn.k_proj"),
+            v: linear("self_attn.v_proj"),
+            o: linear("self_attn.o_proj"),
+            q_norm: norm("self_attn.q_norm"),
+            k_norm: norm("self_attn.k_norm"),
+        };
+        let mut direct = LabLayer::new(&config(), kind(layer), &weights, 8.max(history + seq)).unwrap();
+        direct.append(&past.keys, &past.values).unwrap();
+        assert_eq!(direct.positions(), history, "the window holds the whole history");
+        let step = direct.decode(&x).unwrap();
+        assert_eq!(done.output, step.out, "layer {layer}");
+        assert_eq!(
+            new_rows(&done, history),
+            [direct.cached(Plane::Key, history..history + seq), step.v],
+            "layer {layer}"
+        );
+    }
+}
+
+#[test]
+fn a_cache_is_handed_from_call_to_call() {
+    let (_dir, model) = packed();
+    let layer = LAYERS - 1;
+    let (first, _, _) = attend(&model, layer, 8, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache.safetensors");
+    first.past.write(&file, layer, KV_HEADS, HEAD_DIM).unwrap();
+    let past = Past::read(&file, layer, KV_HEADS, HEAD_DIM).unwrap();
+    assert_eq!(past, first.past);
+    // Sixteen positions at once are eight behind eight.
+    let (whole, x, _) = attend(&model, layer, 16, 0);
+    let [o, ..] = specified(&model, layer, &x[8 * HIDDEN..], &past, 8);
+    assert_eq!(whole.output[8 * HIDDEN..], o);
+}

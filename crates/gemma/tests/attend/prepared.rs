@@ -1,0 +1,328 @@
+//! Steps, buffers and refusals without a device.
+
+use std::fs;
+
+use gemma::attend::{
+    AttendError, Contents, Job, Method, Mismatch, Past, Plan, Prepared, Stream, Written, open_package, prepare, seeded,
+};
+use gemma::{MemoryCause, PackedWeights, Refusal};
+use npu_package::layout::{HeadNorm, Plane, ProjectionKind, RopeLimbs, RopeTable};
+use npu_package::{LayerFile, Package, PackageError};
+
+use crate::fabric::{Fabric, GLOBAL, QKV, WINDOW, packed, segment};
+use crate::synthetic::{HEAD_DIM, HEADS, HIDDEN, KV_HEADS};
+
+fn prepared(
+    package: &Package,
+    model: &PackedWeights,
+    layer: usize,
+    seq: usize,
+    history: usize,
+) -> Result<Prepared, AttendError> {
+    let methods = &Method::ALL;
+    let x = seeded(1, Stream::Hidden, 0, seq * HIDDEN);
+    let window = (layer != GLOBAL).then_some(WINDOW);
+    let past = Past::seeded(1, history, window, KV_HEADS, HEAD_DIM);
+    prepare(&Job { package, model, layer, seq, history, methods }, &x, &past)
+}
+
+/// Fabric and job in one; the packed model is whole.
+fn of(fabric: Fabric, layer: usize) -> Result<Prepared, AttendError> {
+    let ((_package, package), (_model, model)) = (fabric.written(), packed());
+    prepared(&package, &model, layer, fabric.seq, fabric.history)
+}
+
+fn names(plan: &Plan, step: usize) -> Vec<&str> {
+    plan.steps[step].args.iter().map(|&buffer| plan.buffers[buffer].name.as_str()).collect()
+}
+
+#[track_caller]
+fn refused(result: Result<Prepared, AttendError>) -> String {
+    result.map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn the_modular_method_chains_its_kernels() {
+    let history = 20;
+    let found = of(Fabric { history, ..Fabric::default() }, GLOBAL).unwrap();
+    let [plan] = &found.plans[..] else { panic!("one method") };
+    assert_eq!((plan.method, plan.columns, plan.programs.len()), (Method::Modular, 4, 4));
+    let kernels: Vec<&str> = plan.steps.iter().map(|step| step.kernel.as_str()).collect();
+    assert_eq!(kernels, ["w8a16_qkv_projection", "norm_rope", "scaled_attention", "w8a16_o_projection"]);
+    assert_eq!(names(plan, 0), ["x", "qkv_weights", "qkv", "scratch"]);
+    assert_eq!(names(plan, 1), ["qkv", "norms", "rotations", "q", "cache"]);
+    assert_eq!(names(plan, 2), ["q", "cache", "plan", "ctx", "scratch"]);
+    assert_eq!(names(plan, 3), ["ctx", "o_weights", "o", "scratch"]);
+    let bytes = |name: &str| plan.buffers.iter().find(|buffer| buffer.name == name).unwrap().bytes;
+    // the largest scratch serves all
+    assert_eq!([bytes("qkv"), bytes("scratch"), bytes("cache")], [2 * 8 * QKV, 8192, segment(48).bytes()]);
+    let cache = plan.cache;
+    assert_eq!(plan.steps[1].writes[1], Written::NewPositions { buffer: cache });
+    assert_eq!(
+        plan.steps[2].writes,
+        [Written::Bytes { buffer: plan.steps[2].args[3], bytes: 2 * 8 * HEADS * HEAD_DIM }]
+    );
+    assert_eq!(plan.steps[3].writes, [Written::Bytes { buffer: plan.output, bytes: 2 * 8 * HIDDEN }]);
+    assert_eq!(found.missing.len(), 1);
+    assert!(matches!(found.missing[0], (Method::Complete, AttendError::Refusal(Refusal::KernelNotCompiled { .. }))));
+}
+
+#[test]
+fn operands_are_those_of_the_layer() {
+    let (history, (_model, model)) = (41, packed());
+    let (_package, package) = Fabric { history, slots: 56, ..Fabric::default() }.written();
+    for (layer, theta, factor, first) in [(GLOBAL, 1e6, 8.0, 0), (2, 1e4, 1.0, history + 1 - WINDOW)] {
+        let found = prepared(&package, &model, layer, 8, history).unwrap();
+        let plan = &found.plans[0];
+        let contents = |name: &str| &plan.buffers.iter().find(|buffer| buffer.name == name).unwrap().contents;
+        let x: Vec<u8> = seeded(1, Stream::Hidden, 0, 8 * HIDDEN).iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        assert_eq!(*contents("x"), Contents::Bytes(x));
+        assert_eq!(*contents("norms"), Contents::Bytes(model.model().read_layer(layer, LayerFile::Norms).unwrap()));
+        // three tables more than positions: the kernel reads ahead
+        let mut tables = vec![0; 11 * 1024];
+        RopeTable::new(HEAD_DIM, theta, factor, RopeLimbs::Two).unwrap().fill(history, &mut tables).unwrap();
+        assert_eq!(*contents("rotations"), Contents::Bytes(tables));
+        assert_eq!(*contents("plan"), Contents::Bytes(vec![0x5A; 256]));
+        assert_eq!(*contents("qkv"), Contents::Zero);
+        assert_eq!(*contents("o_weights"), Contents::Weights(ProjectionKind::O));
+        assert_eq!(found.weights(ProjectionKind::Qkv), model.model().read_layer(layer, ProjectionKind::Qkv).unwrap());
+
+        let Contents::Cache(cache) = contents("cache") else { panic!("the cache is one") };
+        let (row, mut got) = (KV_HEADS * HEAD_DIM, vec![0; KV_HEADS * HEAD_DIM]);
+        let keys = seeded(1, Stream::Keys, 0, history * row);
+        for position in 0..56 {
+            segment(56).get(cache, Plane::Key, position, &mut got);
+            let there = (first..history).contains(&position);
+            let want = if there { &keys[position * row..][..row] } else { &vec![0; row][..] };
+            assert_eq!(got, want, "layer {layer}, position {position}");
+        }
+    }
+}
+
+#[test]
+fn few_positions_take_the_kernels_for_decoding() {
+    let found = of(Fabric { seq: 3, decode: true, ..Fabric::default() }, 0).unwrap();
+    let plan = &found.plans[0];
+    let kernels: Vec<&str> = plan.steps.iter().map(|step| step.kernel.as_str()).collect();
+    assert_eq!(kernels, ["w8a16_decode_qkv_projection", "norm_rope", "decode_attention", "w8a16_decode_o_projection"]);
+    // four rows are written, three are read
+    assert_eq!(plan.buffers[plan.steps[0].args[2]].bytes, 2 * 4 * QKV);
+    assert_eq!(plan.buffers[plan.output].bytes, 2 * 4 * HIDDEN);
+    let without = of(Fabric { seq: 3, ..Fabric::default() }, 0).unwrap();
+    assert_eq!(without.plans[0].steps[2].kernel, "scaled_attention");
+}
+
+#[test]
+fn the_complete_method_comes_first() {
+    let found = of(Fabric { complete: true, ..Fabric::default() }, GLOBAL).unwrap();
+    let methods: Vec<_> = found.plans.iter().map(|plan| plan.method).collect();
+    assert_eq!((methods, found.missing.len()), (vec![Method::Complete, Method::Modular], 0));
+    let plan = &found.plans[0];
+    assert_eq!(plan.programs.len(), 1);
+    let o = Written::Bytes { buffer: plan.output, bytes: 2 * 8 * HIDDEN };
+    assert_eq!(plan.steps[0].writes, [Written::NewPositions { buffer: plan.cache }, o]);
+}
+
+#[test]
+fn a_kernel_that_is_not_there_is_the_refusal() {
+    let ((_package, package), (_model, model)) = (Fabric::default().written(), packed());
+    let error = prepared(&package, &model, 0, 9, 0).unwrap_err();
+    assert_eq!(error.to_string(), "Real NPU kernel requires MLIR-AIE2 compilation to NPU binary");
+    assert!(error.remedy().unwrap().contains("bennu compile --seq 9"));
+    let AttendError::Refusal(Refusal::KernelNotCompiled { source }) = prepared(&package, &model, 0, 8, 5).unwrap_err()
+    else {
+        panic!("a refusal")
+    };
+    assert!(matches!(source, PackageError::NoContext { history: 5, .. }), "{source}");
+    assert!(Refusal::KernelNotCompiled { source }.remedy().contains("bennu compile --seq 8 --history 5"));
+
+    let nowhere = _package.path().join("nowhere");
+    let error = open_package(&nowhere).unwrap_err();
+    let sentence = format!("NPU binary not found: {} - compile kernels first", nowhere.display());
+    assert_eq!(error.to_string(), sentence);
+    let AttendError::Refusal(Refusal::BinaryMissing { path, .. }) = open_package(_package.path()).unwrap_err() else {
+        panic!("a refusal")
+    };
+    assert!(path.ends_with("manifest.json"));
+}
+
+#[test]
+fn damage_is_found_before_anything_runs() {
+    let ((_package, package), (_model, model)) = (Fabric::default().written(), packed());
+    let file = model.model().layer_path(3, LayerFile::Norms).unwrap();
+    let flip = |path: &std::path::Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[40] ^= 4;
+        fs::write(path, bytes).unwrap();
+    };
+    flip(&file);
+    prepared(&package, &model, 0, 8, 0).unwrap();
+    let text = refused(prepared(&package, &model, 3, 8, 0));
+    assert!(text.contains("layer_003.norms.bin"), "{text}");
+    flip(&model.model().layer_path(0, ProjectionKind::O).unwrap());
+    assert!(refused(prepared(&package, &model, 0, 8, 0)).contains("layer_000.o.bin"));
+    flip(&package.path().join("norm_rope_local_s8.pdi"));
+    let error = prepared(&package, &model, 1, 8, 0).unwrap_err();
+    assert!(
+        matches!(&error, AttendError::Package(PackageError::Digest { name, .. }) if name == "norm_rope_local_s8.pdi")
+    );
+    assert!(error.remedy().unwrap().contains("bennu compile"));
+    flip(&package.path().join("norm_rope_local_s8.pdi"));
+    fs::remove_file(package.path().join("norm_rope_local_s8.txn")).unwrap();
+    assert!(refused(prepared(&package, &model, 1, 8, 0)).starts_with("NPU binary not found: "));
+}
+
+#[test]
+fn contradictions_are_named() {
+    let mismatch = |change: fn(&mut Vec<npu_package::Kernel>), layer| {
+        let AttendError::Mismatch(found) = of(Fabric { change, ..Fabric::default() }, layer).map(|_| ()).unwrap_err()
+        else {
+            panic!("a mismatch")
+        };
+        found
+    };
+    fn args(kernels: &mut [npu_package::Kernel], name: &str, argument: &str, bytes: u64) {
+        let kernel = kernels.iter_mut().find(|kernel| kernel.kernel == name).unwrap();
+        kernel.args.iter_mut().find(|arg| arg.name == argument).unwrap().bytes = bytes;
+    }
+    fn slots(kernels: &mut [npu_package::Kernel], name: &str, slots: usize) {
+        kernels.iter_mut().filter(|k| k.kernel == name).for_each(|k| k.context.as_mut().unwrap().slots = slots);
+    }
+    assert_eq!(
+        mismatch(|kernels| args(kernels, "w8a16_qkv_projection", "x", 100), 0).to_string(),
+        "kernel w8a16_qkv_projection: buffer x has 100 bytes, the call needs 4096"
+    );
+    assert!(matches!(
+        mismatch(|kernels| args(kernels, "norm_rope", "rotations", 7 * 1024), 0),
+        Mismatch::Argument { needed: 8192, .. }
+    ));
+    assert!(matches!(
+        mismatch(|kernels| args(kernels, "w8a16_o_projection", "o", 4095), 0),
+        Mismatch::Argument { needed: 4096, .. }
+    ));
+    let renamed = mismatch(
+        |kernels| {
+            kernels
+                .iter_mut()
+                .for_each(|k| k.args.iter_mut().filter(|a| a.name == "norms").for_each(|a| a.name = "n".into()))
+        },
+        0,
+    );
+    assert_eq!(renamed, Mismatch::UnknownArgument { kernel: "norm_rope".into(), argument: "n".into() });
+    assert!(matches!(
+        mismatch(|k| slots(k, "norm_rope", 56), 0),
+        Mismatch::Caches { first_slots: 56, second_slots: 48, .. }
+    ));
+    assert!(matches!(mismatch(|k| slots(k, "norm_rope", 0), 0), Mismatch::Cache { slots: 0, .. }));
+    let window = |kernels: &mut Vec<npu_package::Kernel>| {
+        kernels.iter_mut().filter_map(|k| k.context.as_mut()).for_each(|at| at.window = at.window.map(|_| 64));
+    };
+    assert!(matches!(mismatch(window, 0), Mismatch::Cache { window: Some(64), model_window: Some(32), .. }));
+    of(Fabric { change: window, ..Fabric::default() }, GLOBAL).unwrap();
+}
+
+#[test]
+fn jobs_that_the_model_does_not_have() {
+    let ((_package, package), (_model, model)) = (Fabric::default().written(), packed());
+    assert!(refused(prepared(&package, &model, 6, 8, 0)).contains("layer 6 was asked for; the model has 6"));
+    assert!(refused(prepared(&package, &model, 0, 0, 0)).contains("at least one new one"));
+    assert!(refused(prepared(&package, &model, 0, 8, 131_065)).contains("131065 earlier and 8 new positions"));
+    let job = Job { package: &package, model: &model, layer: 0, seq: 8, history: 0, methods: &Method::ALL };
+    let (mut x, none) = (seeded(1, Stream::Hidden, 0, 8 * HIDDEN), Past::empty(KV_HEADS, HEAD_DIM));
+    let with = |x: &[u16], past: &Past| refused(prepare(&job, x, past));
+    assert!(with(&x[1..], &none).contains("2047 elements of x were given; 8 positions of 256 are needed"));
+    x[2 * HIDDEN + 7] = 0x7F80;
+    assert_eq!(with(&x, &none), "input x, row 2, column 7: inf is not finite");
+    let mut past = Past::seeded(1, 9, None, KV_HEADS, HEAD_DIM);
+    past.values[KV_HEADS * HEAD_DIM] = 0x7FC0;
+    assert_eq!(
+        with(&seeded(1, Stream::Hidden, 0, 8 * HIDDEN), &past),
+        "input values, row 1, column 0: NaN is not finite"
+    );
+    let later = Job { history: 12, ..job };
+    let short = Past::seeded(1, 9, None, KV_HEADS, HEAD_DIM);
+    let text = refused(prepare(&later, &seeded(1, Stream::Hidden, 0, 8 * HIDDEN), &short));
+    assert!(text.contains("positions 0 to 9 are given; the first new position, 12, sees others"), "{text}");
+}
+
+#[test]
+fn a_package_of_another_model_or_device() {
+    let ((_package, package), (_model, model)) = (Fabric::default().written(), packed());
+    let manifest = package.path().join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let edited = |from: &str, to: &str| {
+        assert!(text.contains(from));
+        fs::write(&manifest, text.replacen(from, to, 1)).unwrap();
+        refused(prepared(&Package::open(package.path()).unwrap(), &model, 0, 8, 0))
+    };
+    assert!(edited("\"device\": \"npu1\"", "\"device\": \"npu4\"").contains("for device \"npu4\""));
+    assert!(
+        edited("\"hidden\": 256", "\"hidden\": 512")
+            .contains("hidden size is 512, the packed model of one whose hidden size is 256")
+    );
+    assert!(edited("\"kv_heads\": 2", "\"kv_heads\": 1").contains("number of key-value heads is 1"));
+    fs::write(&manifest, &text).unwrap();
+
+    let packed = model.model().path().join("packed.json");
+    let text = fs::read_to_string(&packed).unwrap();
+    let edited = |from: &str, to: &str| {
+        assert!(text.contains(from), "{text}");
+        fs::write(&packed, text.replacen(from, to, 1)).unwrap();
+        let model = PackedWeights::open(model.model().path()).unwrap();
+        refused(prepared(&package, &model, 0, 8, 0))
+    };
+    assert!(
+        edited("\"rms_norm_eps\": 1e-6", "\"rms_norm_eps\": 1e-5").contains("an epsilon of 1e-5, the kernels' of 1e-6")
+    );
+    assert!(edited("\"scheme\": \"w8a8\"", "\"scheme\": \"w4\"").contains("scheme \"w4\""));
+    assert_eq!(HeadNorm::EPSILON, 1e-6);
+}
+
+#[test]
+fn streams_that_leave_their_buffers_are_not_run() {
+    let short = |kernels: &mut Vec<npu_package::Kernel>| {
+        // The stream was made for 8 KiB more.
+        let kernel = kernels.iter_mut().find(|kernel| kernel.kernel == "scaled_attention").unwrap();
+        kernel.args[3].name = "scratch".to_owned();
+        kernel.args[3].direction = npu_package::Direction::Scratch;
+        kernel.args[3].bytes = 64;
+    };
+    let ((_package, package), (_model, model)) =
+        (Fabric { seq: 16, change: short, ..Fabric::default() }.written(), packed());
+    let error = prepared(&package, &model, 0, 16, 0).unwrap_err();
+    assert_eq!(error.to_string(), "the stream of kernel scaled_attention is not run");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("reaches byte 16384 of host buffer 3, which has 8192"), "{cause}");
+}
+
+#[test]
+fn memory_is_counted_before_it_is_asked_for() {
+    let found = of(Fabric { complete: true, ..Fabric::default() }, GLOBAL).unwrap();
+    let needed = found.plans.iter().map(Plan::host_bytes).max().unwrap();
+    found.check_memory(needed).unwrap();
+    let AttendError::Refusal(Refusal::MemoryExhausted { source }) = found.check_memory(needed - 1).unwrap_err() else {
+        panic!("a refusal")
+    };
+    let MemoryCause::Plan { tier: "DDR", available, largest_context, .. } = source else { panic!("{source}") };
+    // 1 KiB a position; one byte is missing
+    assert_eq!((available, largest_context), (needed - 1, Some(47)));
+    let heap = found.plans.iter().map(Plan::heap_bytes).collect::<Vec<_>>();
+    // a configuration and a stream for each kernel, four command pages
+    assert_eq!(heap, [(1 + 1 + 4) << 15, (4 + 4 + 4) << 15]);
+}
+
+#[test]
+fn kernels_with_more_buffers_than_a_command_holds() {
+    let many = |kernels: &mut Vec<npu_package::Kernel>| {
+        for kernel in kernels.iter_mut().filter(|kernel| kernel.kernel == "w8a16_attention") {
+            for index in 7..17 {
+                let mut more = kernel.args[6].clone();
+                (more.index, more.name) = (index, format!("scratch_{index}"));
+                kernel.args.push(more);
+            }
+        }
+    };
+    let found = of(Fabric { complete: true, change: many, ..Fabric::default() }, 0).unwrap();
+    assert_eq!(found.plans.len(), 1);
+    assert_eq!(found.missing[0].1.to_string(), "kernel w8a16_attention has 17 host buffers; a command holds 16");
+}
