@@ -1,7 +1,9 @@
 //! Valid contents of a kernel's arguments: finite numbers, packed weights, tables of positions. What a kernel computes from them means nothing;
 //! its time is that of any contents.
 
-use npu_package::layout::{HeadNorm, LayoutError, ProjectionKind, RopeLimbs, RopeTable, names};
+use npu_package::layout::{
+    ARRAY_COLUMNS, GROUP_ROWS, HeadNorm, LayoutError, ProjectionKind, RopeLimbs, RopeTable, names,
+};
 use npu_package::{Argument, Direction, Dtype, Kernel, ModelDims, Package, PackageError};
 
 /// Why an argument cannot be filled.
@@ -66,26 +68,22 @@ pub fn contents(
             Err(FillError::Size { kernel, argument: name, expected, found: argument.bytes })
         }
     };
-    let bytes = match (argument.layout.as_str(), argument.dtype) {
-        (names::ROW_MAJOR | names::KV_SEGMENT, Dtype::Bf16) => {
-            let elements = sized(2 * argument.shape.iter().product::<usize>())? / 2;
-            (0..elements).flat_map(|i| small(i).to_le_bytes()).collect()
-        }
-        (names::PANELS, _) => {
-            let panels = model.panels(projection(kernel).ok_or_else(|| layout(kernel, argument))?)?;
+    // docs/package.md gives some arguments by their names alone
+    let bytes = match (argument.name.as_str(), argument.layout.as_str(), argument.dtype) {
+        (_, names::PANELS, _) => {
+            let kind = projections(kernel).into_iter().find(|(name, _)| *name == argument.name);
+            let panels = model.panels(kind.ok_or_else(|| layout(kernel, argument))?.1)?;
             let mut out = vec![0; sized(panels.bytes())?];
-            for column in 0..npu_package::layout::ARRAY_COLUMNS {
+            for column in 0..ARRAY_COLUMNS {
                 for pass in 0..panels.passes() {
-                    let rows = npu_package::layout::GROUP_ROWS;
-                    let codes: Vec<i8> = (0..rows * panels.inputs()).map(|i| hash(i) as i8).collect();
-                    let scales = vec![SCALE; rows];
+                    let codes: Vec<i8> = (0..GROUP_ROWS * panels.inputs()).map(|i| hash(i) as i8).collect();
                     let at = panels.group_offset(column, pass);
-                    panels.pack_group(&codes, &scales, &mut out[at..at + panels.group_bytes()])?;
+                    panels.pack_group(&codes, &[SCALE; GROUP_ROWS], &mut out[at..at + panels.group_bytes()])?;
                 }
             }
             out
         }
-        (names::HEAD_NORMS, _) => {
+        ("norms", names::HEAD_NORMS | names::OPAQUE, _) => {
             let norm = HeadNorm::new(model.head_dim)?;
             let mut out = vec![0; sized(2 * norm.bytes())?];
             for record in out.chunks_exact_mut(norm.bytes()) {
@@ -93,12 +91,17 @@ pub fn contents(
             }
             out
         }
-        (names::ROPE_TABLE, _) => {
+        ("rotations", names::ROPE_TABLE | names::OPAQUE, _) => {
             let table = RopeTable::new(model.head_dim, THETA, 1.0, RopeLimbs::Two)?;
-            let positions = argument.shape.first().copied().unwrap_or_default();
+            let positions = argument.bytes as usize / table.position_bytes();
             let mut out = vec![0; sized(table.bytes(positions)?)?];
             table.fill(kernel.context.map_or(0, |context| context.history), &mut out)?;
             out
+        }
+        // codes and scales of an empty cache
+        ("cache", names::KV_SEGMENT, Dtype::I8) => vec![0; argument.bytes as usize],
+        ("cache", names::KV_SEGMENT | names::OPAQUE, _) | (_, names::ROW_MAJOR, Dtype::Bf16) => {
+            (0..argument.bytes as usize / 2).flat_map(|i| small(i).to_le_bytes()).collect()
         }
         _ => return Err(layout(kernel, argument)),
     };
@@ -110,12 +113,18 @@ fn layout(kernel: &Kernel, argument: &Argument) -> FillError {
     FillError::Layout { kernel, argument: name, layout: argument.layout.clone() }
 }
 
-/// The projection that a kernel with these operands computes.
-pub fn projection(kernel: &Kernel) -> Option<ProjectionKind> {
-    ProjectionKind::ALL.into_iter().find(|kind| {
-        let (x, y) = kind.operands();
-        kernel.argument("weights").is_some() && kernel.argument(x).is_some() && kernel.argument(y).is_some()
-    })
+/// Arguments that hold weights, and of which projection.
+pub fn projections(kernel: &Kernel) -> Vec<(&str, ProjectionKind)> {
+    let of = |argument: &'_ Argument| match argument.name.as_str() {
+        "qkv_weights" => Some(ProjectionKind::Qkv),
+        "o_weights" => Some(ProjectionKind::O),
+        "weights" => ProjectionKind::ALL.into_iter().find(|kind| {
+            let (x, y) = kind.operands();
+            kernel.argument(x).is_some() && kernel.argument(y).is_some()
+        }),
+        _ => None,
+    };
+    kernel.args.iter().filter_map(|argument| Some((argument.name.as_str(), of(argument)?))).collect()
 }
 
 /// 2⁻⁸ in bfloat16: a scale of weights.

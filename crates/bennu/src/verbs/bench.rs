@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use aie2_kernels::probe::{self, Via};
-use aie2_kernels::{attention, attention_decode};
 use amdxdna::kernel::Kernel;
 use amdxdna::{Device, Options};
+use npu_package::layout::LayoutError;
 use npu_package::{ModelDims, Package};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -205,7 +205,9 @@ fn measured<K: Kernel>(
     let first_us = loaded.run(host)?.as_secs_f64() * 1e6;
     let times = (0..repeat).map(|_| loaded.run(host)).collect::<Result<Vec<_>, _>>()?;
     let times = Times::of(times);
-    let work = work(model, kernel);
+    let work = work(model, kernel).map_err(FillError::from)?;
+    let macs: u64 = work.iter().map(|w| w.macs).sum();
+    let made: f64 = work.iter().map(|w| (w.macs * w.limbs) as f64 / (w.macs_per_cycle * TILES) as f64).sum();
     let array_mhz = device.clocks()?.h.mhz;
     let cycles = times.min_s() * f64::from(array_mhz) * 1e6;
     Ok(Measured {
@@ -215,9 +217,9 @@ fn measured<K: Kernel>(
         context: kernel.context,
         first_us,
         array_mhz,
-        operations: work.as_ref().map(|w| 2 * w.macs),
-        tops: work.as_ref().map(|w| 2.0 * w.macs as f64 / times.min_s() / 1e12),
-        share_of_peak: work.map(|w| (w.macs * w.limbs) as f64 / (w.macs_per_cycle * TILES) as f64 / cycles),
+        operations: (macs > 0).then_some(2 * macs),
+        tops: (macs > 0).then(|| 2.0 * macs as f64 / times.min_s() / 1e12),
+        share_of_peak: (macs > 0).then(|| made / cycles),
         share_of_bound: kernel.report.bound.cycles as f64 / cycles,
         bound: kernel.report.bound.clone(),
         files_sha256: [digest(&pdi), digest(&txn)],
@@ -225,7 +227,7 @@ fn measured<K: Kernel>(
     })
 }
 
-/// Products of a kernel.
+/// Products of a kernel, or of a part of it.
 #[derive(Debug, PartialEq)]
 struct Products {
     /// Multiply-accumulates of the mathematics.
@@ -236,22 +238,22 @@ struct Products {
     macs_per_cycle: u64,
 }
 
-/// What the manifest says a kernel computes.
-fn work(model: &ModelDims, kernel: &npu_package::Kernel) -> Option<Products> {
-    if let Some(kind) = fill::projection(kernel) {
-        let panels = model.panels(kind).ok()?;
+/// What the manifest says a kernel computes: each projection whose weights it reads, and attention if it has a plan of it.
+fn work(model: &ModelDims, kernel: &npu_package::Kernel) -> Result<Vec<Products>, LayoutError> {
+    let limbs = if kernel.numerics == "w8a8" { 1 } else { 2 };
+    let projection = |(_, kind)| {
+        let panels = model.panels(kind)?;
         let macs = (kernel.seq * panels.n() * panels.inputs()) as u64;
-        let limbs = if kernel.numerics == "w8a16" { 2 } else { 1 };
-        return Some(Products { macs, limbs, macs_per_cycle: INT8_MACS });
+        Ok(Products { macs, limbs, macs_per_cycle: INT8_MACS })
+    };
+    let mut all = fill::projections(kernel).into_iter().map(projection).collect::<Result<Vec<_>, LayoutError>>()?;
+    if let (Some(context), Some(_)) = (kernel.context, kernel.argument("plan")) {
+        let seen = |s: usize| (context.history + s + 1).min(context.window.unwrap_or(usize::MAX)) as u64;
+        let pairs: u64 = (0..kernel.seq).map(seen).sum();
+        let macs = 2 * pairs * (model.heads * model.head_dim) as u64;
+        all.push(Products { macs, limbs: 1, macs_per_cycle: BF16_MACS });
     }
-    let context = kernel.context?;
-    if ![attention::scaled::NAME, attention_decode::NAME].contains(&kernel.kernel.as_str()) {
-        return None;
-    }
-    let seen = |s: usize| (context.history + s + 1).min(context.window.unwrap_or(usize::MAX)) as u64;
-    let pairs: u64 = (0..kernel.seq).map(seen).sum();
-    let macs = 2 * pairs * (model.heads * model.head_dim) as u64;
-    Some(Products { macs, limbs: 1, macs_per_cycle: BF16_MACS })
+    Ok(all)
 }
 
 impl Report for Done {
@@ -378,19 +380,23 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let package = bringup::tests::package(&dir.path().join("p"), names::ROW_MAJOR, None);
         let mut kernel = package.manifest().kernels[0].clone();
-        assert_eq!(work(&model, &kernel), None);
+        assert_eq!(work(&model, &kernel), Ok(Vec::new()));
         let argument = kernel.args[0].clone();
         kernel.args =
             ["x", "weights", "qkv"].map(|name| npu_package::Argument { name: name.into(), ..argument.clone() }).into();
         kernel.seq = 512;
-        let products = Products { macs: 512 * 5376 * 8192, limbs: 2, macs_per_cycle: 256 };
-        assert_eq!(work(&model, &kernel), Some(products));
-        kernel.args.clear();
-        kernel.kernel = attention::scaled::NAME.into();
+        let qkv = Products { macs: 512 * 5376 * 8192, limbs: 2, macs_per_cycle: 256 };
+        assert_eq!(work(&model, &kernel), Ok(vec![qkv]));
+        kernel.args.truncate(1);
+        kernel.args[0].name = "plan".into();
         let layer = npu_package::Layer::Local;
         kernel.context = Some(npu_package::Context { layer, history: 0, slots: 2048, window: Some(100) });
         let pairs = 100 * 101 / 2 + 412 * 100;
-        let products = Products { macs: 2 * pairs * 32 * 128, limbs: 1, macs_per_cycle: 128 };
-        assert_eq!(work(&model, &kernel), Some(products));
+        let attention = || Products { macs: 2 * pairs * 32 * 128, limbs: 1, macs_per_cycle: 128 };
+        assert_eq!(work(&model, &kernel), Ok(vec![attention()]));
+        kernel.numerics = "w8a8".into();
+        kernel.args.push(npu_package::Argument { name: "o_weights".into(), ..argument });
+        let o = Products { macs: 512 * 4096 * 5376, limbs: 1, macs_per_cycle: 256 };
+        assert_eq!(work(&model, &kernel), Ok(vec![o, attention()]));
     }
 }
