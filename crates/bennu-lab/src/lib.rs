@@ -4,6 +4,7 @@
 pub mod attention;
 pub mod bench;
 pub mod case;
+pub mod cases;
 pub mod golden;
 pub mod layer;
 pub mod layer_report;

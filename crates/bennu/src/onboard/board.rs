@@ -111,7 +111,7 @@ pub fn simulate(run: &mut Execution<'_>) -> Outcome {
                 run.write(run.host_address(index), &contents);
             }
             let mhz = ArrayTiming::default().array_clock_mhz;
-            Outcome::completed().after(Duration::from_nanos(report.cycles * 1000 / mhz as u64))
+            Outcome::completed().after(Duration::from_nanos(report.cycles * 1000 / mhz))
         })
     })
 }

@@ -374,12 +374,6 @@ fn cycles<K: Kernel>(
     Ok(evidence.number("cycles", found).number("modelled_cycles", timing.cycles))
 }
 
-/// File of a kernel's stored case: contents of an input, or expected contents of an output.
-pub fn case_file(kernel: &npu_package::Kernel, argument: &str) -> String {
-    let stem = kernel.files.txn.strip_suffix(".txn").unwrap_or(&kernel.files.txn);
-    format!("{stem}.case.{argument}.bin")
-}
-
 /// Inputs and outputs of a stored case by argument index; `None` unless all of them are there.
 fn case(package: &Package, kernel: &npu_package::Kernel) -> Result<Option<BTreeMap<usize, Vec<u8>>>, PackageError> {
     let mut case = BTreeMap::new();
@@ -387,7 +381,7 @@ fn case(package: &Package, kernel: &npu_package::Kernel) -> Result<Option<BTreeM
         let stored = match (argument.direction, &argument.file) {
             (Direction::Scratch, _) => continue,
             (Direction::In, Some(file)) => file.clone(),
-            (Direction::In, None) | (Direction::Out, _) => case_file(kernel, &argument.name),
+            (Direction::In, None) | (Direction::Out, _) => kernel.case_file(&argument.name),
         };
         if !package.manifest().digests.contains_key(&stored) {
             return Ok(None);
