@@ -13,6 +13,9 @@ use npu_package::{
 use super::*;
 use crate::onboard::board::{self, EFFORT, SIZES};
 
+/// The page that lists the steps.
+const PAGE: &str = include_str!("../../../../../docs/hardware-bringup.md");
+
 type Ended = (Record, Option<(&'static str, StepError)>);
 
 static PLAN: LazyLock<Vec<Step>> = LazyLock::new(|| steps::plan(SIZES).expect("the probes compile"));
@@ -28,6 +31,27 @@ fn stopped(ended: &Ended) -> (&'static str, String) {
     let (_, failed) = ended;
     let (step, error) = failed.as_ref().expect("bring-up must stop");
     (step, error.to_string())
+}
+
+#[test]
+fn the_page_lists_every_step_and_its_facts() {
+    let steps: std::collections::BTreeSet<_> = PLAN.iter().map(|step| step.name).collect();
+    assert_eq!(steps.len(), PLAN.len(), "no two steps have one name");
+    for step in PLAN.iter() {
+        let name = format!("`{}`", step.name);
+        assert!(PAGE.contains(&name), "{name} is not on the page");
+        for fact in step.facts {
+            let row = PAGE.lines().find(|line| line.starts_with(&format!("| {fact} |"))).expect("a row");
+            let settled = row.split(" | ").nth(4).expect("its column");
+            assert!(settled.contains(&name), "{name} settles row {fact}, which says {settled}");
+        }
+    }
+    // every row names a step, the verb that measures, or a probe by hand
+    for row in PAGE.lines().filter(|line| line[..line.len().min(4)].bytes().any(|b| b.is_ascii_digit())) {
+        let Some(settled) = row.strip_prefix("| ").and_then(|row| row.split(" | ").nth(4)) else { continue };
+        let named = settled.split('`').skip(1).step_by(2).any(|name| name == "bench" || steps.contains(name));
+        assert!(named || settled.starts_with("by hand: "), "{row}");
+    }
 }
 
 #[test]
