@@ -250,6 +250,29 @@ pub fn short_runs() -> Result<Probe, KernelError> {
     short_circuit(question, |rt| send(rt, [(&linear(IN, RUN * RUNS)?, 1), (&ShimBd::new(OUT, 0, pattern), 1)]))
 }
 
+/// Words that begin and end in the middle of a burst, from one such place to another.
+///
+/// # Errors
+/// See [`super::facts`].
+pub fn unaligned() -> Result<Probe, KernelError> {
+    const MOVED: u32 = 301;
+    const FROM: u32 = 3;
+    const TO: u32 = 17;
+    let data = words(FROM + MOVED);
+    let mut out = vec![UNTOUCHED_WORD; (TO + MOVED + BLOCK) as usize];
+    out[TO as usize..][..MOVED as usize].copy_from_slice(&data[FROM as usize..]);
+    let question = Question {
+        name: "unaligned",
+        asks: "Do shim tasks move exactly their words when they begin and end inside a burst?",
+        facts: &[38],
+        input: bytes(&data),
+        outcomes: vec![Outcome::modelled("these words and no others", bytes(&out))],
+        otherwise: "place rows, records and scratch at multiples of 64 bytes: `npu_package::layout`",
+    };
+    let at = |arg, first: u32| ShimBd::linear(arg, u64::from(WORD * first), u64::from(WORD * MOVED));
+    short_circuit(question, |rt| send(rt, [(&at(IN, FROM)?, 1), (&at(OUT, TO)?, 1)]))
+}
+
 /// Where own memory of a mem tile begins for its DMA: the configuration writes it, the DMA reads it.
 ///
 /// # Errors

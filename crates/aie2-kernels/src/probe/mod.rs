@@ -19,7 +19,7 @@ mod timing;
 pub use bandwidth::{CHANNELS, UNIT_BYTES, read_bandwidth, write_bandwidth};
 pub use dma::{
     chain_iterates, iteration_reads, iteration_writes, late_receiver, mem_scatter, mem_window, parameter_first,
-    queued_ring, repeat_fills_a_mem_bd, repeat_rereads, short_runs,
+    queued_ring, repeat_fills_a_mem_bd, repeat_rereads, short_runs, unaligned,
 };
 pub use instructions::{
     denormal_factors, float_rounding, float_signs, load_in_flight, product_and_load, product_forwarded, shuffle_modes,
@@ -152,6 +152,7 @@ pub fn facts() -> Result<Vec<Probe>, KernelError> {
         chain_iterates()?,
         late_receiver()?,
         short_runs()?,
+        unaligned()?,
         mem_scatter()?,
         queued_ring()?,
         parameter_first()?,
