@@ -158,6 +158,8 @@ fn packages(seeds: &Seeds) -> io::Result<()> {
             routes: 10,
             loops: vec![LoopReport { name: text("gemm"), ii_declared: 8, ii_reached: 8, vmac_per_ii: 8 }],
             bound: Bound { resource: text("vec"), cycles: 1000 },
+            phases: Vec::new(),
+            sections: Vec::new(),
         },
     };
     let digests = ["a.pdi", "a.xclbin", "a.txn", "a.bin"].map(|name| (text(name), entry(4)));

@@ -415,6 +415,20 @@ pub enum Error {
         /// Depth of the queue.
         depth: usize,
     },
+    /// A phase of a queued ring needs more memory than the ring has, or none.
+    #[error("{tile}, ring {ring:?}: phase {phase} has {asked} bytes of slots; the ring has {limit}")]
+    PhaseSlots {
+        /// The tile.
+        tile: Tile,
+        /// The ring.
+        ring: String,
+        /// The phase.
+        phase: usize,
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes there are.
+        limit: u64,
+    },
     /// The phases of a ring share its locks, and so the number of its parts.
     #[error("{tile}, ring {ring:?}: phase {phase} has {parts} parts where the first has {needed}")]
     PhaseParts {

@@ -97,6 +97,8 @@ pub struct Stream {
     pub ops: Vec<Op>,
     /// What every host buffer must hold.
     pub extents: BTreeMap<u32, ArgExtent>,
+    /// Operations in front of each [`Runtime::mark`].
+    pub marks: Vec<usize>,
 }
 
 /// A runtime stream under construction.
@@ -114,7 +116,18 @@ pub struct Runtime {
     rings: BTreeMap<(Tile, Channel), rings::State>,
     /// Tokens asked for and waited for, by channel.
     tokens: BTreeMap<(u8, Channel), [u64; 2]>,
+    /// Operations after which each BD of a column's shim has been free, unless it is in flight.
+    freed: Vec<[usize; SHIM_BDS]>,
+    /// Where BDs of coming tasks are written if they are free there, and whether there are such tasks.
+    early: Option<(usize, bool)>,
+    /// What is written there, by the operation in front of which it stands.
+    hoisted: BTreeMap<usize, Vec<Op>>,
+    /// Operations up to each mark.
+    marks: Vec<usize>,
 }
+
+/// BDs of a shim.
+const SHIM_BDS: usize = TileKind::Shim.dma().bds as usize;
 
 impl Runtime {
     /// An empty stream for a partition of 1 to 4 columns.
@@ -131,6 +144,10 @@ impl Runtime {
             extents: BTreeMap::new(),
             rings: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            freed: vec![[0; SHIM_BDS]; usize::from(columns)],
+            early: None,
+            hoisted: BTreeMap::new(),
+            marks: Vec::new(),
         })
     }
 
@@ -179,17 +196,29 @@ impl Runtime {
             return Err(Error::QueueFull { tile, channel, depth: QUEUE_DEPTH });
         }
         let busy = &self.bds[usize::from(col)];
-        let free: Vec<u8> = (0..TileKind::Shim.dma().bds).filter(|bd| !busy.contains(bd)).collect();
+        let mut free: Vec<u8> = (0..TileKind::Shim.dma().bds).filter(|bd| !busy.contains(bd)).collect();
+        let freed = self.freed[usize::from(col)];
+        if let Some((at, _)) = self.early {
+            free.sort_by_key(|bd| freed[usize::from(*bd)] > at);
+        }
         if chain.len() > free.len() {
             return Err(Error::ShimBdsInFlight { tile, asked: chain.len(), free: free.len() });
         }
         let ids = free[..chain.len()].to_vec();
         // Nothing changes before every BD of the chain is known to be legal.
-        let mut ops = Vec::with_capacity(2 * chain.len());
+        let mut written = Vec::with_capacity(chain.len());
         for (k, (bd, &id)) in chain.iter().zip(&ids).enumerate() {
-            ops.extend(bd_ops(tile, channel, bd, id, ids.get(k + 1).copied())?);
+            written.push((id, bd_ops(tile, channel, bd, id, ids.get(k + 1).copied())?));
         }
-        self.ops.extend(ops);
+        for (id, ops) in written {
+            match &mut self.early {
+                Some((at, used)) if freed[usize::from(id)] <= *at => {
+                    *used = true;
+                    self.hoisted.entry(*at).or_default().extend(ops);
+                }
+                Some(_) | None => self.ops.extend(ops),
+            }
+        }
         for bd in chain {
             let end = bd.offset_bytes + u64::from(DMA_ALIGN_BYTES) * bd.pattern.end_words(runs);
             let extent = self.extents.entry(bd.arg).or_default();
@@ -220,18 +249,30 @@ impl Runtime {
         let tile = self.shim(col, channel)?;
         let queue = self.queues.entry((col, channel)).or_default();
         let last = queue.iter().position(|task| task.token).ok_or(Error::NoToken { tile, channel })?;
-        for task in queue.drain(..=last) {
-            for bd in task.bds {
-                self.bds[usize::from(col)].remove(&bd);
-            }
-        }
+        let over: Vec<u8> = queue.drain(..=last).flat_map(|task| task.bds).collect();
         self.tokens.entry((col, channel)).or_default()[1] += 1;
         let direction = match channel.direction {
             Direction::S2mm => txn::Direction::S2mm,
             Direction::Mm2s => txn::Direction::Mm2s,
         };
         self.ops.push(Op::wait(direction, col, tile.row.0, channel.index));
+        for bd in over {
+            self.bds[usize::from(col)].remove(&bd);
+            self.freed[usize::from(col)][usize::from(bd)] = self.ops.len();
+        }
+        self.early = self.early.filter(|(_, used)| !used);
         Ok(())
+    }
+
+    /// From here on up to the first wait behind a task, BDs are written in this place if they are free: before what is waited for until then, which
+    /// leaves the controller time. Tasks still start where they are queued.
+    pub fn early(&mut self) {
+        self.early = Some((self.ops.len(), false));
+    }
+
+    /// Marks this place: [`Stream::marks`] will tell how many operations stand in front of it.
+    pub fn mark(&mut self) {
+        self.marks.push(self.ops.len());
     }
 
     /// Waits for every token that is outstanding, in order of column and channel.
@@ -244,6 +285,17 @@ impl Runtime {
             }
         }
         Ok(())
+    }
+
+    /// Waits for every outstanding token of what shims read.
+    pub fn wait_read(&mut self) -> Result<(), Error> {
+        let tokens = |queue: &VecDeque<Task>| queue.iter().filter(|task| task.token).count();
+        let read = self.queues.iter().filter(|((_, channel), _)| channel.direction == Direction::Mm2s);
+        let outstanding: Vec<_> = read.map(|(&key, queue)| (key, tokens(queue))).collect();
+        outstanding
+            .into_iter()
+            .flat_map(|(key, tokens)| vec![key; tokens])
+            .try_for_each(|(col, channel)| self.wait(col, channel))
     }
 
     /// Tasks of a channel that may still run.
@@ -312,7 +364,16 @@ impl Runtime {
     /// The stream, if nothing is outstanding.
     pub fn finish(self) -> Result<Stream, Error> {
         self.outstanding()?;
-        Ok(Stream { columns: self.columns, ops: self.ops, extents: self.extents })
+        let (ops, marks) = self.ordered(&self.marks);
+        Ok(Stream { columns: self.columns, ops, extents: self.extents, marks })
+    }
+
+    /// The operations with those that are early in their places, and where these places of the others are then.
+    fn ordered(&self, places: &[usize]) -> (Vec<Op>, Vec<usize>) {
+        let before = |at: usize| self.hoisted.range(..at).map(|(_, ops)| ops.len()).sum::<usize>();
+        let early = |at: usize| self.hoisted.get(&at).into_iter().flatten();
+        let ops = self.ops.iter().enumerate().flat_map(|(at, op)| early(at).chain([op]).cloned()).collect();
+        (ops, places.iter().map(|&at| at + before(at)).collect())
     }
 }
 

@@ -480,6 +480,7 @@ impl Asm {
         match e {
             Expect::Exact(key, part, offset) => RawExpect::Exact(self.raw_key_no(key), part, offset),
             Expect::ExactOrOutside(key, part, offset) => RawExpect::ExactOrOutside(self.raw_key_no(key), part, offset),
+            Expect::ExactOrForeign(key, part, offset) => RawExpect::ExactOrForeign(self.raw_key_no(key), part, offset),
             Expect::Newest => RawExpect::Newest,
             Expect::Any => RawExpect::Any,
         }

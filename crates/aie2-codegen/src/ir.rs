@@ -95,6 +95,8 @@ pub(crate) enum RawExpect {
     Exact(OpNo, u8, i16),
     /// As `Exact`, or the newest value from outside of the timed loop.
     ExactOrOutside(OpNo, u8, i16),
+    /// As `Exact`, or what something else than the timed loop left.
+    ExactOrForeign(OpNo, u8, i16),
     /// The newest value issued.
     Newest,
     /// Whatever arrives; the author declared the early read.

@@ -188,6 +188,9 @@ pub(crate) fn raw_sources(op: &ir::RawOp, region: RegionNo) -> Vec<Vec<Source>> 
             Some(RawExpect::ExactOrOutside(op, part, iteration)) => {
                 vec![Source::Def { op, part, iteration }, Source::NewestOutside(region)]
             }
+            Some(RawExpect::ExactOrForeign(op, part, iteration)) => {
+                vec![Source::Def { op, part, iteration }, Source::Foreign(region)]
+            }
             Some(RawExpect::Newest) => vec![Source::Newest],
             Some(RawExpect::Any) => vec![Source::Any],
             None => Vec::new(),

@@ -35,6 +35,7 @@ pub(crate) enum RawKey {
 pub(crate) enum Expect {
     Exact(RawKey, u8, i16),
     ExactOrOutside(RawKey, u8, i16),
+    ExactOrForeign(RawKey, u8, i16),
     Newest,
     Any,
 }
@@ -262,6 +263,8 @@ pub struct Timed {
     uid: u32,
     name: String,
     ii: u32,
+    /// Stages from here on may belong to iterations that never began.
+    primed: u32,
     entries: Vec<Entry>,
     variants: Vec<Vec<(TimedOp, Option<RawInsn>)>>,
 }
@@ -270,7 +273,14 @@ impl Timed {
     /// An empty loop with one iteration every `ii` bundles (`ii` >= 1).
     #[must_use]
     pub fn new(name: &str, ii: u32) -> Timed {
-        Timed { uid: fresh(), name: name.to_owned(), ii: ii.max(1), entries: Vec::new(), variants: Vec::new() }
+        Timed {
+            uid: fresh(),
+            name: name.to_owned(),
+            ii: ii.max(1),
+            primed: u32::MAX,
+            entries: Vec::new(),
+            variants: Vec::new(),
+        }
     }
 
     /// Initiation interval.
@@ -283,6 +293,12 @@ impl Timed {
     #[must_use]
     pub fn stages(&self) -> u32 {
         self.entries.iter().map(|e| e.t / self.ii + 1).max().unwrap_or(1)
+    }
+
+    /// Declares that stages from `stage` on are executed before any iteration has come so far. What they then read was left by something else: the
+    /// author has filled these registers with values whose effects do no harm. A result of another iteration than the meant one stays an error.
+    pub fn primed_from(&mut self, stage: u32) {
+        self.primed = stage;
     }
 
     /// Pins an operation at time `t`. Operations are added in the sequential order of one iteration, which need not be the order of times.
@@ -398,7 +414,12 @@ impl Timed {
             let expect = if raw.early {
                 Expect::Any
             } else if let Some((k, part)) = (0..i).rev().find_map(|k| Some((k, writes(k, stage, atom)?))) {
-                Expect::Exact(RawKey::Timed(self.uid, k as u32), part, offset)
+                let key = RawKey::Timed(self.uid, k as u32);
+                if self.entries[i].t / self.ii >= self.primed {
+                    Expect::ExactOrForeign(key, part, offset)
+                } else {
+                    Expect::Exact(key, part, offset)
+                }
             } else if let Some((k, part)) =
                 (i..self.entries.len()).rev().find_map(|k| Some((k, writes(k, Stage::On, atom)?)))
             {

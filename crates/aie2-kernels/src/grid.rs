@@ -93,27 +93,43 @@ pub(crate) struct Through<'a> {
 }
 
 impl Through<'_> {
-    fn connect(&self, design: &mut Design, name: &str, col: u8, shim: u8, cores: &[Tile]) -> Result<(), Error> {
+    fn ring(&self, design: &mut Design, name: &str, col: u8) -> Result<(), Error> {
         let (mem, (input, output)) = (Tile::mem(col), self.channels);
         let ring = design.ring(mem, name, self.depth, self.bytes, Place::Anywhere)?;
         design.fill_by_dma(ring, S2mm(input), std::slice::from_ref(&self.fill))?;
-        design.drain_by_dma(ring, Mm2s(output), self.drain)?;
-        design.connect((Tile::shim(col), Mm2s(shim)).into(), &[(mem, S2mm(input)).into()])?;
-        let cores: Vec<_> = cores.iter().map(|&core| (core, S2mm(shim)).into()).collect();
-        design.connect((mem, Mm2s(output)).into(), &cores)
+        design.drain_by_dma(ring, Mm2s(output), self.drain)
     }
 
     /// Path A of a column's shim: along the core row of the same number.
     pub(crate) fn along_row(&self, design: &mut Design, col: u8) -> Result<(), Error> {
-        let cores: Vec<Tile> = (0..GRID).map(|c| Tile::core(c, col)).collect();
-        self.connect(design, "A", col, 0, &cores)
+        self.ring(design, "A", col)?;
+        along_row(design, col, self.channels)
     }
 
     /// Path B of a column's shim: up the column.
     pub(crate) fn up_column(&self, design: &mut Design, col: u8) -> Result<(), Error> {
-        let cores: Vec<Tile> = (0..GRID).map(|r| Tile::core(col, r)).collect();
-        self.connect(design, "B", col, 1, &cores)
+        self.ring(design, "B", col)?;
+        up_column(design, col, self.channels)
     }
+}
+
+/// Circuits of path A through these channels of the mem tile.
+pub(crate) fn along_row(design: &mut Design, col: u8, channels: (u8, u8)) -> Result<(), Error> {
+    let cores: Vec<Tile> = (0..GRID).map(|c| Tile::core(c, col)).collect();
+    circuits(design, col, channels, 0, &cores)
+}
+
+/// Circuits of path B through these channels of the mem tile.
+pub(crate) fn up_column(design: &mut Design, col: u8, channels: (u8, u8)) -> Result<(), Error> {
+    let cores: Vec<Tile> = (0..GRID).map(|r| Tile::core(col, r)).collect();
+    circuits(design, col, channels, 1, &cores)
+}
+
+fn circuits(design: &mut Design, col: u8, (input, output): (u8, u8), outer: u8, cores: &[Tile]) -> Result<(), Error> {
+    let mem = Tile::mem(col);
+    design.connect((Tile::shim(col), Mm2s(outer)).into(), &[(mem, S2mm(input)).into()])?;
+    let cores: Vec<_> = cores.iter().map(|&core| (core, S2mm(outer)).into()).collect();
+    design.connect((mem, Mm2s(output)).into(), &cores)
 }
 
 /// Path C of a column: `depth` turns of each core on S2MM `channels`, joined on MM2S `output`.
@@ -148,7 +164,7 @@ impl Array {
     /// A resource runs out; the message names it.
     pub(crate) fn new(
         core: impl Fn(&mut Design, u8, u8) -> Result<Locks, Error>,
-        mem: impl Fn(&mut Design, u8) -> Result<(), Error>,
+        mut mem: impl FnMut(&mut Design, u8) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let mut design = Design::new(GRID)?;
         let mut locks = Vec::new();

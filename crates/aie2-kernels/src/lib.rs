@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub mod attention;
 pub mod attention_decode;
+pub mod attention_layer;
 pub mod decode_projection;
 pub mod grid;
 pub mod norm_rope;
@@ -18,7 +19,7 @@ pub mod w8a16;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 11] = [
+pub const KERNELS: [&str; 12] = [
     w8a16::NAME,
     w8a16::O_NAME,
     w8a8::NAME,
@@ -30,6 +31,7 @@ pub const KERNELS: [&str; 11] = [
     norm_rope::NAME,
     attention::scaled::NAME,
     attention_decode::NAME,
+    attention_layer::NAME,
 ];
 
 /// How many weights share a scale.

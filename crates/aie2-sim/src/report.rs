@@ -83,6 +83,8 @@ pub struct RunReport {
     pub tokens: u64,
     /// Controller operations.
     pub controller: ControllerReport,
+    /// Cycles from the first operation to the end of each, in order.
+    pub op_ends: Vec<u64>,
 }
 
 impl RunReport {

@@ -31,6 +31,8 @@ struct Controller {
     waiting: Waiting,
     report: ControllerReport,
     tokens: u64,
+    /// When each operation took effect.
+    ends: Vec<u64>,
     /// The one-time cost before the first token was paid.
     residue_paid: bool,
 }
@@ -64,6 +66,7 @@ impl<C: CoreModel> MachineOf<C> {
             waiting: Waiting::Busy,
             report: ControllerReport::default(),
             tokens: 0,
+            ends: Vec::new(),
             residue_paid: false,
         };
         self.start_op(&mut controller);
@@ -200,6 +203,7 @@ impl<C: CoreModel> MachineOf<C> {
             }
         }
         self.sync_cores()?;
+        controller.ends.push(self.fabric.now);
         controller.at += 1;
         self.start_op(controller);
         Ok(())
@@ -397,6 +401,7 @@ impl<C: CoreModel> MachineOf<C> {
             arguments: self.fabric.ddr.traffic(),
             tokens: controller.tokens,
             controller: controller.report,
+            op_ends: controller.ends.iter().map(|at| at - start).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use npu_package::layout::{
     HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvRun, KvSegment, Plane, RopeLimbs, RopeTable,
 };
-use npu_package::{Context, Kernel, Layer, ModelDims, Package};
+use npu_package::{Context, Direction, Kernel, Layer, ModelDims, Package};
 use oracle::attention::{HeadProblem, Precision};
 use oracle::data::{Rng, activations};
 use oracle::flash::HEAD_DIM;
@@ -103,6 +103,42 @@ impl AttentionCase {
     /// Random queries, keys and values from a seed; what the package holds of the other inputs.
     pub fn random(package: &Package, kernel: &Kernel, seed: u64) -> Result<Self> {
         let what = what(kernel).with_context(|| format!("{} is no kernel of attention", kernel.kernel))?;
+        Self::part(package, kernel, what, seed)
+    }
+
+    /// What `norm_rope` takes of a kernel that has it as a phase, but its rows.
+    pub fn norm_rope(package: &Package, kernel: &Kernel, seed: u64) -> Result<Self> {
+        Self::part(package, kernel, What::NormRope, seed)
+    }
+
+    /// The rows that norm and rotation take.
+    pub fn set_rows(&mut self, rows: Vec<u16>) {
+        self.rows = rows;
+    }
+
+    /// The attention behind norm and rotation: queries as they left them, keys and values as they stand in the cache.
+    pub fn behind(&self, q: Vec<u16>, cache: &[u16]) -> Self {
+        let heads = self.model.kv_heads;
+        let rows = |plane| {
+            let element = |i: usize| {
+                let (d, head, slot) = (i % HEAD_DIM, i / HEAD_DIM % heads, i / HEAD_DIM / heads);
+                cache[self.segment.offset(plane, head, slot, d) / 2]
+            };
+            (0..self.context.slots * heads * HEAD_DIM).map(element).collect()
+        };
+        Self {
+            what: What::Prefill,
+            rows: q,
+            keys: rows(Plane::Key),
+            values: rows(Plane::Value),
+            model: self.model.clone(),
+            norms: self.norms.clone(),
+            inputs: Vec::new(),
+            ..*self
+        }
+    }
+
+    fn part(package: &Package, kernel: &Kernel, what: What, seed: u64) -> Result<Self> {
         let context = kernel.context.with_context(|| format!("{} has no context in the manifest", kernel.kernel))?;
         let model = package.manifest().model.clone();
         if model.head_dim != HEAD_DIM || model.heads != HEADS * model.kv_heads {
@@ -129,8 +165,7 @@ impl AttentionCase {
             let name = argument.name.as_str();
             let contents = match (name, &argument.file) {
                 (_, Some(file)) => package.read_file(file)?,
-                ("q", None) if what == What::NormRope => continue,
-                ("q" | "qkv", None) => bytes(&case.rows),
+                ("q" | "qkv", None) if argument.direction == Direction::In => bytes(&case.rows),
                 ("cache", None) => case.cache(),
                 ("norms", None) => case.norm_records()?,
                 ("rotations", None) => case.rotations(usize::try_from(argument.bytes)?)?,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::attention::{AttentionCase, is_attention};
+use crate::attention_layer::{self, LayerCase, is_layer};
 use crate::case::{self, Case};
 use crate::machine::{Binary, Loaded, Only, clock_hz, known};
 use crate::{spread, verify};
@@ -51,6 +52,18 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
         if is_attention(kernel) {
             let case = AttentionCase::random(&package, kernel, args.seed)?;
             let row = verify::verify_attention(&binary, kernel, &case)?;
+            equal &= row.bit_equal;
+            let (report, times) = times(&binary, &|loaded| case.write_to(loaded))?;
+            let document = document(kernel, &row, &report, times)?;
+            if !json {
+                print!("{}{}", row.table(), table(&document));
+            }
+            documents.push(document);
+            continue;
+        }
+        if is_layer(kernel) {
+            let mut case = LayerCase::random(&package, kernel, args.seed)?;
+            let row = attention_layer::verify(&binary, kernel, &mut case)?;
             equal &= row.bit_equal;
             let (report, times) = times(&binary, &|loaded| case.write_to(loaded))?;
             let document = document(kernel, &row, &report, times)?;

@@ -34,8 +34,14 @@ pub struct Args {
     seed: u64,
 }
 
-/// Files of one kernel's case: argument and contents.
-type Files = Vec<(String, Vec<u8>)>;
+/// What a kernel has.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Argument and contents.
+    Case(Vec<(String, Vec<u8>)>),
+    /// Nothing, and why.
+    None(&'static str),
+}
 
 /// Runs the verb; false if no kernel got a case.
 pub fn run(args: &Args, json: bool) -> Result<bool> {
@@ -50,13 +56,13 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     for kernel in manifest.kernels.iter().filter(|kernel| args.only.holds(kernel) && kernel.seq <= args.max_seq) {
         let title = format!("{}, S = {}", kernel.kernel, kernel.seq);
         match files(&package, kernel, args.seed)? {
-            Some(files) => {
+            Stored::Case(files) => {
                 for (argument, contents) in files {
                     writer.add_file(&kernel.case_file(&argument), &contents)?;
                 }
                 with.push(title);
             }
-            None => without.push(title),
+            Stored::None(why) => without.push(format!("{title}: {why}")),
         }
     }
     writer.finish(manifest.clone())?;
@@ -64,22 +70,28 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
         println!("{:#}", json!({ "cases": with, "without": without }));
     } else {
         with.iter().for_each(|title| println!("case: {title}"));
-        without.iter().for_each(|title| println!("no case: {title}: a part of its output is not written"));
+        without.iter().for_each(|title| println!("no case: {title}"));
     }
     Ok(!with.is_empty())
 }
 
-/// The case of a kernel; `None` for one that leaves parts of an output as they were, of which a file cannot say which.
-pub fn files(package: &Package, kernel: &Kernel, seed: u64) -> Result<Option<Files>> {
+/// The case of a kernel. One that leaves parts of an output as they were has none: a file cannot say which.
+///
+/// # Errors
+/// An argument that does not fit, or an array that differs from the specification.
+pub fn files(package: &Package, kernel: &Kernel, seed: u64) -> Result<Stored> {
     let outputs = kernel.args.iter().filter(|argument| argument.direction == Direction::Out);
     if outputs.clone().any(|output| output.name == "cache") {
-        return Ok(None);
+        return Ok(Stored::None("a part of an output is not written"));
     }
     if !is_attention(kernel) {
+        if case::kind(kernel).is_err() {
+            return Ok(Stored::None("it has no specification here"));
+        }
         let case = Case::random(case::shape(package.manifest(), kernel)?, seed)?;
         let (x, y) = case.shape.panels().kind().operands();
         let expected = case.expected().y.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-        return Ok(Some(vec![
+        return Ok(Stored::Case(vec![
             (x.to_owned(), padded(case.x_bytes(), kernel, x)?),
             ("weights".to_owned(), case.packed),
             (y.to_owned(), expected),
@@ -98,7 +110,8 @@ pub fn files(package: &Package, kernel: &Kernel, seed: u64) -> Result<Option<Fil
         Direction::Out => true,
         Direction::Scratch => false,
     });
-    stored.map(|argument| Ok((argument.name.clone(), loaded.read(&argument.name)?))).collect::<Result<_>>().map(Some)
+    let files = stored.map(|argument| Ok((argument.name.clone(), loaded.read(&argument.name)?)));
+    Ok(Stored::Case(files.collect::<Result<_>>()?))
 }
 
 /// Contents as long as the argument, behind them zeros.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attention;
+pub mod attention_layer;
 pub mod bench;
 pub mod case;
 pub mod cases;

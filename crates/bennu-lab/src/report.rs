@@ -133,3 +133,9 @@ impl Row {
         text
     }
 }
+
+/// Equal bits; NaN payloads are not architectural, so any NaN equals any other.
+pub fn same_bits(a: u16, b: u16) -> bool {
+    let nan = |bits: u16| bits & 0x7FFF > 0x7F80;
+    a == b || (nan(a) && nan(b))
+}

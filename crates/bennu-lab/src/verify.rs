@@ -7,10 +7,11 @@ use npu_package::{Kernel, Package, PackedModel};
 use serde_json::json;
 
 use crate::attention::{AttentionCase, AttentionRow, is_attention};
+use crate::attention_layer::{self, LayerCase, LayerRow, is_layer};
 use crate::case::{self, Case};
 use crate::golden;
 use crate::machine::{self, Binary, Loaded, Only};
-use crate::report::Row;
+use crate::report::{Row, same_bits};
 
 /// Largest accepted relative Frobenius error of W8A16 against float64 on the bf16 inputs and the same INT8 weights.
 pub const SAME_WEIGHTS_MAX: f64 = 0.5e-2;
@@ -51,6 +52,7 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     let model = args.model.as_ref().map(|path| case::packed_model(path, package.manifest())).transpose()?;
     let mut rows = Vec::new();
     let mut attention = Vec::new();
+    let mut layers = Vec::new();
     for kernel in package.manifest().kernels.iter().filter(|kernel| args.only.holds(kernel)) {
         if is_attention(kernel) {
             let case = AttentionCase::random(&package, kernel, args.seed)?;
@@ -59,6 +61,15 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
                 print!("{}", row.table());
             }
             attention.push(row);
+            continue;
+        }
+        if is_layer(kernel) {
+            let mut case = LayerCase::random(&package, kernel, args.seed)?;
+            let row = attention_layer::verify(&Binary::read(&package, kernel)?, kernel, &mut case)?;
+            if !json {
+                print!("{}", row.table());
+            }
+            layers.push(row);
             continue;
         }
         machine::known(kernel)?;
@@ -75,11 +86,13 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
         sums = golden::verify(&package, model, file)?;
     }
     if json {
-        println!("{:#}", json!({ "kernels": rows, "attention": attention, "goldens": sums }));
+        println!("{:#}", json!({ "kernels": rows, "attention": attention, "layers": layers, "goldens": sums }));
     } else {
         sums.iter().for_each(|s| println!("{s}"));
     }
-    let equal = rows.iter().all(accepted) && attention.iter().all(AttentionRow::accepted);
+    let equal = rows.iter().all(accepted)
+        && attention.iter().all(AttentionRow::accepted)
+        && layers.iter().all(LayerRow::accepted);
     Ok(equal && sums.iter().all(|s| s.differing == 0))
 }
 
@@ -105,7 +118,7 @@ pub fn verify(binary: &Binary, kernel: &Kernel, case: &Case, weights: String, ro
     let ran = loaded.run()?;
     let y = case.read_from(&loaded)?;
     let expected = case.expected();
-    let differing = y.iter().zip(&expected.y).filter(|(a, b)| !same(**a, **b)).count();
+    let differing = y.iter().zip(&expected.y).filter(|(a, b)| !same_bits(**a, **b)).count();
     let errors = case.errors(&expected, &y, rows);
     Ok(Row::new(kernel, &case.shape, weights, &ran.report, ran.wall_s, differing, &errors))
 }
@@ -117,10 +130,4 @@ pub fn verify_attention(binary: &Binary, kernel: &Kernel, case: &AttentionCase) 
     let ran = loaded.run()?;
     let found = case.compare(&loaded)?;
     Ok(AttentionRow::new(kernel, case, &ran.report, ran.wall_s, &found))
-}
-
-/// Equal bits; NaN payloads are not architectural, so any NaN equals any other.
-fn same(a: u16, b: u16) -> bool {
-    let nan = |bits: u16| bits & 0x7FFF > 0x7F80;
-    a == b || (nan(a) && nan(b))
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use aie2_kernels::attention::scaled::{self, ScaledAttention};
 use aie2_kernels::attention_decode::{self, DecodeAttention};
+use aie2_kernels::attention_layer::AttentionLayer;
 use aie2_kernels::decode_projection::DecodeProjection;
 use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Place};
 use aie2_kernels::{Compiled, Dtype, Operand, WeightScales, w8a16};
@@ -79,7 +80,7 @@ struct Listed {
     plan: Option<Vec<u8>>,
 }
 
-/// The kernels of the modular method for one length and both kinds of layer.
+/// The kernels of both methods for one length and both kinds of layer.
 fn kernels(model: &npu_package::ModelDims, seq: usize, history: usize) -> Vec<Listed> {
     let plain = |compiled| Listed { compiled, context: None, plan: None };
     let panels = ProjectionKind::ALL.map(|kind| model.panels(kind).unwrap());
@@ -130,6 +131,13 @@ fn kernels(model: &npu_package::ModelDims, seq: usize, history: usize) -> Vec<Li
             (kernel.compile().unwrap(), kernel.plan())
         };
         all.push(Listed { compiled, context, plan: Some(plan) });
+
+        if !decodes {
+            let cache = ring.map_or_else(|| scaled::Cache::linear(slots).unwrap(), scaled::Cache::Ring);
+            let [qkv, o] = panels;
+            let kernel = AttentionLayer::new(seq, history, qkv, o, Activations::Int16, heads, cache).unwrap();
+            all.push(Listed { compiled: kernel.compile().unwrap(), context, plan: Some(kernel.plan()) });
+        }
     }
     all
 }
@@ -200,6 +208,8 @@ fn write(path: &Path, model: &npu_package::ModelDims, seq: usize, history: usize
                 routes: 0,
                 loops: Vec::new(),
                 bound: Bound { resource: "vec".to_owned(), cycles: 0 },
+                phases: Vec::new(),
+                sections: Vec::new(),
             },
         });
     }
@@ -269,8 +279,18 @@ impl Observer for Silent {
     }
 }
 
-/// A layer's attention by the driver and the simulated array.
+/// A layer's attention by the driver and the simulated array, one kernel after the other.
 fn attend(model: &PackedWeights, layer: usize, seq: usize, history: usize) -> (Done, Vec<u16>, Past) {
+    attend_by(Method::Modular, model, layer, seq, history)
+}
+
+fn attend_by(
+    method: Method,
+    model: &PackedWeights,
+    layer: usize,
+    seq: usize,
+    history: usize,
+) -> (Done, Vec<u16>, Past) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("package");
     write(&path, &model.model().description().model, seq, history);
@@ -278,7 +298,7 @@ fn attend(model: &PackedWeights, layer: usize, seq: usize, history: usize) -> (D
     let window = (layer != LAYERS - 1).then_some(WINDOW);
     let x = seeded(SEED, Stream::Hidden, 0, seq * HIDDEN);
     let past = Past::seeded(SEED, history, window, KV_HEADS, HEAD_DIM);
-    let job = Job { package: &package, model, layer, seq, history, methods: &[Method::Modular] };
+    let job = Job { package: &package, model, layer, seq, history, methods: &[method] };
     let prepared = prepare(&job, &x, &past).unwrap();
     let hardware = Hardware::of(&package, &prepared.plans[0]);
     let fake = FakeKernel::new(Driver::current());
@@ -361,6 +381,19 @@ fn a_prefill_behind_a_history_is_the_chain_of_specifications() {
     for layer in [0, LAYERS - 1] {
         let (done, x, past) = attend(&model, layer, seq, history);
         let [o, keys, values] = specified(&model, layer, &x, &past, history);
+        assert_eq!(done.output, o, "layer {layer}");
+        assert_eq!(new_rows(&done, history), [keys, values], "layer {layer}");
+    }
+}
+
+#[test]
+fn the_complete_kernel_is_the_same_chain() {
+    let (_dir, model) = packed();
+    let (seq, history) = (8, 20);
+    for layer in [3, LAYERS - 1] {
+        let (done, x, past) = attend_by(Method::Complete, &model, layer, seq, history);
+        let [o, keys, values] = specified(&model, layer, &x, &past, history);
+        assert_eq!(done.times.len(), 1);
         assert_eq!(done.output, o, "layer {layer}");
         assert_eq!(new_rows(&done, history), [keys, values], "layer {layer}");
     }

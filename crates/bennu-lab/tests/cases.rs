@@ -6,7 +6,7 @@ mod tiny;
 use std::path::Path;
 
 use aie2_kernels::{Compiled, Dtype, Operand};
-use bennu_lab::cases;
+use bennu_lab::cases::{self, Stored};
 use bennu_lab::machine::{Binary, Loaded};
 use npu_package::layout::Activations;
 use npu_package::{
@@ -71,6 +71,8 @@ fn package(dir: &Path, compiled: &Compiled) -> Package {
             routes: 0,
             loops: Vec::new(),
             bound: Bound { resource: "vec".into(), cycles: 1 },
+            phases: Vec::new(),
+            sections: Vec::new(),
         },
     };
     let model = ModelDims {
@@ -97,7 +99,8 @@ fn a_kernel_turns_the_inputs_of_its_case_into_the_outputs() {
     let (_, compiled) = tiny::projection(Activations::Int16, SEQ);
     let package = package(&dir.path().join("package"), &compiled);
     let kernel = &package.manifest().kernels[0];
-    let files = cases::files(&package, kernel, 5).expect("a case").expect("a projection has one");
+    let files = cases::files(&package, kernel, 5).expect("a case");
+    let Stored::Case(files) = files else { panic!("a projection has a case") };
     assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x", "weights", "qkv"]);
     assert_eq!(kernel.case_file("x"), "k.case.x.bin");
 
@@ -113,11 +116,17 @@ fn a_kernel_turns_the_inputs_of_its_case_into_the_outputs() {
 }
 
 #[test]
-fn what_leaves_an_output_in_part_as_it_was_has_no_case() {
+fn a_kernel_without_specification_or_that_writes_parts_of_an_output_has_no_case() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_, compiled) = tiny::projection(Activations::Int16, SEQ);
     let package = package(&dir.path().join("package"), &compiled);
     let mut kernel = package.manifest().kernels[0].clone();
     kernel.args[2].name = "cache".into();
-    assert!(cases::files(&package, &kernel, 5).expect("no error").is_none());
+    assert_eq!(
+        cases::files(&package, &kernel, 5).expect("no error"),
+        Stored::None("a part of an output is not written")
+    );
+    let mut unknown = package.manifest().kernels[0].clone();
+    unknown.kernel = "warp".into();
+    assert_eq!(cases::files(&package, &unknown, 5).expect("no error"), Stored::None("it has no specification here"));
 }

@@ -16,7 +16,12 @@ fn phases_of_a_ring_follow_each_other_in_one_stream() {
     let ring = design.ring(mem, "relay", 2, 4 * SLOT as u32, Place::Anywhere).expect("ring");
     let rows = Pattern::linear(SLOT as u32);
     let columns = Pattern::new(&[(8, 8), (1, 8)]);
-    let phases = [&rows, &columns].map(|drain| RingPhase { fill: vec![rows.clone()], drain: vec![drain.clone()] });
+    let phases = [&rows, &columns].map(|drain| RingPhase {
+        slots: 2,
+        slot_bytes: 4 * SLOT as u32,
+        fill: vec![rows.clone()],
+        drain: vec![drain.clone()],
+    });
     design.queue_ring(ring, S2mm(0), Mm2s(0), &phases).expect("two phases");
     design.connect(shim.mm2s(0), &[mem.s2mm(0)]).expect("flow");
     design.connect(mem.mm2s(0), &[shim.s2mm(0)]).expect("flow");

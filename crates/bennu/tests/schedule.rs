@@ -96,9 +96,9 @@ fn the_table_is_aligned_and_a_loop_can_be_cut_out() {
     let whole = bennu(&of(&model, &[]));
     assert_eq!((whole.code, whole.stderr.as_str()), (0, ""));
     assert!(whole.stdout.starts_with(&format!("{KERNEL}, S = 512\n\n")), "{}", whole.stdout);
-    let one = bennu(&of(&model, &["--loop", "token_scales"]));
+    let one = bennu(&of(&model, &["--loop", "scale"]));
     assert_eq!((one.code, one.stderr.as_str()), (0, ""));
-    for part in ["token_scales prologue 0", "token_scales steady 3", "loop token_scales: ii 4"] {
+    for part in ["scale prologue 0", "scale steady 3", "loop scale: ii 72"] {
         assert!(one.stdout.contains(part) && whole.stdout.contains(part), "{part:?} is not in:\n{}", one.stdout);
     }
     assert!(whole.stdout.contains("gemm") && !one.stdout.contains("gemm") && !one.stdout.contains("block"));
@@ -118,7 +118,7 @@ fn refusals_name_what_there_is() {
         &of(&model, &["attention"]),
         &["no kernel \"attention\"", KERNEL, "w8a8_qkv_projection", "remedy: "],
     );
-    assert_refused(&of(&model, &["--loop", "gem"]), &["no loop \"gem\"", "gemm", "token_scales", "remedy: "]);
+    assert_refused(&of(&model, &["--loop", "gem"]), &["no loop \"gem\"", "gemm", "scale", "remedy: "]);
     for (kernel, seq) in [("decode_attention", "5"), ("scaled_attention", "4")] {
         assert_refused(&["schedule", kernel, "--seq", seq], &[kernel, "does not serve", seq, "remedy: "]);
     }
@@ -138,6 +138,7 @@ fn every_kernel_has_a_schedule() {
         ("norm_rope", "64"),
         ("scaled_attention", "64"),
         ("decode_attention", "2"),
+        ("w8a16_attention", "64"),
     ] {
         let report = json(&["schedule", kernel, "--seq", seq, "--json"]);
         assert_eq!(report["kernel"], kernel);

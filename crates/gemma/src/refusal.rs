@@ -180,7 +180,7 @@ pub enum HardwareCause {
 pub enum BinaryCause {
     /// The package does not hold together.
     #[error(transparent)]
-    Package(PackageError),
+    Package(Box<PackageError>),
     /// The file system says so.
     #[error(transparent)]
     Io(io::Error),
@@ -304,7 +304,7 @@ impl Refusal {
             PackageError::MissingFile { package, name } => package.join(name),
             _ => return Err(error),
         };
-        Ok(Refusal::BinaryMissing { path, source: BinaryCause::Package(error) })
+        Ok(Refusal::BinaryMissing { path, source: BinaryCause::Package(Box::new(error)) })
     }
 
     /// A binary that cannot be read; other errors than its absence are given back.

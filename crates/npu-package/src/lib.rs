@@ -17,8 +17,8 @@ mod packed;
 pub use directory::FileEntry;
 pub use error::{PackageError, PackageKind};
 pub use manifest::{
-    Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LoopReport, Manifest, ModelDims, Producer,
-    Program, Report,
+    Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LoopReport, Manifest, ModelDims, Phase, Producer,
+    Program, Region, Report,
 };
 pub use package::{MANIFEST_FILE, Package, PackageWriter};
 pub use packed::{

@@ -241,6 +241,43 @@ pub struct Report {
     pub loops: Vec<LoopReport>,
     /// What limits the kernel's speed by computation.
     pub bound: Bound,
+    /// Phases in order, of a kernel that has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
+    /// Parts of its program in order of address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<Region>,
+}
+
+/// A phase of a kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Its name: that of the kernel that does the same alone.
+    pub name: String,
+    /// Operations of the runtime stream up to its end.
+    pub operations: usize,
+    /// Multiply-accumulates of one call that its result needs.
+    pub macs: u64,
+    /// What limits its speed.
+    pub bound: Bound,
+    /// A compute tile's data memory while it runs, in order of address.
+    pub memory: Vec<Region>,
+}
+
+/// A piece of memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// What it holds.
+    pub name: String,
+    /// Byte offset.
+    pub at: u32,
+    /// Bytes.
+    pub bytes: u32,
+    /// Whether it outlives the phase.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 /// A software-pipelined loop.

@@ -11,7 +11,7 @@ use npu_package::layout::{LayoutError, ProjectionKind, names};
 use npu_package::{
     Argument, AttentionFacts, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LayerFile, LoopReport,
     MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE, Package, PackageError, PackageWriter, PackedManifest, PackedModel,
-    PackedWriter, Producer, Program, Report, Rotation, layer_file_name,
+    PackedWriter, Phase, Producer, Program, Region, Report, Rotation, layer_file_name,
 };
 use tempfile::TempDir;
 
@@ -77,6 +77,14 @@ fn kernel() -> Kernel {
             routes: 10,
             loops: vec![LoopReport { name, ii_declared: 8, ii_reached: 8, vmac_per_ii: 8 }],
             bound: Bound { resource: "vec".to_owned(), cycles: 1000 },
+            phases: vec![Phase {
+                name: "w8a8".to_owned(),
+                operations: 3,
+                macs: 64,
+                bound: Bound { resource: "vec".to_owned(), cycles: 1000 },
+                memory: vec![Region { name: "A".to_owned(), at: 0, bytes: 4, kept: true }],
+            }],
+            sections: vec![Region { name: "multiply".to_owned(), at: 0, bytes: 4, kept: false }],
         },
     }
 }

@@ -89,11 +89,13 @@ struct Ring {
     reader: Option<RingSide>,
     /// Credits per slot given out to a core; later sides must agree.
     unit_given: Option<usize>,
+    /// Credits per slot at least.
+    unit_least: usize,
 }
 
 impl Ring {
     fn unit(&self) -> usize {
-        [&self.writer, &self.reader].into_iter().flatten().map(|s| s.parts).max().unwrap_or(1)
+        [&self.writer, &self.reader].into_iter().flatten().map(|s| s.parts).max().unwrap_or(1).max(self.unit_least)
     }
 }
 
@@ -249,6 +251,7 @@ impl Design {
             writer: None,
             reader: None,
             unit_given: None,
+            unit_least: 1,
         });
         Ok(RingId(self.rings.len() - 1))
     }

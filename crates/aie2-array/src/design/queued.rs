@@ -1,8 +1,8 @@
 //! Rings of mem tiles whose two DMA sides are tasks of the runtime stream, with other access patterns in every phase.
 //!
 //! ```text
-//! phase    patterns of the writer and of the reader; as many of each as in every other phase, so that locks count alike
-//! chain    one BD per slot and part, ends behind the last slot
+//! phase    slots, and patterns of the writer and of the reader; the credits of all slots are as many in every phase, so that locks count alike
+//! chain    one BD per slot and part, ends behind the last slot; phases share the BDs
 //! task     n slots on both sides: n / slots rounds of the chain, and once its last n mod slots slots
 //! ```
 //! Both sides of a task begin and end at the same slots, and a task leaves the ring empty: the next one, of any phase, finds the locks as
@@ -11,8 +11,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::lower::mem_bd;
-use super::{Chain, Design, RingId, RingUse, Step, check_parts};
-use crate::bd::{BdShape, Pattern};
+use super::{Chain, Design, Ring, RingId, RingSide, RingUse, Step, check_parts};
+use crate::bd::Pattern;
 use crate::device::{Channel, DMA_ALIGN_BYTES, Direction, Mm2s, S2mm, Tile, TileKind};
 use crate::error::Error;
 use crate::route::{Port, PortEnd};
@@ -20,6 +20,10 @@ use crate::route::{Port, PortEnd};
 /// Access patterns of one phase, per slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingPhase {
+    /// Slots that the phase divides the ring's memory into, from its start.
+    pub slots: usize,
+    /// Bytes of one.
+    pub slot_bytes: u32,
     /// What arrives, in order.
     pub fill: Vec<Pattern>,
     /// What leaves, in order.
@@ -30,8 +34,16 @@ pub struct RingPhase {
 #[derive(Clone, Debug)]
 pub(super) struct Sides {
     channels: [Channel; 2],
-    /// By phase: shapes of the parts of writer and reader.
-    shapes: Vec<[Vec<BdShape>; 2]>,
+    phases: Vec<Lowered>,
+}
+
+/// A phase as its BDs see it.
+#[derive(Clone, Debug)]
+struct Lowered {
+    /// The ring with the slots and credits of the phase.
+    ring: Ring,
+    /// Chains of writer and reader.
+    chains: [Chain; 2],
 }
 
 /// A ring for [`crate::Runtime::ring`].
@@ -39,7 +51,8 @@ pub(super) struct Sides {
 pub struct QueuedRing {
     pub(crate) tile: Tile,
     pub(crate) name: String,
-    pub(crate) slots: usize,
+    /// By phase.
+    pub(crate) slots: Vec<usize>,
     /// Writer and reader.
     pub(crate) sides: [QueuedSide; 2],
     pub(crate) phases: usize,
@@ -51,13 +64,17 @@ pub struct QueuedRing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueuedSide {
     pub(crate) channel: Channel,
-    /// In the order of the chain.
-    pub(crate) bds: Vec<u8>,
+    /// By phase, in the order of the chain.
+    pub(crate) bds: Vec<Vec<u8>>,
     /// By phase, the words of each BD.
     pub(crate) words: Vec<Vec<Vec<u32>>>,
 }
 
 impl Chain {
+    fn bds(&self) -> Vec<u8> {
+        self.steps.iter().map(|step| step.bd).collect()
+    }
+
     /// The BD behind the one at `index`.
     pub(super) fn next(&self, index: usize) -> Option<u8> {
         let next = self.steps.get(index + 1).or(self.steps.first().filter(|_| self.endless));
@@ -66,54 +83,97 @@ impl Chain {
 }
 
 impl Design {
-    /// Makes both sides of a mem tile's ring tasks that the runtime stream queues, in any of `phases`.
+    /// Makes both sides of a mem tile's ring tasks that the runtime stream queues, in any of `phases`. The first has the slots of the ring, and
+    /// no other phase more parts in all.
     ///
     /// # Errors
-    /// A ring elsewhere, phases with different numbers of parts, or what refuses an endless side.
+    /// A ring elsewhere, phases whose slots and parts do not divide the credits of the first, or what refuses an endless side.
     pub fn queue_ring(&mut self, ring: RingId, fill: S2mm, drain: Mm2s, phases: &[RingPhase]) -> Result<(), Error> {
-        let (tile, name, slot_bytes) = {
-            let ring = self.get(ring)?;
-            (ring.tile, ring.name.clone(), ring.slot_bytes)
-        };
+        let (tile, name) = (self.get(ring)?.tile, self.get(ring)?.name.clone());
         if tile.kind() != TileKind::Mem {
             return Err(Error::WrongTileKind { tile, what: "a queued ring", needs: TileKind::Mem });
         }
         let Some(first) = phases.first() else { return Err(Error::Nothing { tile, what: "phases" }) };
         let channels: [Channel; 2] = [fill.into(), drain.into()];
-        let mut shapes = Vec::new();
-        for (phase, patterns) in phases.iter().enumerate() {
-            for (parts, needed) in [(&patterns.fill, &first.fill), (&patterns.drain, &first.drain)] {
-                if parts.len() != needed.len() {
-                    let (parts, needed) = (parts.len(), needed.len());
-                    return Err(Error::PhaseParts { tile, ring: name, phase, parts, needed });
+        // Nothing changes unless everything is legal.
+        let mut changed = self.clone();
+        changed.dma_side(&[ring], channels[0], RingUse::Fill, &first.fill)?;
+        changed.dma_side(&[ring], channels[1], RingUse::Drain, &first.drain)?;
+        let whole = changed.get(ring)?.clone();
+        let (bytes, base) = (whole.slots.len() as u32 * whole.slot_bytes, whole.slots[0]);
+        let credits = whole.unit() * whole.slots.len();
+        let mut pools = channels.map(|channel| changed.chains[&(tile, channel)].bds());
+        let [usable, usable_too] = channels.map(|channel| tile.kind().bds_of_channel(channel.index));
+        let shared = usable == usable_too;
+        let mut lowered = Vec::new();
+        for (number, phase) in phases.iter().enumerate() {
+            if phase.slots == 0 || u64::from(phase.slot_bytes) * phase.slots as u64 > u64::from(bytes) {
+                let (asked, limit) = (u64::from(phase.slot_bytes) * phase.slots as u64, u64::from(bytes));
+                return Err(Error::PhaseSlots { tile, ring: name, phase: number, asked, limit });
+            }
+            let ring = Ring {
+                slots: (0..phase.slots as u32).map(|slot| base + slot * phase.slot_bytes).collect(),
+                slot_bytes: phase.slot_bytes,
+                writer: None,
+                reader: None,
+                unit_least: credits / phase.slots,
+                ..whole.clone()
+            };
+            for parts in [&phase.fill, &phase.drain].map(Vec::len) {
+                if parts == 0 || !credits.is_multiple_of(phase.slots) || !(credits / phase.slots).is_multiple_of(parts)
+                {
+                    let needed = credits / phase.slots;
+                    return Err(Error::PhaseParts { tile, ring: name, phase: number, parts, needed });
                 }
             }
-            for (channel, parts) in channels.into_iter().zip([&patterns.fill, &patterns.drain]) {
+            for (channel, parts) in channels.into_iter().zip([&phase.fill, &phase.drain]) {
                 for end_words in parts.iter().map(|part| part.end_words(u32::MAX)) {
-                    let slot_words = slot_bytes / DMA_ALIGN_BYTES;
+                    let slot_words = phase.slot_bytes / DMA_ALIGN_BYTES;
                     if end_words > u64::from(slot_words) {
                         return Err(Error::PatternOutsideSlot { tile, channel, ring: name, end_words, slot_words });
                     }
                 }
             }
-            if patterns.fill.len() == patterns.drain.len() && patterns.fill.len() > 1 {
-                check_parts(tile, &name, &patterns.fill, &patterns.drain)?;
+            if phase.fill.len() == phase.drain.len() && phase.fill.len() > 1 {
+                check_parts(tile, &name, &phase.fill, &phase.drain)?;
             }
-            let lower = |parts: &[Pattern], channel| {
-                parts.iter().map(|part| part.lower(TileKind::Mem, channel)).collect::<Result<Vec<_>, _>>()
+            let needed = [&phase.fill, &phase.drain].map(|parts| phase.slots * parts.len());
+            let ids = if shared {
+                let have = pools[0].len() + pools[1].len();
+                let more = (needed[0] + needed[1]).saturating_sub(have);
+                let taken = changed.take_bds(tile, channels[0], &name, more)?;
+                pools[1].extend(taken);
+                let all: Vec<u8> = pools.concat();
+                [all[..needed[0]].to_vec(), all[needed[0]..needed[0] + needed[1]].to_vec()]
+            } else {
+                for ((pool, needed), channel) in pools.iter_mut().zip(needed).zip(channels) {
+                    let more = needed.saturating_sub(pool.len());
+                    pool.extend(changed.take_bds(tile, channel, &name, more)?);
+                }
+                [pools[0][..needed[0]].to_vec(), pools[1][..needed[1]].to_vec()]
             };
-            shapes.push([lower(&patterns.fill, channels[0])?, lower(&patterns.drain, channels[1])?]);
+            let side = |parts: &[Pattern]| RingSide { parts: parts.len(), words: Some(parts.to_vec()) };
+            let chain = |parts: &[Pattern], channel, ids: &[u8]| {
+                let shapes =
+                    parts.iter().map(|part| part.lower(TileKind::Mem, channel)).collect::<Result<Vec<_>, _>>()?;
+                let steps = ids.iter().enumerate().map(|(at, &bd)| Step {
+                    ring: 0,
+                    slot: at / shapes.len(),
+                    bd,
+                    shape: shapes[at % shapes.len()],
+                });
+                Ok::<_, Error>(Chain { steps: steps.collect(), endless: false })
+            };
+            let chains = [chain(&phase.fill, channels[0], &ids[0])?, chain(&phase.drain, channels[1], &ids[1])?];
+            let ring = Ring { writer: Some(side(&phase.fill)), reader: Some(side(&phase.drain)), ..ring };
+            lowered.push(Lowered { ring, chains });
         }
-        // Nothing changes unless both sides are legal.
-        let mut changed = self.clone();
-        changed.dma_side(&[ring], channels[0], RingUse::Fill, &first.fill)?;
-        changed.dma_side(&[ring], channels[1], RingUse::Drain, &first.drain)?;
         for channel in channels {
             if let Some(chain) = changed.chains.get_mut(&(tile, channel)) {
                 chain.endless = false;
             }
         }
-        changed.queued.insert(ring.0, Sides { channels, shapes });
+        changed.queued.insert(ring.0, Sides { channels, phases: lowered });
         *self = changed;
         Ok(())
     }
@@ -122,24 +182,22 @@ impl Design {
         let queued = self.queued.iter().map(|(&index, sides)| {
             let ring = &self.rings[index];
             let side = |which: usize| {
-                let channel = sides.channels[which];
-                let chain = &self.chains[&(ring.tile, channel)];
-                let words = sides.shapes.iter().map(|shapes| {
-                    let parts = &shapes[which];
-                    let bd = |(at, step): (usize, &Step)| {
-                        let step = Step { shape: parts[at % parts.len()], ..step.clone() };
-                        mem_bd(ring, &step, channel.direction, chain.next(at)).encode().to_vec()
-                    };
+                let direction = sides.channels[which].direction;
+                let words = sides.phases.iter().map(|Lowered { ring, chains }| {
+                    let chain = &chains[which];
+                    let bd =
+                        |(at, step): (usize, &Step)| mem_bd(ring, step, direction, chain.next(at)).encode().to_vec();
                     chain.steps.iter().enumerate().map(bd).collect()
                 });
-                QueuedSide { channel, bds: chain.steps.iter().map(|step| step.bd).collect(), words: words.collect() }
+                let bds = sides.phases.iter().map(|phase| phase.chains[which].bds());
+                QueuedSide { channel: sides.channels[which], bds: bds.collect(), words: words.collect() }
             };
             let queued = QueuedRing {
                 tile: ring.tile,
                 name: ring.name.clone(),
-                slots: ring.slots.len(),
+                slots: sides.phases.iter().map(|phase| phase.ring.slots.len()).collect(),
                 sides: [side(0), side(1)],
-                phases: sides.shapes.len(),
+                phases: sides.phases.len(),
                 receivers: self.receivers(ring.tile, sides.channels[1]),
             };
             (RingId(index), queued)

@@ -33,6 +33,26 @@ pub fn channel_queue_offset(kind: TileKind, channel: Channel) -> u32 {
     channel_control_offset(kind, channel) + 4
 }
 
+/// Offset of a channel's status register.
+// SOURCE: AMD AM025, DMA_S2MM_Status_0, DMA_MM2S_Status_0.
+pub fn channel_status_offset(kind: TileKind, channel: Channel) -> u32 {
+    assert!(channel.index < kind.dma().channels, "no such channel");
+    let (s2mm, mm2s) = match kind {
+        TileKind::Core => (0x1_DF00, 0x1_DF10),
+        TileKind::Mem => (0xA_0660, 0xA_0680),
+        TileKind::Shim => (0x1_D220, 0x1_D228),
+    };
+    let base = match channel.direction {
+        Direction::S2mm => s2mm,
+        Direction::Mm2s => mm2s,
+    };
+    base + 4 * u32::from(channel.index)
+}
+
+/// Bits of a channel's status that are not zero while it has a task.
+// SOURCE: AMD AM025, DMA_MM2S_Status_0: Task_Queue_Size 22:20, Channel_Running 19.
+pub const CHANNEL_AT_WORK: u32 = Field::new(22, 19).mask();
+
 /// One entry of a channel's task queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuePush {
@@ -91,6 +111,9 @@ mod tests {
         assert_eq!(channel_control_offset(TileKind::Mem, Mm2s(2).into()), 0xA_0640);
         assert_eq!(channel_queue_offset(TileKind::Shim, S2mm(1).into()), 0x1_D20C);
         assert_eq!(channel_queue_offset(TileKind::Shim, Mm2s(1).into()), 0x1_D21C);
+        assert_eq!(channel_status_offset(TileKind::Mem, Mm2s(2).into()), 0xA_0688);
+        assert_eq!(channel_status_offset(TileKind::Shim, S2mm(1).into()), 0x1_D224);
+        assert_eq!(CHANNEL_AT_WORK, 0x0078_0000);
     }
 
     // SOURCE: AMD Phoenix validation stream: 32 runs of BD 3; loopback stream: BD 3 with token.

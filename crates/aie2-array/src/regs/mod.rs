@@ -12,7 +12,9 @@ pub use bd::{
     BdCommon, CoreBd, Iteration, LockAcquire, LockRelease, MemBd, MemPad, ShimBdWords, core_bd_offset, mem_bd_offset,
     shim_bd_offset,
 };
-pub use channel::{ChannelControl, QueuePush, channel_control_offset, channel_queue_offset};
+pub use channel::{
+    CHANNEL_AT_WORK, ChannelControl, QueuePush, channel_control_offset, channel_queue_offset, channel_status_offset,
+};
 pub use switch::{MasterWord, SlaveWord, SlotWord, master_offset, shim_demux, shim_mux, slave_offset, slot_offset};
 
 use crate::device::{LOCK_MAX, TileKind};

@@ -1,17 +1,20 @@
 //! Tasks of mem tiles' rings.
 //!
 //! ```text
-//! first task of a phase   BLOCKWRITE of the BDs of both sides; no task may be in flight
+//! first task of a phase   BLOCKWRITEs of the BDs of both sides that differ; no task may be in flight
 //! task                    queue pushes of both sides; of a broken round only when no task is in flight
-//! over                    when a token has come that was asked for, after the task, on a shim channel behind the ring
+//! over                    when the reading channel rests, or a token has come that was asked for, after the task, on a shim channel behind the ring
 //! ```
-//! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order.
+//! What stands in the BDs when a stream starts is not relied on, so streams may follow each other in any order, unless the caller vouches for it
+//! ([`Runtime::ring_stands`]).
+
+use std::collections::BTreeMap;
 
 use super::Runtime;
 use crate::design::QueuedRing;
 use crate::device::{Channel, QUEUE_DEPTH, S2mm, TileKind};
 use crate::error::Error;
-use crate::regs::{QueuePush, channel_queue_offset, mem_bd_offset};
+use crate::regs::{CHANNEL_AT_WORK, QueuePush, channel_queue_offset, channel_status_offset, mem_bd_offset};
 use npu_container::txn::Op;
 
 /// What is known of a ring.
@@ -19,6 +22,8 @@ use npu_container::txn::Op;
 pub(super) struct State {
     name: String,
     phase: Option<usize>,
+    /// What this stream has written into the BDs.
+    bds: BTreeMap<u8, Vec<u32>>,
     tasks: Vec<Pending>,
 }
 
@@ -35,7 +40,7 @@ struct Pending {
 impl Runtime {
     /// Moves `slots` slots through a queued ring in one of its phases. The task counts as in flight until a token of the shim channel
     /// `proof` of column `col` has been waited for that is asked for after this call. The caller vouches that this token comes only when
-    /// the slots have left the ring: what the channel receives depends on the last of them.
+    /// the slots have left the ring, or waits for all that follow before it goes on: what the channel receives depends on the last of them.
     ///
     /// # Errors
     /// A channel that data of the ring does not lead to, another phase while tasks are in flight, a full queue.
@@ -62,7 +67,7 @@ impl Runtime {
         let key = (tile, ring.sides[0].channel);
         let state = State { tasks: self.in_flight_of(key), ..self.rings.get(&key).cloned().unwrap_or_default() };
         let rewrite = state.phase != Some(phase);
-        let (rounds, partial) = (slots / ring.slots as u32, slots as usize % ring.slots);
+        let (rounds, partial) = (slots / ring.slots[phase] as u32, slots as usize % ring.slots[phase]);
         // A task ends with the last slot. One that begins elsewhere would find the slots in between still in use.
         if (rewrite || partial > 0) && !state.tasks.is_empty() {
             return Err(Error::RingInFlight { tile, ring: name(), tasks: state.tasks.len() });
@@ -72,31 +77,82 @@ impl Runtime {
         if state.tasks.iter().map(|task| task.pushes).sum::<usize>() + pushes > QUEUE_DEPTH {
             return Err(Error::QueueFull { tile, channel: ring.sides[0].channel, depth: QUEUE_DEPTH });
         }
-        for side in &ring.sides {
-            if rewrite {
-                for (&bd, words) in side.bds.iter().zip(&side.words[phase]) {
-                    self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(bd)), data: words.clone() });
+        let mut bds = state.bds;
+        if rewrite {
+            let wanted = ring.sides.iter().flat_map(|side| side.bds[phase].iter().copied().zip(&side.words[phase]));
+            let wanted: BTreeMap<u8, &Vec<u32>> = wanted.collect();
+            // BDs whose registers follow each other take one operation
+            let mut runs: Vec<(u8, u8, Vec<u32>)> = Vec::new();
+            for (bd, words) in wanted {
+                if bds.insert(bd, words.clone()).as_ref() == Some(words) {
+                    continue;
+                }
+                match runs.last_mut() {
+                    Some((_, last, data)) if *last + 1 == bd => {
+                        data.extend(words);
+                        *last = bd;
+                    }
+                    Some(_) | None => runs.push((bd, bd, words.clone())),
                 }
             }
+            for (first, _, data) in runs {
+                self.ops.push(Op::BlockWrite { addr: tile.address(mem_bd_offset(first)), data });
+            }
+        }
+        for side in &ring.sides {
             let addr = tile.address(channel_queue_offset(TileKind::Mem, side.channel));
-            let parts = side.bds.len() / ring.slots;
+            let (bds, in_round) = (&side.bds[phase], ring.slots[phase]);
+            let parts = bds.len() / in_round;
             let mut push = |bd: u8, runs: u32| {
                 let push = QueuePush { token: false, runs: runs as u16, bd };
                 self.ops.push(Op::Write { addr, value: push.encode(TileKind::Mem) });
             };
             if partial > 0 {
-                push(side.bds[(ring.slots - partial) * parts], 1);
+                push(bds[(in_round - partial) * parts], 1);
             }
             let mut left = rounds;
             while left > 0 {
-                push(side.bds[0], left.min(most));
+                push(bds[0], left.min(most));
                 left -= left.min(most);
             }
         }
         let before = self.tokens.get(&(col, channel)).map_or(0, |[asked, _]| *asked);
         let mut tasks = state.tasks;
         tasks.push(Pending { proof: (col, channel), before, pushes });
-        self.rings.insert(key, State { name: name(), phase: Some(phase), tasks });
+        self.rings.insert(key, State { name: name(), phase: Some(phase), bds, tasks });
+        Ok(())
+    }
+
+    /// Declares that a ring's BDs stand in a phase: the configuration leaves them in the first, and the caller vouches that every stream that may come
+    /// before this one has ended in it.
+    ///
+    /// # Errors
+    /// A tile or a phase that is not there.
+    pub fn ring_stands(&mut self, ring: &QueuedRing, phase: usize) -> Result<(), Error> {
+        let (tile, name) = (ring.tile, ring.name.clone());
+        self.exists(tile)?;
+        if phase >= ring.phases {
+            return Err(Error::NoSuchPhase { tile, ring: name, phase, phases: ring.phases });
+        }
+        let bds = ring.sides.iter().flat_map(|side| side.bds[phase].iter().copied().zip(side.words[phase].clone()));
+        let state = State { name, phase: Some(phase), bds: bds.collect(), tasks: Vec::new() };
+        self.rings.insert((tile, ring.sides[0].channel), state);
+        Ok(())
+    }
+
+    /// Waits until the tasks of a ring are over: the channel that reads it has neither a task nor a queue, so that all slots have left. Cores may not
+    /// have used them yet.
+    ///
+    /// # Errors
+    /// A tile that is not there.
+    pub fn ring_rests(&mut self, ring: &QueuedRing) -> Result<(), Error> {
+        let (tile, reader) = (ring.tile, ring.sides[1].channel);
+        self.exists(tile)?;
+        let addr = tile.address(channel_status_offset(TileKind::Mem, reader));
+        self.ops.push(Op::MaskPoll { addr, value: 0, mask: CHANNEL_AT_WORK });
+        if let Some(state) = self.rings.get_mut(&(tile, ring.sides[0].channel)) {
+            state.tasks.clear();
+        }
         Ok(())
     }
 

@@ -198,10 +198,13 @@ proptest! {
     /// Any sequence of calls the builder accepts keeps the hardware's rules, checked on the emitted operations alone.
     #[test]
     fn accepted_streams_keep_the_rules(
-        calls in prop::collection::vec((0u8..2, 0u8..4, 1usize..7, any::<bool>(), any::<bool>()), 1..60),
+        calls in prop::collection::vec((0u8..2, 0u8..4, 1usize..7, any::<bool>(), any::<bool>(), 0u8..5), 1..60),
     ) {
         let mut rt = runtime(2);
-        for (col, lane, bds, token, wait) in calls {
+        for (col, lane, bds, token, wait, early) in calls {
+            if early == 0 {
+                rt.early();
+            }
             let channel: Channel = if lane < 2 { S2mm(lane).into() } else { Mm2s(lane - 2).into() };
             let chain: Vec<ShimBd> = (0..bds).map(|i| bd(0, 64 * i as u64, 64)).collect();
             // Refusals are part of the test: they must leave the stream legal.
@@ -215,11 +218,14 @@ proptest! {
         let mut busy: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
         let mut queues: BTreeMap<(u32, u32), VecDeque<(bool, Vec<u32>)>> = BTreeMap::new();
         let mut links: BTreeMap<(u32, u32), Option<u32>> = BTreeMap::new();
-        for op in &rt.ops {
+        // what was written and has not started yet
+        let mut written = BTreeSet::new();
+        for op in &rt.ordered(&[]).0 {
             match op {
                 Op::BlockWrite { addr, data } => {
                     let (col, id) = (addr >> 25, (addr & 0xF_FFFF) / 0x20 - 0x1D000 / 0x20);
                     prop_assert!(busy.values().all(|ids| !ids.contains(&(col << 8 | id))), "BD {id} rewritten in flight");
+                    prop_assert!(written.insert(col << 8 | id), "BD {id} rewritten before its task started");
                     let next = ShimBdWords::decode(data[..].try_into().expect("8 words")).common.next;
                     links.insert((col, id), next.map(u32::from));
                 }
@@ -228,6 +234,9 @@ proptest! {
                     let mut ids = vec![key.0 << 8 | value & 15];
                     while let Some(next) = links[&(key.0, ids[ids.len() - 1] & 15)] {
                         ids.push(key.0 << 8 | next);
+                    }
+                    for id in &ids {
+                        prop_assert!(written.remove(id), "a task of a BD that was not written for it");
                     }
                     busy.entry(key).or_default().extend(&ids);
                     let queue = queues.entry(key).or_default();
@@ -254,7 +263,7 @@ proptest! {
 fn queued_relay() -> QueuedRing {
     let mut d = Design::new(1).expect("one column");
     let ring = d.ring(Tile::mem(0), "relay", 2, 256, Place::Anywhere).expect("ring");
-    let phase = |fill| RingPhase { fill: vec![fill], drain: vec![Pattern::linear(64)] };
+    let phase = |fill| RingPhase { slots: 2, slot_bytes: 256, fill: vec![fill], drain: vec![Pattern::linear(64)] };
     let phases = [phase(Pattern::linear(64)), phase(Pattern::new(&[(8, 8), (1, 8)]))];
     d.queue_ring(ring, S2mm(0), Mm2s(0), &phases).expect("two phases");
     d.connect(Tile::shim(0).mm2s(0), &[Tile::mem(0).s2mm(0)]).expect("flow");
@@ -281,8 +290,11 @@ fn a_ring_task_writes_both_sides_and_queues_them() {
         other => other,
     }));
     assert_eq!(pushes, expected);
-    let written = rt.ops.iter().filter(|op| matches!(op, Op::BlockWrite { data, .. } if data.len() == 8)).count();
-    assert_eq!(written, 4, "two slots of two sides");
+    let written = rt.ops.iter().filter_map(|op| match op {
+        Op::BlockWrite { addr, data } => Some((*addr, data.len())),
+        _ => None,
+    });
+    assert_eq!(written.collect::<Vec<_>>(), [(at(0xA_0000), 4 * 8)], "two slots of two sides, one behind the other");
 }
 
 #[test]
@@ -308,6 +320,31 @@ fn ring_tasks_wait_for_a_token_asked_for_after_them() {
 }
 
 #[test]
+fn a_ring_that_rests_takes_another_phase() {
+    let (ring, mut rt) = (queued_relay(), runtime(1));
+    rt.ring(&ring, 0, 3, 0, S2mm(0)).expect("a task");
+    assert!(matches!(rt.clone().ring(&ring, 1, 2, 0, S2mm(0)), Err(Error::RingInFlight { tasks: 1, .. })));
+    rt.ring_rests(&ring).expect("a look at its reader");
+    let looked = Op::MaskPoll { addr: Tile::mem(0).address(0xA_0680), value: 0, mask: 0x0078_0000 };
+    assert_eq!(rt.ops.last(), Some(&looked));
+    rt.ring(&ring, 1, 2, 0, S2mm(0)).expect("another phase");
+    assert!(matches!(rt.finish(), Err(Error::RingNotAwaited { tasks: 1, .. })));
+}
+
+#[test]
+fn a_ring_that_stands_in_a_phase_is_not_written_for_it() {
+    let (ring, mut rt) = (queued_relay(), runtime(1));
+    assert!(matches!(rt.ring_stands(&ring, 2), Err(Error::NoSuchPhase { phase: 2, phases: 2, .. })));
+    rt.ring_stands(&ring, 0).expect("the first phase");
+    let writes = |rt: &Runtime| rt.ops.iter().filter(|op| matches!(op, Op::BlockWrite { .. })).count();
+    rt.ring(&ring, 0, 2, 0, S2mm(0)).expect("a task");
+    assert_eq!(writes(&rt), 0);
+    rt.ring_rests(&ring).expect("a look at its reader");
+    rt.ring(&ring, 1, 2, 0, S2mm(0)).expect("another phase");
+    assert!(writes(&rt) > 0);
+}
+
+#[test]
 fn ring_tasks_that_cannot_be_are_refused() {
     let (ring, mut rt) = (queued_relay(), runtime(2));
     let refused = |rt: &mut Runtime, phase, slots, col, proof| rt.ring(&ring, phase, slots, col, proof).unwrap_err();
@@ -327,12 +364,12 @@ fn rings_that_cannot_be_queued_are_refused() {
     let (mem, core) = (Tile::mem(0), Tile::core(0, 0));
     let ring = d.ring(mem, "a", 2, 256, Place::Anywhere).expect("ring");
     let linear = |parts: u32| (0..parts).map(|i| Pattern::linear(8).offset(8 * i)).collect::<Vec<_>>();
-    let phase = |fill, drain| RingPhase { fill: linear(fill), drain: linear(drain) };
+    let phase = |fill, drain| RingPhase { slots: 2, slot_bytes: 256, fill: linear(fill), drain: linear(drain) };
     let mut refused = |ring, phases: &[RingPhase]| d.queue_ring(ring, S2mm(0), Mm2s(0), phases).unwrap_err();
     assert!(matches!(refused(ring, &[]), Error::Nothing { what: "phases", .. }));
     let parts = refused(ring, &[phase(1, 4), phase(1, 3)]);
     assert!(matches!(parts, Error::PhaseParts { phase: 1, parts: 3, needed: 4, .. }), "{parts}");
-    let long = RingPhase { fill: vec![Pattern::linear(65)], drain: linear(1) };
+    let long = RingPhase { slots: 2, slot_bytes: 256, fill: vec![Pattern::linear(65)], drain: linear(1) };
     assert!(matches!(refused(ring, &[phase(1, 1), long]), Error::PatternOutsideSlot { end_words: 65, .. }));
     assert!(matches!(refused(ring, &[phase(2, 3)]), Error::RingParts { .. }));
     let of_core = d.ring(core, "b", 2, 256, Place::Anywhere).expect("ring");

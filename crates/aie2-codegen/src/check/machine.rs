@@ -273,6 +273,11 @@ impl<'a> Machine<'a> {
                         Tag::Op(o, ..) => region(o) != Some(own),
                     }
             }
+            Source::Foreign(own) => match tag {
+                Tag::Undefined => false,
+                Tag::Start => true,
+                Tag::Op(o, ..) => region(o) != Some(own),
+            },
             Source::NotFrom(own) => !matches!(tag, Tag::Op(o, ..) if region(o) == Some(own)),
             Source::Any => true,
         });

@@ -36,6 +36,8 @@ pub enum Source {
     Newest,
     /// As `Newest`, written by an operation of another region.
     NewestOutside(RegionNo),
+    /// Any value written outside of this region, of whatever age: the author declared that the reader may belong to an iteration that never began.
+    Foreign(RegionNo),
     /// Any value that does not come from this region: the author declared the initial value irrelevant.
     NotFrom(RegionNo),
     /// Anything: the author declared the early read.

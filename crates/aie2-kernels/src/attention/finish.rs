@@ -18,12 +18,12 @@ use super::{Places, config, constant, memory, output, set_modes, softmax, splat1
 use crate::KernelError;
 
 /// Declared initiation interval of the limbs of 16 reciprocals.
-pub const LIMBS_II: u32 = 10;
+pub const LIMBS_II: u32 = 20;
 /// Declared initiation interval of 4 tiles of 16 outputs.
 pub const QUOTIENT_II: u32 = 18;
 
-/// The same into a unit of a ring.
-pub const UNIT_II: u32 = 18;
+/// The same into a unit of a ring, eight trips at a time: fewer stages make up for the interval.
+pub const UNIT_II: u32 = 22;
 
 /// Bytes of the limbs of 1/l of a query tile.
 const FACTOR_BYTES: u32 = 128;
@@ -46,7 +46,7 @@ const OUT_MEMORY: MemRef = MemRef::space(13).in_bank(2);
 pub fn emit(a: &mut Asm) {
     let (from, to) = reciprocal_buffers(&Places::ALONE);
     recip::emit(a, Function::Reciprocal, QUERY_TILES, from, to);
-    emit_limbs(a, &Places::ALONE);
+    emit_limbs(a, &Places::ALONE, |a, body| a.pipelined("limbs", LIMBS_II, QUERY_TILES, body));
     emit_quotients(a);
 }
 
@@ -55,13 +55,13 @@ fn reciprocal_buffers(places: &Places) -> (Buffer, Buffer) {
     (l, Buffer { memory: RECIPROCAL_MEMORY, ..l })
 }
 
-fn emit_limbs(a: &mut Asm, places: &Places) {
+fn emit_limbs(a: &mut Asm, places: &Places, repeat: impl FnOnce(&mut Asm, &dyn Fn(&mut Asm))) {
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let high = splat16(a, 0);
     let (from, to) = (a.p(), a.p());
     a.imm(from, i64::from(places.l));
     a.imm(to, i64::from(places.factors));
-    a.pipelined("limbs", LIMBS_II, QUERY_TILES, |a| {
+    repeat(a, &|a: &mut Asm| {
         let (r, rest, low) = (a.bm(), a.bm(), a.w());
         a.vlda(RECIPROCAL_MEMORY, r.am(0), from, 32);
         a.vlda(RECIPROCAL_MEMORY, r.am(1), from, 32);
@@ -162,7 +162,7 @@ const TRANSPOSE_8X4: i64 = 28;
 pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
     let (from, to) = reciprocal_buffers(places);
     recip::emit_serial(a, Function::Reciprocal, QUERY_TILES, from, to);
-    emit_limbs(a, places);
+    emit_limbs(a, places, |a, body| a.loop_n("limbs", QUERY_TILES, body));
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
     let transpose = constant(a, TRANSPOSE_8X4);
     let highs = [splat16(a, 0), splat16(a, 0)];

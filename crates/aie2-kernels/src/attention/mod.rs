@@ -4,15 +4,15 @@
 //! | piece | loop | II | bound |
 //! |---|---|---|---|
 //! | [`exp2`] | `exp2` | 12 for 64 values | accumulator read port |
-//! | [`score`] | `score` | 72 for 68 `vmac.f` of 4 tiles; 70 with Qᵀ and Sᵀ apart | bank 3; vector slot |
+//! | [`score`] | `score` | 72 for 68 `vmac.f` of 4 tiles; 68 with Qᵀ and Sᵀ apart | bank 3; vector slot |
 //! | [`softmax`] | `references` | 30 for 4 queries, 32 keys | dependence chain (28) |
-//! | [`softmax`] | `rescale_outputs` | 11 for 2 tiles | store slot (10) |
+//! | [`softmax`] | `rescale_outputs` | 13 for 2 tiles | stages: 3 (store slot 10) |
 //! | [`softmax`] | `probabilities` | 32 for 4 queries, 32 keys; 29 with Sᵀ and Pᵀ apart | bank 3; accumulator ports (26) |
 //! | [`output`] | `output` | 36 for 32 `vmac.f` of 8 tiles | banks of Oᵀ and Pᵀ (32), load ports (33) |
 //! | [`scaled::queries`] | `queries` | 15 for 16 elements of 8 positions | moves (13) |
-//! | [`scaled::mask`] | `mask` | 9 for 4 keys, 4 queries | tiles under way (9) |
-//! | [`finish`] | `limbs` | 10 for 16 values | store slot (6) |
-//! | [`finish`] | `quotient` | 18 for 4 tiles | store slot (16) |
+//! | [`scaled::mask`] | `mask` | 11 for 4 keys, 4 queries | stages: 2 (tiles under way 9) |
+//! | [`finish`] | `limbs` | 20 for 16 values, without loop hardware in a pass | its own dependence chain |
+//! | [`finish`] | `quotient` | 18 for 4 tiles, 22 into units | store slot (16) |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |
 //! | [`recip`] | `rsqrt` | 102 for 16 values | its own dependence chain |
 

@@ -26,7 +26,7 @@ pub const QUERIES: u32 = 32;
 /// Declared initiation interval of 2 × 2 tiles.
 pub const II: u32 = 72;
 /// The same with Qᵀ and Sᵀ in different banks.
-pub const APART_II: u32 = 70;
+pub const APART_II: u32 = 68;
 
 /// Core address of K.
 pub const K: u32 = CORE_BASE;

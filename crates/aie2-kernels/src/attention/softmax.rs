@@ -26,7 +26,7 @@ use crate::KernelError;
 /// Declared initiation interval of the references of four queries.
 pub const REFERENCE_II: u32 = 30;
 /// Declared initiation interval of the rescale of 2 tiles of outputs.
-pub const OUTPUT_RESCALE_II: u32 = 11;
+pub const OUTPUT_RESCALE_II: u32 = 13;
 /// Declared initiation interval of the probabilities of four queries.
 pub const PROBABILITY_II: u32 = 32;
 /// The same with Sᵀ and Pᵀ in different banks.

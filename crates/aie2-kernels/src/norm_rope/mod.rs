@@ -29,7 +29,7 @@ use crate::{Compiled, CoreBinary, KernelError};
 
 pub use array::L1_ALONE;
 pub use geometry::{GEOMETRY_BYTES, geometry};
-pub use program::{L1, Phase, Pointers};
+pub use program::{A_UNIT_BYTES, CALL_WORDS, L1, Phase, Pointers, WORK_BYTES};
 pub use stream::{Buffers, CacheRun, Call, Place, Refusal};
 
 /// Name of the kernel.

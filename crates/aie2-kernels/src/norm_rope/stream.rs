@@ -212,17 +212,31 @@ impl Call {
     /// # Errors
     /// What the DMAs cannot express, named with its limit.
     pub fn append(&self, rt: &mut Runtime, l1: &L1) -> Result<(), Error> {
-        for col in 0..GRID {
-            for row in 0..GRID {
-                rt.write_words(Tile::core(col, row), l1.call & 0xFFFF, &self.words())?;
-            }
-        }
+        self.parameters(rt, l1)?;
+        self.tasks(rt, |_| Ok(()))
+    }
+
+    /// What the cores must know before the phase.
+    pub(crate) fn parameters(&self, rt: &mut Runtime, l1: &L1) -> Result<(), Error> {
+        let mut cores = (0..GRID).flat_map(|col| (0..GRID).map(move |row| Tile::core(col, row)));
+        cores.try_for_each(|core| rt.write_words(core, l1.call & 0xFFFF, &self.words()))
+    }
+
+    /// The rest of a call; what `behind` appends comes when all has been read and the last outputs have not come.
+    pub(crate) fn tasks(
+        &self,
+        rt: &mut Runtime,
+        behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         for col in 0..GRID {
             self.weights_in(rt, col)?;
         }
         self.rows(rt, 0, self.head)?;
         self.whole_groups(rt)?;
         self.rows(rt, self.tokens - self.tail, self.tail)?;
+        rt.wait_read()?;
+        rt.early();
+        behind(rt)?;
         rt.wait_all()
     }
 

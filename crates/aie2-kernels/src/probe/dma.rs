@@ -351,7 +351,12 @@ pub fn queued_ring() -> Result<Probe, KernelError> {
     let ring = design.ring(mem, "relay", 2, BLOCK * WORD, Place::Anywhere)?;
     let rows = Pattern::linear(BLOCK);
     let columns = Pattern::new(&[(8, 8), (1, 8)]);
-    let phases = [&rows, &columns].map(|drain| RingPhase { fill: vec![rows.clone()], drain: vec![drain.clone()] });
+    let phases = [&rows, &columns].map(|drain| RingPhase {
+        slots: 2,
+        slot_bytes: BLOCK * WORD,
+        fill: vec![rows.clone()],
+        drain: vec![drain.clone()],
+    });
     design.queue_ring(ring, S2mm(0), Mm2s(0), &phases)?;
     design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
     design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
@@ -385,6 +390,41 @@ pub fn queued_ring() -> Result<Probe, KernelError> {
         ],
         input: bytes(&data),
         otherwise: CHANGE,
+    }
+    .configured(&configuration, rt.finish()?, &Programs::new())
+}
+
+/// The stream waits for a status register of a mem tile, which shows when a queued ring has sent everything.
+///
+/// # Errors
+/// See [`super::facts`].
+pub fn mask_poll() -> Result<Probe, KernelError> {
+    const SLOTS: u32 = 6;
+    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
+    let mut design = design()?;
+    let ring = design.ring(mem, "relay", 2, BLOCK * WORD, Place::Anywhere)?;
+    let (fill, drain) = (vec![Pattern::linear(BLOCK)], vec![Pattern::linear(BLOCK)]);
+    let phase = RingPhase { slots: 2, slot_bytes: BLOCK * WORD, fill, drain };
+    design.queue_ring(ring, S2mm(0), Mm2s(0), &[phase])?;
+    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
+    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
+    let configuration = design.finish()?;
+    let queued =
+        configuration.queued.get(&ring).ok_or(aie2_array::Error::Nothing { tile: mem, what: "queued rings" })?;
+    let mut rt = Runtime::new(GRID)?;
+    rt.ring(queued, 0, SLOTS, 0, S2mm(0))?;
+    rt.task(0, S2mm(0), &linear(OUT, SLOTS * BLOCK)?, 1, true)?;
+    rt.task(0, Mm2s(0), &linear(IN, SLOTS * BLOCK)?, 1, false)?;
+    rt.ring_rests(queued)?;
+    rt.wait(0, S2mm(0))?;
+    let data = bytes(&words(SLOTS * BLOCK));
+    Question {
+        name: "mask_poll",
+        asks: "Does the firmware run MASKPOLL, and does it end when the register agrees?",
+        facts: &[39],
+        input: data.clone(),
+        outcomes: vec![Outcome::modelled("out is in, the poll has ended", data)],
+        otherwise: "wait for tokens of the shim between phases instead of `Runtime::ring_rests`",
     }
     .configured(&configuration, rt.finish()?, &Programs::new())
 }

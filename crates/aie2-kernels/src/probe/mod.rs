@@ -18,8 +18,8 @@ mod timing;
 
 pub use bandwidth::{CHANNELS, UNIT_BYTES, read_bandwidth, write_bandwidth};
 pub use dma::{
-    chain_iterates, iteration_reads, iteration_writes, late_receiver, mem_scatter, mem_window, parameter_first,
-    queued_ring, repeat_fills_a_mem_bd, repeat_rereads, short_runs, unaligned,
+    chain_iterates, iteration_reads, iteration_writes, late_receiver, mask_poll, mem_scatter, mem_window,
+    parameter_first, queued_ring, repeat_fills_a_mem_bd, repeat_rereads, short_runs, unaligned,
 };
 pub use instructions::{
     denormal_factors, float_rounding, float_signs, load_in_flight, product_and_load, product_forwarded, shuffle_modes,
@@ -155,6 +155,7 @@ pub fn facts() -> Result<Vec<Probe>, KernelError> {
         unaligned()?,
         mem_scatter()?,
         queued_ring()?,
+        mask_poll()?,
         parameter_first()?,
         acquire_two()?,
         lock_number_in_register()?,

@@ -17,7 +17,7 @@ use aie2_array::{Design, Error, Pattern, Place, Tile};
 use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES};
 use super::phase::{self, Phase};
 use super::quantise::reciprocal_table;
-use crate::grid::{Array, JOIN_BYTES, Locks, Through, core_rings, join};
+use crate::grid::{Array, JOIN_BYTES, Locks, Through, along_row, core_rings, join, up_column};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
@@ -26,6 +26,8 @@ const CHUNK_ROW_BYTES: u32 = 64;
 /// Tokens of a row tile of A.
 const TILE_TOKENS: u32 = 4;
 const WORD: u32 = 4;
+/// Channels of a mem tile for A.
+const A_CHANNELS: (u8, u8) = (0, 0);
 
 /// Largest record of phase 1 that every core can give to path C while no more of x comes.
 pub const fn record_bytes_max(limbs: u32) -> u32 {
@@ -67,7 +69,7 @@ pub(crate) fn array(l1: L1, phases: &[Phase]) -> Result<Array, Error> {
     Array::new(|design, col, row| core(design, (col, row), l1, phases), |design, col| mem(design, col, l1))
 }
 
-fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<Locks, Error> {
+pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> Result<Locks, Error> {
     let tile = Tile::core(col, row);
     let locks = core_rings(design, tile, l1.rings())?;
     let token_bytes = phases.iter().map(Phase::token_bytes).max().unwrap_or(0);
@@ -82,8 +84,8 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase]) -> 
     Ok(locks)
 }
 
-fn mem(design: &mut Design, col: u8, L1 { m, limbs }: L1) -> Result<(), Error> {
-    let Channels { b_in, b_out, b_depth, results_in, results_out } = Channels::new(limbs);
+/// Patterns of a mem tile's A: how a column of rows arrives, and its chunks.
+pub fn a_patterns(L1 { m, limbs }: L1) -> (Pattern, [Pattern; 4]) {
     let row_words = CHUNKS * CHUNK_ROW_BYTES / WORD;
     let rows = match limbs {
         1 => Pattern::linear(m * row_words),
@@ -99,12 +101,30 @@ fn mem(design: &mut Design, col: u8, L1 { m, limbs }: L1) -> Result<(), Error> {
     let chunk = |index: u32| {
         Pattern::new(&[(1, 2), (row_words, 8), (2, 8), (8 * row_words, m / 8)]).offset(index * CHUNK_ROW_BYTES / WORD)
     };
-    let chunks = [chunk(0), chunk(1), chunk(2), chunk(3)];
-    Through { depth: 2, bytes: m * row_words * WORD, channels: (0, 0), fill: rows, drain: &chunks }
-        .along_row(design, col)?;
+    (rows, [chunk(0), chunk(1), chunk(2), chunk(3)])
+}
+
+fn mem(design: &mut Design, col: u8, l1: L1) -> Result<(), Error> {
+    let Channels { b_in, b_out, b_depth, .. } = Channels::new(l1.limbs);
+    let (fill, drain) = a_patterns(l1);
+    let bytes = l1.m * CHUNKS * CHUNK_ROW_BYTES;
+    Through { depth: 2, bytes, channels: A_CHANNELS, fill, drain: &drain }.along_row(design, col)?;
     let linear = Pattern::linear(B_UNIT_BYTES / WORD);
     let channels = (b_in, b_out);
     Through { depth: b_depth, bytes: B_UNIT_BYTES, channels, fill: linear.clone(), drain: &[linear] }
         .up_column(design, col)?;
+    results(design, col, l1.limbs)
+}
+
+/// Circuits of a column's three paths, and the rings of its results.
+pub fn connect(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
+    let Channels { b_in, b_out, .. } = Channels::new(limbs);
+    along_row(design, col, A_CHANNELS)?;
+    up_column(design, col, (b_in, b_out))?;
+    results(design, col, limbs)
+}
+
+fn results(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
+    let Channels { results_in, results_out, .. } = Channels::new(limbs);
     join(design, col, out_depth(limbs), results_in, results_out)
 }

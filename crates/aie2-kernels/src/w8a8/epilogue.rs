@@ -14,10 +14,6 @@ const COLUMNS: u32 = 8;
 const fn ii(limbs: u32) -> u32 {
     if limbs == 1 { 44 } else { 72 }
 }
-/// Declared initiation interval of the loop that spreads the token scales, 8 rows of A a step.
-const fn token_scales_ii(limbs: u32) -> u32 {
-    8 / limbs
-}
 
 /// From the tiles of sums of one column to those of the second in its pair.
 const SECOND_COLUMN_BYTES: i64 = 256;
@@ -42,7 +38,7 @@ impl Epilogue {
         a.imm(hi, 15);
         // with two limbs only the rows of the first, the lower half of a register, hold scales
         let modes = if self.l1.limbs == 1 { &[lo, hi][..] } else { &[lo] };
-        a.pipelined("token_scales", token_scales_ii(self.l1.limbs), self.l1.m / 8, |a| {
+        a.loop_n("token_scales", self.l1.m / 8, |a| {
             let (high, low) = (a.x(), a.x());
             a.vlda(space::A, high.lo(), from, 32);
             a.vlda(space::A, high.hi(), from, 96);

@@ -85,11 +85,12 @@ const fn k_of(block: u32, step: u32) -> u32 {
     if block == 0 { step } else { (step + K_REUSED) % STEPS }
 }
 
+/// Registers that hold zeros when the loop is entered: tiles of A and B, accumulators.
+pub const TILES: [&str; 11] = ["x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10"];
+/// Accumulators.
+pub const ACCUMULATORS: [&str; 8] = ["cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6", "cm7"];
 /// Registers that hold nothing when the loop is entered and nothing of use when it is left.
-pub const OWN_REGISTERS: [&str; 25] = [
-    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "cm0", "cm1", "cm2", "cm3", "cm4", "cm5", "cm6",
-    "cm7", "r4", "r7", "r10", "p3", "m2", "m3",
-];
+pub const OWN_REGISTERS: [&str; 5] = ["r4", "r7", "r10", "m2", "m3"];
 
 /// Scalar registers the loop relies on; the program sets them before the first body.
 pub mod regs {
@@ -141,9 +142,8 @@ pub struct ChunkLocks {
 /// The copies of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copy {
-    /// First body of a pass: nothing of an earlier body is in flight.
-    First,
-    /// The zero-overhead loop.
+    /// The zero-overhead loop. In the first body of a pass it ends one that never began, with zeros for tiles: they are added up and stored where
+    /// zeros are.
     Steady,
     /// Last body of a chunk.
     Last,
@@ -157,14 +157,13 @@ fn quarter(first: u32, index: u32) -> String {
     format!("{name}{}", first + index / 4)
 }
 
-/// A body starts with the first load of X's tiles of C, this many bundles before its first load of A.
+/// A body has three stages: tiles of X prefetched; A, B, most of the multiplications; the last multiplications and the stores. It starts with the first load of X's tiles of C, this many bundles before its first load of A.
 const LEAD: u32 = II;
-/// Its stages: tiles of X prefetched; A, B, most of the multiplications; the last multiplications and the stores.
-const STAGES: [Stage; 3] = [Stage::On; 3];
 
 /// The dataflow of one body, and a body that does nothing. Times are relative to its first load of A; negative ones overlap the body before.
 fn body() -> Result<(Timed, Variant), CodegenError> {
     let mut body = Timed::new(NAME, II);
+    body.primed_from(2);
     let mut all = Vec::new();
     let mut at = |time: i32, mem: Option<MemRef>, text: String| -> Result<(), CodegenError> {
         let raw = RawInsn::new(&text, &[])?;
@@ -247,7 +246,7 @@ fn bookkeeping(copy: Copy, locks: ChunkLocks, labels: Labels) -> Result<Vec<(usi
             // taken while chunks are left; the five bundles after it are its delay slots
             (58, RawInsn::new("jnz {}, {}", &[CHUNKS_LEFT.into(), Operand::Label(labels.resumed)])?),
         ]),
-        Copy::First | Copy::Steady | Copy::Resumed => ops.extend([
+        Copy::Steady | Copy::Resumed => ops.extend([
             (14, plain("mov m3, r4".into())?),
             (15, plain("mov m2, r7".into())?),
             (35, plain(format!("padds [p2], #{BODY_BYTES}"))?),
@@ -300,11 +299,7 @@ impl Gemm {
     /// # Errors
     /// As [`Gemm::new`].
     pub fn copy(&self, copy: Copy) -> Result<Piece, CodegenError> {
-        let window = match copy {
-            Copy::First => self.body.window(&[Stage::On, Stage::On, Stage::Off]),
-            Copy::Steady | Copy::Last | Copy::Resumed => self.body.window(&STAGES),
-        };
-        Ok(window.with_extras(bookkeeping(copy, self.locks, self.labels)?))
+        Ok(self.body.steady().with_extras(bookkeeping(copy, self.locks, self.labels)?))
     }
 
     /// What the last body of a pass leaves in flight: its final `vmac` and stores.

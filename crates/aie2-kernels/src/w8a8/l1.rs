@@ -7,7 +7,7 @@
 //!          behind it  token scales  m/L·32      [m/L/2][hi, hi', lo, lo'] × 8
 //!         0x7800  reciprocals  1024             [128]{127/a, 1/(127/a) in two limbs}
 //!         0x7C00  absmax       32
-//!         0x7C20  phases        44 each      sizes of each phase, see `phase`
+//!         0x7C20  phases        48 each      sizes of each phase, see `phase`
 //! bank 2  0x8000  C           m·256             accumulators [4 column pairs][m/8 row pairs][4 tiles][32] int32
 //! bank 3                                        while a token is quantised: the token
 //! ```

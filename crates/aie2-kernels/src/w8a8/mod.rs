@@ -6,22 +6,20 @@
 //! | phase | loop | II | bound |
 //! |---|---|---|---|
 //! | quantise | `capture` | 2 for 32 values | load port A |
-//! | quantise | `clear_stage` | 2 for 32 values | store slot |
 //! | multiply | `gemm` | 64 for 64 `vmac` 4x8x8 | vector slot and both load ports |
-//! | scale | `token_scales` | 8 for 8 tokens | store slot |
 //! | scale | `scale` | 44 for 2 tiles of 4x8 | vector slot (34); accumulators hold two tiles under way |
 //!
 //! Array, program and stream also serve [`crate::w8a16`], whose activations have two int8 limbs, and the phases of [`AttentionProjections`].
 
-mod array;
+pub(crate) mod array;
 mod attention_projections;
 mod epilogue;
 mod gemm;
-mod l1;
-mod phase;
+pub(crate) mod l1;
+pub(crate) mod phase;
 pub(crate) mod program;
 pub(crate) mod quantise;
-mod stream;
+pub(crate) mod stream;
 
 use std::thread;
 
@@ -126,7 +124,7 @@ impl Projection {
 }
 
 /// Activations, weights and outputs of a projection.
-fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
+pub(crate) fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
     use npu_package::layout::names::{PANELS, ROW_MAJOR};
     let panels = s.panels();
     let (x, y) = panels.kind().operands();
@@ -138,7 +136,7 @@ fn operands(s: &ProjectionShape, weights: &'static str) -> [Operand; 3] {
     ]
 }
 
-fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
+pub(crate) fn check_record(shape: &ProjectionShape) -> Result<(), KernelError> {
     let limit = array::record_bytes_max(shape.limbs() as u32) as usize;
     let (inputs, record_bytes) = (shape.panels().inputs(), shape.record_bytes());
     if record_bytes > limit {
@@ -179,13 +177,7 @@ impl Build {
         let configuration = self.array()?.finish(&program.bytes)?;
         let stream = stream::stream(&self.phases)?;
         let mut binary = CoreBinary::from(program);
-        // The pinned loop reports what it issues; what it promises stands in its module.
-        for l in binary.loops.iter_mut().filter(|l| l.name == gemm::NAME) {
-            l.ii_declared = gemm::II;
-            if (l.ii_reached, l.vmac_per_ii) != (gemm::II, gemm::VMAC_PER_II) {
-                return Err(KernelError::LoopMissed { name: gemm::NAME, declared: gemm::II, reached: l.ii_reached });
-            }
-        }
+        declare_gemm(&mut binary)?;
         Ok(Compiled {
             kernel: self.kernel,
             columns: GRID,
@@ -205,4 +197,15 @@ fn name(shape: &ProjectionShape) -> &'static str {
         (ProjectionKind::O, Activations::Int8) => O_NAME,
         (ProjectionKind::O, Activations::Int16) => w8a16::O_NAME,
     }
+}
+
+/// The pinned loop reports what it issues; what it promises stands in its module.
+pub(crate) fn declare_gemm(binary: &mut CoreBinary) -> Result<(), KernelError> {
+    for l in binary.loops.iter_mut().filter(|l| l.name == gemm::NAME) {
+        l.ii_declared = gemm::II;
+        if (l.ii_reached, l.vmac_per_ii) != (gemm::II, gemm::VMAC_PER_II) {
+            return Err(KernelError::LoopMissed { name: gemm::NAME, declared: gemm::II, reached: l.ii_reached });
+        }
+    }
+    Ok(())
 }

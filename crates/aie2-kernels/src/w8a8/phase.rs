@@ -1,7 +1,7 @@
 //! What a phase of the program works on, as words in the core's memory: one copy of the code serves projections of any size.
 //!
 //! ```text
-//! entry   next | first | token | others | units | steps | record | stage | passes | chunks         a word each
+//! entry   next | first | token | others | units | steps | record | stage | passes | chunks | idle       a word each
 //! ```
 //! Entries form a ring: the last one leads to the first, so that the next block, or the next dispatch, finds the program where it began.
 //! Which tokens a core captures is part of its entries, so that all cores run one program.
@@ -33,16 +33,18 @@ pub enum Word {
     Steps,
     /// Units of a record.
     Record,
-    /// Steps that clear the staged token.
+    /// Steps that clear the staged token, or all accumulators.
     Stage,
     /// Passes of 256 output columns.
     Passes,
     /// Chunks of k behind the first.
     Chunks,
+    /// Units of B in front of x that no core reads: 1 or 0. Only kernels with other phases have them.
+    Idle,
 }
 
 /// Bytes of an entry.
-pub const ENTRY_BYTES: u32 = 4 * (Word::Chunks as u32 + 1);
+pub const ENTRY_BYTES: u32 = 4 * (Word::Idle as u32 + 1);
 
 /// Sizes of one phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,10 @@ pub struct Phase {
     record_bytes: u32,
     /// Passes of 256 output columns.
     passes: u32,
+    /// Bytes that are zero in front of the first pass.
+    cleared: u32,
+    /// Units of B in front of x.
+    idle: u32,
 }
 
 impl Phase {
@@ -62,7 +68,14 @@ impl Phase {
             k: shape.panels().inputs() as u32,
             record_bytes: shape.record_bytes() as u32,
             passes: shape.panels().passes() as u32,
+            cleared: 2 * shape.panels().inputs() as u32,
+            idle: 0,
         }
+    }
+
+    /// The same behind phases that leave something in the accumulators, with idle units of B.
+    pub fn among_others(self, l1: L1, idle: u32) -> Self {
+        Self { cleared: l1.c_bytes(), idle, ..self }
     }
 
     /// Bytes of a row of x.
@@ -71,7 +84,7 @@ impl Phase {
     }
 
     /// The entry of core row `row`, followed by the one at `next`.
-    fn entry(&self, l1: L1, row: u32, next: u32) -> [u32; Word::Chunks as usize + 1] {
+    fn entry(&self, l1: L1, row: u32, next: u32) -> [u32; Word::Idle as usize + 1] {
         let token = self.token_bytes();
         [
             next,
@@ -81,9 +94,10 @@ impl Phase {
             l1.tokens() * token / B_UNIT_BYTES,
             self.k / CODES_PER_STEP,
             self.record_bytes / OUT_UNIT_BYTES,
-            token / STAGE_STEP_BYTES,
+            self.cleared / STAGE_STEP_BYTES,
             self.passes,
             self.k / 64 - 1,
+            self.idle,
         ]
     }
 }

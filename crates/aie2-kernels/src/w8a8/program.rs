@@ -6,7 +6,7 @@
 //! Nothing is set up per dispatch. Rings, locks and the pointers below stand at the end of a block exactly where its start expects them, so the
 //! next block, or the next dispatch, continues.
 
-use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program, Trip};
+use aie2_codegen::{Asm, CodegenError, Guards, Label, MemRef, Operand, Piece, Program, Trip, ZolLabels};
 
 use super::epilogue::Epilogue;
 use super::gemm::{self, ChunkLocks, Copy, Gemm, Labels, regs};
@@ -59,6 +59,31 @@ pub struct CoreProgram {
     pub locks: Locks,
 }
 
+/// The copies of the inner loop, to be placed.
+pub struct Code {
+    steady: ZolLabels,
+    gemm: Gemm,
+    last: Piece,
+    body: Piece,
+    resumed: Resumed,
+}
+
+/// The copy that the others jump to.
+pub struct Resumed {
+    label: Label,
+    resume: Piece,
+}
+
+impl Resumed {
+    /// Places it.
+    pub fn emit(self, a: &mut Asm) {
+        a.bind(self.label);
+        a.raw("resumed", self.resume);
+    }
+}
+
+/// Stores of a trip that clears: as many as a loop's branch and its delay slots take.
+const CLEARED_AT_ONCE: u32 = 8;
 /// Chunks of A in one 256-byte column of rows: the scale columns are a whole one.
 const CHUNKS_PER_COLUMN: u32 = 4;
 
@@ -69,6 +94,24 @@ impl CoreProgram {
     /// If a declared II is missed, registers or program memory run out, or the checker objects.
     pub fn compile(&self) -> Result<Program, CodegenError> {
         let mut a = Asm::new();
+        let code = self.code(&mut a)?;
+        self.modes(&mut a);
+        self.constants(&mut a);
+        a.imm(fixed::PHASE.into(), i64::from(self.l1.phases()));
+        self.clear(&mut a, "clear_accumulators", space::C, self.l1.c(), self.l1.c_bytes());
+        self.clear_out(&mut a);
+        let block = a.label("block");
+        a.bind(block);
+        let resumed = self.block(&mut a, code, |a| {
+            Entry::current(a).load(a, fixed::PHASE.into(), Word::Next);
+        });
+        a.jump(block);
+        resumed.emit(&mut a);
+        a.finish()
+    }
+
+    /// The copies of the inner loop.
+    pub fn code(&self, a: &mut Asm) -> Result<Code, CodegenError> {
         let resumed = a.label("resumed");
         let steady = a.zol_labels(gemm::NAME);
         let chunk_locks = ChunkLocks {
@@ -78,78 +121,100 @@ impl CoreProgram {
             b_empty: self.locks.b_empty,
         };
         let gemm = Gemm::new(chunk_locks, Labels { steady: steady.first, resumed })?;
-        let (last, first, body, resume) =
-            (gemm.copy(Copy::Last)?, gemm.copy(Copy::First)?, gemm.copy(Copy::Steady)?, gemm.copy(Copy::Resumed)?);
+        let [last, body, resume] = [gemm.copy(Copy::Last)?, gemm.copy(Copy::Steady)?, gemm.copy(Copy::Resumed)?];
+        Ok(Code { steady, gemm, last, body, resumed: Resumed { label: resumed, resume } })
+    }
 
-        self.start(&mut a);
-        let block = a.label("block");
-        a.bind(block);
-        Quantise { l1: self.l1, locks: self.locks }.emit(&mut a);
+    /// One block of one phase. `last` comes in its last pass, when all of A has arrived and the last outputs have not left. What it returns
+    /// stands where the program does not run into it.
+    pub fn block(&self, a: &mut Asm, code: Code, last: impl FnOnce(&mut Asm)) -> Resumed {
+        let Code { steady, gemm, last: last_body, body, resumed } = code;
+        Quantise { l1: self.l1, locks: self.locks }.emit(a);
         let epilogue = Epilogue { l1: self.l1, locks: self.locks };
-        self.acquire(&mut a, self.locks.a_full, space::A.space);
-        epilogue.unpack_token_scales(&mut a);
-        self.skip_chunks(&mut a);
+        self.acquire(a, self.locks.a_full, space::A.space);
+        epilogue.unpack_token_scales(a);
+        self.skip_chunks(a);
         // each pass leaves the first chunk of the next one acquired
-        self.acquire(&mut a, self.locks.a_full, space::A.space);
+        self.acquire(a, self.locks.a_full, space::A.space);
         let passes = a.r();
-        Entry::current(&mut a).load(&mut a, passes, Word::Passes);
+        Entry::current(a).load(a, passes, Word::Passes);
         let pass = a.label("pass");
         a.bind(pass);
-        self.set_up_pass(&mut a);
-        self.acquire(&mut a, self.locks.b_full, space::B.space);
-        a.zol_set_up(Trip::Reg { reg: regs::STEADY_TRIPS.into(), min: 1 }, steady);
+        self.set_up_pass(a);
+        self.acquire(a, self.locks.b_full, space::B.space);
+        // one more than behind a chunk: its first body is no copy of its own
+        let trips = a.r();
+        a.add(trips, regs::STEADY_TRIPS.into(), Operand::Imm(1));
+        a.zol_set_up(Trip::Reg { reg: trips, min: 2 }, steady);
         // no value crosses from the last pass: outside of the loop these registers are free
         for register in gemm::OWN_REGISTERS {
             a.undef(register.into());
         }
+        let zero = a.r();
+        a.imm(zero, 0);
+        for tile in gemm::TILES {
+            a.i("vbcst.32 {}, {}", &[tile.into(), zero]);
+        }
+        for accumulator in gemm::ACCUMULATORS {
+            a.i(
+                "vmul {}, {}, {}, {}",
+                &[accumulator.into(), gemm::TILES[0].into(), gemm::TILES[1].into(), regs::CONFIG.into()],
+            );
+        }
         a.raw("fill", gemm.fill());
-        a.raw("first", first);
         a.zol_body(gemm::NAME, steady, body);
-        a.raw("last", last);
+        a.raw("last", last_body);
         a.raw("drain", gemm.drain());
-        self.release(&mut a, self.locks.a_empty, space::A.space);
-        self.release(&mut a, self.locks.b_empty, space::B.space);
-        self.align_b_pointer(&mut a);
+        self.release(a, self.locks.a_empty, space::A.space);
+        self.release(a, self.locks.b_empty, space::B.space);
+        self.align_b_pointer(a);
+        a.add(passes, passes, Operand::Imm(-1));
+        a.if_z(passes, |a| {
+            // the chunk acquired by the last pass, and the rest of its column, hold nothing
+            self.skip_chunks(a);
+            last(a);
+        });
         let scale = a.label("scale_outputs");
         a.bind(scale);
-        epilogue.emit(&mut a);
-        self.release(&mut a, self.locks.b_empty, space::B.space);
-        next_b_unit(&mut a);
-        a.add(passes, passes, Operand::Imm(-1));
+        epilogue.emit(a);
+        self.release(a, self.locks.b_empty, space::B.space);
+        next_b_unit(a);
         a.jnz(passes, pass);
-        // the chunk acquired by the last pass, and the rest of its column, hold nothing
-        self.skip_chunks(&mut a);
-        Entry::current(&mut a).load(&mut a, fixed::PHASE.into(), Word::Next);
-        a.jump(block);
-        a.bind(resumed);
-        a.raw("resumed", resume);
-        a.finish()
+        resumed
     }
 
-    /// Once: rounding and saturation, constants, defined contents for what is read before it is first written.
-    fn start(&self, a: &mut Asm) {
+    /// Rounding and saturation.
+    fn modes(&self, a: &mut Asm) {
         let t = a.r();
         for (register, value) in [("crRnd", fixed::ROUND_EVEN), ("crSat", fixed::SATURATE)] {
             a.imm(t, i64::from(value));
             a.mov(register.into(), t);
         }
+    }
+
+    /// The fixed registers, but the phase's: all rings stand at their first units.
+    pub fn constants(&self, a: &mut Asm) {
         a.imm(regs::CONFIG.into(), i64::from(fixed::INT8_4X8X8));
         a.imm(regs::ACQUIRE_ONE.into(), -1);
         a.imm(regs::RELEASE_ONE.into(), 1);
         a.imm(fixed::INT32_ADD.into(), 0);
-        a.imm(fixed::PHASE.into(), i64::from(self.l1.phases()));
         a.imm(fixed::OUT.into(), i64::from(self.l1.out()));
         a.imm(fixed::B_POINTER.into(), i64::from(self.l1.b()));
-        let (zero, p) = (a.x(), a.p());
+    }
+
+    /// Defined contents for what leaves before it is first written.
+    pub fn clear_out(&self, a: &mut Asm) {
+        self.clear(a, "clear_out", space::OUT, self.l1.out(), self.l1.out_bytes());
+    }
+
+    fn clear(&self, a: &mut Asm, name: &str, memory: MemRef, from: u32, bytes: u32) {
+        let (zero, p, t) = (a.x(), a.p(), a.r());
         a.imm(t, 0);
         a.i("vbcst.32 {}, {}", &[zero, t]);
-        for (name, memory, from, bytes) in [
-            ("clear_accumulators", space::C, self.l1.c(), self.l1.c_bytes()),
-            ("clear_out", space::OUT, self.l1.out(), self.l1.out_bytes()),
-        ] {
-            a.imm(p, i64::from(from));
-            a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
-        }
+        a.imm(p, i64::from(from));
+        a.loop_n(name, bytes / (32 * CLEARED_AT_ONCE), |a| {
+            (0..CLEARED_AT_ONCE).for_each(|_| a.vst(memory, zero.lo(), p, 32));
+        });
     }
 
     fn set_up_pass(&self, a: &mut Asm) {
@@ -166,6 +231,8 @@ impl CoreProgram {
             ("r27", m / 16),
             (regs::C_START, i64::from(l1.c())),
             ("p2", i64::from(l1.c())),
+            // zeros go where zeros are
+            ("p3", i64::from(l1.c())),
             ("p0", i64::from(l1.a())),
             // the other buffer lies right behind the first, or a chunk before the second
             (regs::A_SWITCH, a_step),
@@ -204,11 +271,11 @@ impl CoreProgram {
         self.release(a, self.locks.a_empty, space::A.space);
     }
 
-    fn acquire(&self, a: &mut Asm, lock: u8, guarded: u16) {
+    pub fn acquire(&self, a: &mut Asm, lock: u8, guarded: u16) {
         a.acq(Guards::Spaces(vec![guarded]), lock, fixed::ACQUIRE_ONE.into());
     }
 
-    fn release(&self, a: &mut Asm, lock: u8, guarded: u16) {
+    pub fn release(&self, a: &mut Asm, lock: u8, guarded: u16) {
         a.rel(Guards::Spaces(vec![guarded]), lock, fixed::RELEASE_ONE.into());
     }
 }

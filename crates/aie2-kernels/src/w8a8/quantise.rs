@@ -23,13 +23,11 @@ use crate::grid::Locks;
 /// Codes that one step of the inner loop makes: two rows of a unit for each limb.
 pub const CODES_PER_STEP: u32 = 256;
 /// Bytes that one step clears of the stage.
-pub const STAGE_STEP_BYTES: u32 = 64;
-/// Bundles between two steps of the clearing loop: its declared initiation interval.
-const CLEAR_II: u32 = 2;
-/// Bundles between two steps of the capture loop: its declared initiation interval.
-const CAPTURE_II: u32 = 2;
+pub const STAGE_STEP_BYTES: u32 = 256;
 /// Bytes of x that one step of the capture loop copies.
 const CAPTURE_BYTES: u32 = 64;
+/// Bundles between two steps of the capture loop: its declared initiation interval. A core that captures slowly keeps the stream from the others.
+const CAPTURE_II: u32 = 2;
 /// 1.5 · 2^23: adding it rounds to an integer, ties to even.
 const MAGIC: i64 = 0x4B40_0000;
 /// bfloat16 quiet NaN.
@@ -143,7 +141,7 @@ impl Quantise {
         Entry::current(a).load(a, t, Word::Stage);
         // K is a multiple of 256
         let trip = Trip::Reg { reg: t, min: 512 / STAGE_STEP_BYTES };
-        a.pipelined("clear_stage", CLEAR_II, trip, |a| {
+        a.loop_n("clear_stage", trip, |a| {
             (0..STAGE_STEP_BYTES / 32).for_each(|_| a.vst(space::C, zero.lo(), stage, 32));
         });
     }

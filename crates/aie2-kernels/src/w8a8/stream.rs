@@ -10,7 +10,7 @@
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP};
+use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP, UNIT_BYTES};
 
 use crate::grid::{GRID, JOIN_BYTES};
 
@@ -62,24 +62,48 @@ pub fn stream(phases: &[Phase]) -> Result<Stream, Error> {
     let blocks = phases.iter().map(|phase| phase.shape.blocks()).max().unwrap_or(0);
     for block in 0..blocks {
         for Phase { shape, args } in phases {
-            Block { shape, args: *args, block }.emit(&mut rt)?;
+            Block { shape, args: *args, block, idle: false }.emit(&mut rt)?;
         }
     }
     rt.finish()
 }
 
-struct Block<'a> {
-    shape: &'a ProjectionShape,
-    args: Args,
-    block: usize,
+/// One block of rows through one phase.
+pub struct Block<'a> {
+    /// What is projected.
+    pub shape: &'a ProjectionShape,
+    /// From where to where.
+    pub args: Args,
+    /// Which rows.
+    pub block: usize,
+    /// A unit of B in front of x that no core reads.
+    pub idle: bool,
 }
 
 impl Block<'_> {
     /// Leaves nothing in flight.
-    fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// A shape that the DMAs cannot express.
+    pub fn emit(&self, rt: &mut Runtime) -> Result<(), Error> {
+        self.emit_among_others(rt, |_| Ok(()), |_| Ok(()))
+    }
+
+    /// The same; what `beside` appends comes while records are under way, before anything is sent on A, what `behind` appends when all that A and B
+    /// need has been sent and the last outputs have not come.
+    ///
+    /// # Errors
+    /// A shape that the DMAs cannot express, or what these return.
+    pub fn emit_among_others(
+        &self,
+        rt: &mut Runtime,
+        beside: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+        behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         for col in 0..GRID {
             self.quantise(rt, col)?;
         }
+        beside(rt)?;
         for col in 0..GRID {
             rt.wait(col, S2mm(0))?;
         }
@@ -87,6 +111,9 @@ impl Block<'_> {
             self.activations(rt, col)?;
         }
         self.outputs(rt)?;
+        rt.early();
+        rt.wait_read()?;
+        behind(rt)?;
         rt.wait_all()
     }
 
@@ -115,7 +142,7 @@ impl Block<'_> {
         )
     }
 
-    /// The column's tokens in order: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
+    /// The column's tokens in order, the last of them with a token of their own: rows 64u + 16c .. + 16 for every u, ragged ones, then the last row once per padded row.
     fn rows(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
         let (m, valid) = (self.shape.m(), self.shape.valid_rows(self.block));
         let row_bytes = BF16 * self.inputs();
@@ -123,23 +150,35 @@ impl Block<'_> {
         let at = |row: usize| ((first_row + row) * row_bytes) as u64;
         let group_row = |u: usize| u * GROUP * usize::from(GRID) + usize::from(col) * GROUP;
         let in_group = |u: usize| valid.saturating_sub(group_row(u)).min(GROUP);
+        let mut idle = Vec::new();
+        if self.idle {
+            let weights = self.shape.panels().group_offset(usize::from(col), 0) as u64;
+            idle.push(ShimBd::linear(self.args.weights, weights, UNIT_BYTES as u64)?);
+        }
+        let mut send = |rt: &mut Runtime, bd: ShimBd, runs: u32, last: bool| {
+            if runs > 1 && !idle.is_empty() {
+                rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), 1, false)?;
+            }
+            idle.push(bd);
+            rt.task_chain(col, Mm2s(1), &std::mem::take(&mut idle), runs, last)
+        };
         let groups = m / GROUP;
         let whole = (0..groups).take_while(|&u| in_group(u) == GROUP).count();
         if whole > 0 {
             let (inner, outer) = factor(words(GROUP * row_bytes));
             let stride = words(GROUP * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
-            rt.task(col, Mm2s(1), &ShimBd::new(self.args.x, at(group_row(0)), pattern), 1, false)?;
+            send(rt, ShimBd::new(self.args.x, at(group_row(0)), pattern), 1, whole == groups)?;
         }
         let ragged = if whole < groups { in_group(whole) } else { 0 };
+        let padded = m - whole * GROUP - ragged;
         if ragged > 0 {
             let bytes = (ragged * row_bytes) as u64;
-            rt.task(col, Mm2s(1), &ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1, false)?;
+            send(rt, ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1, padded == 0)?;
         }
-        let padded = m - whole * GROUP - ragged;
         if padded > 0 {
             let last = ShimBd::linear(self.args.x, at(valid - 1), row_bytes as u64)?;
-            rt.task(col, Mm2s(1), &last, padded as u32, false)?;
+            send(rt, last, padded as u32, true)?;
         }
         Ok(())
     }
@@ -163,6 +202,10 @@ impl Block<'_> {
         let passes = self.shape.panels().passes();
         for pass in 0..passes {
             for col in 0..GRID {
+                // x is through: its BDs serve what comes
+                if pass == PASSES_IN_FLIGHT.min(passes - 1) {
+                    rt.wait(col, Mm2s(1))?;
+                }
                 if pass >= PASSES_IN_FLIGHT {
                     rt.wait(col, S2mm(0))?;
                 }

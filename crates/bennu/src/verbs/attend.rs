@@ -145,10 +145,11 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let bytes = prepared.plans.iter().map(|plan| plan.host_bytes()).max().unwrap_or_default();
     let what = format!("layer {}, {} positions", args.layer, args.history + args.seq);
     let device = npu::open(&host, &what, bytes, Options { lock_pages: !args.no_lock })?;
-    if let Some(memory) = host.memory() {
-        prepared.check_memory(memory.available)?;
-    }
     let mut notes = Notes(Vec::new());
+    match host.memory() {
+        Some(memory) => prepared.check_memory(memory.available)?,
+        None => notes.say("/proc/meminfo does not tell how much memory is free; the driver will".to_owned()),
+    }
     for (method, error) in &prepared.missing {
         notes.note(*method, "is not available", error);
     }
@@ -173,6 +174,16 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         heap_bytes: prepared.plans.iter().find(|plan| plan.method == done.method).map_or(0, |plan| plan.heap_bytes()),
         prepared,
         driver: driver(session.device().driver()),
+        firmware: session
+            .device()
+            .firmware_version()
+            .map_or_else(|error| error.to_string(), |version| version.to_string()),
+        clocks: session.device().clocks().map_or_else(
+            |error| error.to_string(),
+            |clocks| {
+                format!("{} {} MHz, {} {} MHz", clocks.mp_npu.name, clocks.mp_npu.mhz, clocks.h.name, clocks.h.mhz)
+            },
+        ),
         done,
         notes: notes.0,
         left: left.iter().map(ToString::to_string).collect(),
@@ -261,6 +272,10 @@ impl Notes {
             text.push_str(&format!(": {error}"));
             next = error.source();
         }
+        self.say(text);
+    }
+
+    fn say(&mut self, text: String) {
         eprintln!("note: {text}");
         self.0.push(text);
     }
@@ -278,6 +293,8 @@ struct Finished {
     heap_bytes: u64,
     prepared: Prepared,
     driver: String,
+    firmware: String,
+    clocks: String,
     done: Done,
     notes: Vec<String>,
     left: Vec<String>,
@@ -324,6 +341,8 @@ impl Report for Finished {
             "history": subject.history,
             "method": self.done.method.name(),
             "driver": self.driver,
+            "firmware": self.firmware,
+            "clocks": self.clocks,
             "steps": steps,
             "host_bytes": self.bytes,
             "heap_bytes": self.heap_bytes,
@@ -342,6 +361,8 @@ impl Report for Finished {
         let mut line = |name: &str, value: String| lines.row([name.to_owned(), value]);
         line("method", self.done.method.name().to_owned());
         line("driver", self.driver.clone());
+        line("firmware", self.firmware.clone());
+        line("clocks", self.clocks.clone());
         line("host memory", binary_bytes(self.bytes));
         line("device memory", format!("{} of 64 MiB", binary_bytes(self.heap_bytes)));
         line("weights", self.weights());

@@ -2,16 +2,18 @@
 
 use aie2_kernels::attention::scaled::{self, ScaledAttention};
 use aie2_kernels::attention_decode::{self, DecodeAttention};
+use aie2_kernels::attention_layer::{self, AttentionLayer};
 use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Place};
 use aie2_kernels::{Compiled, Dtype, KernelError, Operand};
 use gemma::ModelDims;
 use npu_container::txn;
 use npu_package::layout::{
-    DECODE_TOKENS, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, RopeLimbs, RopeTable, names,
+    Activations, DECODE_TOKENS, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, ProjectionKind,
+    ProjectionShape, RopeLimbs, RopeTable, names,
 };
-use npu_package::{Bound, Context, Layer};
+use npu_package::{Bound, Context, Layer, Phase, Region};
 
-use super::compile::{Call, READ_CHANNELS, STREAM_BYTES_PER_CYCLE, TILES};
+use super::compile::{self, Call, READ_CHANNELS, STREAM_BYTES_PER_CYCLE, TILES};
 
 /// bf16 multiply-accumulates of a compute tile per cycle.
 // SOURCE: AM020 ch. 4: 128 bfloat16 multiplications per cycle.
@@ -28,6 +30,8 @@ pub(super) struct Attention<'a> {
     context: Context,
     /// Most tokens that a ring takes at once.
     chunk: usize,
+    /// Of the projections around it.
+    activations: Activations,
 }
 
 #[derive(Clone, Copy)]
@@ -35,14 +39,17 @@ enum What {
     NormRope,
     Prefill,
     Decode,
+    /// All of a layer's attention, projections included.
+    Layer,
 }
 
-/// All of them: for up to four tokens attention by the decoding kernel, for more by that of prefill.
+/// All of them: for up to four tokens attention by the decoding kernel, for more by that of prefill, and the whole of it as one kernel.
 pub(super) fn kernels<'a>(
     dims: &'a ModelDims,
     lengths: &[usize],
     history: usize,
     positions: usize,
+    activations: Activations,
 ) -> Vec<Attention<'a>> {
     let chunk = lengths.iter().copied().max().unwrap_or(1);
     let mut all = Vec::new();
@@ -54,8 +61,13 @@ pub(super) fn kernels<'a>(
                 Layer::Global => None,
             };
             let context = Context { layer, history, slots, window };
-            let attention = if seq <= DECODE_TOKENS { What::Decode } else { What::Prefill };
-            all.extend([What::NormRope, attention].map(|what| Attention { dims, what, seq, context, chunk }));
+            let attention: &[What] = if seq <= DECODE_TOKENS {
+                &[What::NormRope, What::Decode]
+            } else {
+                &[What::NormRope, What::Prefill, What::Layer]
+            };
+            let kernel = |&what| Attention { dims, what, seq, context, chunk, activations };
+            all.extend(attention.iter().map(kernel));
         }
     }
     all
@@ -68,6 +80,10 @@ impl Attention<'_> {
             What::NormRope => norm_rope::NAME,
             What::Prefill => scaled::NAME,
             What::Decode => attention_decode::NAME,
+            What::Layer => match self.activations {
+                Activations::Int16 => attention_layer::NAME,
+                Activations::Int8 => attention_layer::W8A8_NAME,
+            },
         }
     }
 
@@ -94,8 +110,9 @@ impl Attention<'_> {
             What::NormRope => self.norm_rope(context.slots)?,
             What::Prefill => self.prefill(context.slots)?,
             What::Decode => self.decode(context.slots)?,
+            What::Layer => return self.layer(context),
         };
-        Ok((compiled, Call { seq: self.seq, numerics: NUMERICS, bound, context: Some(context), contents }))
+        Ok((compiled, Call { context: Some(context), contents, ..Call::new(self.seq, NUMERICS, bound) }))
     }
 
     fn norm_rope(&self, slots: usize) -> Result<Built, KernelError> {
@@ -126,22 +143,67 @@ impl Attention<'_> {
             Operand::output("q", BF16_BYTES * self.seq * heads * d, Dtype::Bf16, q, names::ROW_MAJOR),
             Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT),
         ];
-        // the rows of the projection on one channel of each column
+        Ok((compiled, self.row_stream(), Vec::new()))
+    }
+
+    /// The rows of the projection on one channel of each column.
+    fn row_stream(&self) -> Bound {
+        let row = (self.dims.heads + 2 * self.dims.kv_heads) * self.dims.head_dim;
         let cycles = (BF16_BYTES * self.seq * row) as u64 / (STREAM_BYTES_PER_CYCLE * READ_CHANNELS / 2);
-        Ok((compiled, Bound { resource: "row stream".into(), cycles }, Vec::new()))
+        Bound { resource: "row stream".into(), cycles }
+    }
+
+    fn cache(&self, slots: usize) -> Result<scaled::Cache, KernelError> {
+        Ok(match self.ring()? {
+            Some(ring) => scaled::Cache::Ring(ring),
+            None => scaled::Cache::linear(slots)?,
+        })
+    }
+
+    /// Multiply-accumulates of the pairs of positions and keys that are seen, and the cycles they take.
+    fn of_pairs(&self) -> (u64, Bound) {
+        let macs = 2 * self.pairs() * (self.dims.heads * self.dims.head_dim) as u64;
+        (macs, Bound { resource: "vec".into(), cycles: macs / (BF16_MACS_PER_CYCLE * TILES) })
     }
 
     fn prefill(&self, slots: usize) -> Result<Built, KernelError> {
-        let cache = match self.ring()? {
-            Some(ring) => scaled::Cache::Ring(ring),
-            None => scaled::Cache::linear(slots)?,
-        };
-        let kernel = ScaledAttention::new(self.seq, self.context.history, self.heads()?.kv_heads(), cache)?;
+        let (history, kv_heads) = (self.context.history, self.heads()?.kv_heads());
+        let kernel = ScaledAttention::new(self.seq, history, kv_heads, self.cache(slots)?)?;
         let mut compiled = kernel.compile()?;
         compiled.txn = txn::write(&txn::Header::npu1(compiled.columns), &kernel.stream()?.ops);
-        let macs = 2 * self.pairs() * (self.dims.heads * self.dims.head_dim) as u64;
-        let bound = Bound { resource: "vec".into(), cycles: macs / (BF16_MACS_PER_CYCLE * TILES) };
-        Ok((compiled, bound, vec![("plan", kernel.plan())]))
+        Ok((compiled, self.of_pairs().1, vec![("plan", kernel.plan())]))
+    }
+
+    fn layer(&self, context: Context) -> Result<(Compiled, Call), KernelError> {
+        let model = gemma::package_dims(self.dims);
+        let [qkv, o] = [model.panels(ProjectionKind::Qkv)?, model.panels(ProjectionKind::O)?];
+        let (heads, cache) = (self.heads()?, self.cache(context.slots)?);
+        let kernel = AttentionLayer::new(self.seq, context.history, qkv, o, self.activations, heads, cache)?;
+        let (compiled, phases) = kernel.compile_in_phases()?;
+        // whole blocks are computed, whatever S is
+        let of_projection = |shape: &ProjectionShape| {
+            ((self.seq * shape.panels().n() * shape.panels().inputs()) as u64, compile::bound(shape))
+        };
+        let [qkv, o] = kernel.projections();
+        let of_phases = [of_projection(qkv), (0, self.row_stream()), self.of_pairs(), of_projection(o)];
+        let phases: Vec<Phase> = phases
+            .into_iter()
+            .zip(of_phases)
+            .map(|(phase, (macs, bound))| Phase {
+                name: phase.name.into(),
+                operations: phase.operations,
+                macs,
+                bound,
+                memory: phase.memory.iter().map(region).collect(),
+            })
+            .collect();
+        let bound = Bound { resource: "phases".into(), cycles: phases.iter().map(|phase| phase.bound.cycles).sum() };
+        // PANIC: a compiled kernel has at least one core.
+        let core = compiled.cores.values().next().expect("a kernel runs on cores");
+        let sections = attention_layer::sections(core).iter().map(region).collect();
+        let contents = vec![("plan", kernel.plan())];
+        let call = Call::new(self.seq, compile::Numerics::W8a16.name(), bound);
+        Ok((compiled, Call { context: Some(context), contents, phases, sections, ..call }))
     }
 
     fn decode(&self, slots: usize) -> Result<Built, KernelError> {
@@ -161,6 +223,10 @@ impl Attention<'_> {
         let seen = |s: usize| (self.context.history + s + 1).min(self.context.window.unwrap_or(usize::MAX)) as u64;
         (0..self.seq).map(seen).sum()
     }
+}
+
+fn region(of: &attention_layer::Region) -> Region {
+    Region { name: of.name.into(), at: of.at, bytes: of.bytes, kept: of.kept }
 }
 
 /// A kernel, what bounds it, and the contents of its own inputs.

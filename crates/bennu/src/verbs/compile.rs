@@ -12,7 +12,7 @@ use npu_container::xclbin;
 use npu_package::layout::{Activations, DECODE_TOKENS, ProjectionKind, ProjectionShape};
 use npu_package::{
     Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter,
-    Producer, Program,
+    Phase, Producer, Program, Region,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -76,7 +76,7 @@ pub struct Args {
 
 /// How weights and activations are represented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Numerics {
+pub(super) enum Numerics {
     /// INT8 weights, activations quantised to 16 bits per token on the NPU
     W8a16,
     /// INT8 weights, activations quantised to INT8 per token on the NPU
@@ -84,7 +84,7 @@ enum Numerics {
 }
 
 impl Numerics {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Numerics::W8a16 => "w8a16",
             Numerics::W8a8 => "w8a8",
@@ -169,7 +169,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
             kernels.push(write_kernel(&mut writer, &compiled, call)?);
         }
     }
-    for kernel in attention::kernels(&dims, &lengths, args.history, args.context) {
+    for kernel in attention::kernels(&dims, &lengths, args.history, args.context, args.numerics.activations()) {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }
@@ -213,11 +213,15 @@ pub(super) struct Call {
     pub(super) context: Option<Context>,
     /// Contents of inputs that depend on the kernel alone.
     pub(super) contents: Vec<(&'static str, Vec<u8>)>,
+    /// Phases, of a kernel that has several.
+    pub(super) phases: Vec<Phase>,
+    /// Parts of its program.
+    pub(super) sections: Vec<Region>,
 }
 
 impl Call {
-    fn new(seq: usize, numerics: &'static str, bound: Bound) -> Self {
-        Self { seq, numerics, bound, context: None, contents: Vec::new() }
+    pub(super) fn new(seq: usize, numerics: &'static str, bound: Bound) -> Self {
+        Self { seq, numerics, bound, context: None, contents: Vec::new(), phases: Vec::new(), sections: Vec::new() }
     }
 }
 
@@ -298,6 +302,8 @@ fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> 
                 })
                 .collect(),
             bound: call.bound,
+            phases: call.phases,
+            sections: call.sections,
         },
     })
 }
@@ -309,7 +315,7 @@ fn uuid(pdi: &[u8]) -> [u8; 16] {
 }
 
 /// The larger of multiplying and of streaming the weights, both without any overhead.
-fn bound(shape: &ProjectionShape) -> Bound {
+pub(super) fn bound(shape: &ProjectionShape) -> Bound {
     let panels = shape.panels();
     let macs = (shape.limbs() * shape.padded_rows() * panels.n() * panels.inputs()) as u64;
     let compute = macs / (MACS_PER_CYCLE * TILES);
@@ -346,6 +352,12 @@ fn argument((index, operand): (usize, &aie2_kernels::Operand)) -> Argument {
     }
 }
 
+/// A row of a memory map.
+fn place(Region { name, at, bytes, kept }: &Region) -> String {
+    let kept = if *kept { ", outlives the phase" } else { "" };
+    format!("{at:#07x} {bytes:>6} {name}{kept}")
+}
+
 impl Report for Done {
     fn json(&self) -> Value {
         let kernels: Vec<Value> = self
@@ -368,6 +380,8 @@ impl Report for Done {
                     "routes": k.report.routes,
                     "loops": k.report.loops,
                     "bound": k.report.bound,
+                    "phases": k.report.phases,
+                    "sections": k.report.sections,
                     "files": k.files,
                 })
             })
@@ -393,6 +407,16 @@ impl Report for Done {
                 line(&format!("loop {}", l.name), value);
             }
             line("modelled bound", format!("{} cycles, {}", grouped(r.bound.cycles), r.bound.resource));
+            for region in &r.sections {
+                line("program memory", place(region));
+            }
+            for phase in &r.phases {
+                let bound = format!("{} cycles, {}", grouped(phase.bound.cycles), phase.bound.resource);
+                line(&format!("phase {}", phase.name), bound);
+                for region in &phase.memory {
+                    line("  data memory", place(region));
+                }
+            }
             let context = kernel.context.map_or_else(String::new, |c| {
                 format!(", {} layer, history {}", c.layer.name(), grouped(c.history as u64))
             });

@@ -64,7 +64,9 @@ that by recurrences; both are 0 where issue times are by hand.";
 enum ScheduleError {
     #[error("there is no kernel {asked:?}; there are {}", KERNELS.join(", "))]
     Kernel { asked: String },
-    #[error("{asked} does not serve {seq} tokens: decode_attention takes 1 to 4, scaled_attention more")]
+    #[error(
+        "{asked} does not serve {seq} tokens: decode_attention takes 1 to 4, scaled_attention and w8a16_attention more"
+    )]
     Length { asked: String, seq: usize },
     #[error("{kernel} has no loop {asked:?}; it has {}", loops.join(", "))]
     Loop { kernel: &'static str, asked: String, loops: Vec<String> },
@@ -82,7 +84,8 @@ struct Schedule {
 fn compile(args: &Args) -> Result<Compiled, Failure> {
     let dims = dims(&args.model)?;
     let name = args.kernel.as_str();
-    if let Some(kernel) = attention::kernels(&dims, &[args.seq], 0, args.seq).into_iter().find(|k| k.name() == name) {
+    let kernels = attention::kernels(&dims, &[args.seq], 0, args.seq, Activations::Int16);
+    if let Some(kernel) = kernels.into_iter().find(|k| k.name() == name) {
         return Ok(kernel.compile().map_err(Failure::refused)?.0);
     }
     let model = gemma::package_dims(&dims);

@@ -312,3 +312,60 @@ impl Report for Look {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amdxdna::{ContextConfig, Errno, Ioctl};
+    use amdxdna_fake::{Driver, FakeKernel};
+
+    use super::*;
+
+    #[test]
+    fn a_new_driver_tells_nearly_everything() {
+        let fake = FakeKernel::new(Driver::current());
+        let device = fake.open(Options::default()).unwrap();
+        let _context = device.create_context(ContextConfig { columns: 2, ..ContextConfig::default() }).unwrap();
+        let look = Look::of(&device, None);
+        let json = look.json();
+        for known in ["firmware", "clocks_mhz", "power_mode", "resources", "contexts"] {
+            assert!(json[known].get("lacking").is_none(), "{known}: {}", json[known]);
+        }
+        assert_eq!(json["driver"], "amdxdna_accel_driver 0.16");
+        assert_eq!(
+            (&json["contexts"][0]["columns"], &json["contexts"][0]["completions_per_s"]),
+            (&json!(2), &Value::Null)
+        );
+        assert!(json["telemetry"]["lacking"].as_str().unwrap().contains("filler"));
+        let again = Look::of(&device, Some(&look)).json();
+        assert_eq!(again["contexts"][0]["completions_per_s"], 0.0);
+        let table = look.table();
+        for part in ["/dev/accel/accel0", "amdxdna_accel_driver 0.16", "telemetry", "submitted"] {
+            assert!(table.contains(part), "{part:?} is not in {table}");
+        }
+    }
+
+    #[test]
+    fn what_the_first_driver_lacks_says_so() {
+        let device = FakeKernel::new(Driver::mainline_6_14()).open(Options::default()).unwrap();
+        let look = Look::of(&device, None);
+        let json = look.json();
+        for lacking in ["resources", "last_error", "telemetry", "utilisation_percent"] {
+            assert!(json[lacking]["lacking"].is_string(), "{lacking}: {}", json[lacking]);
+        }
+        assert_eq!(json["contexts"], json!([]));
+        assert!(look.table().contains("this driver does not tell: the driver has no query RESOURCE_INFO"));
+        assert!(look.table().contains("no contexts"));
+    }
+
+    #[test]
+    fn a_query_that_fails_has_its_cause_and_a_device_that_is_gone_ends_the_view() {
+        let fake = FakeKernel::new(Driver::current());
+        let device = fake.open(Options::default()).unwrap();
+        fake.fail(Ioctl::GetInfo, 0, Errno::EACCES);
+        let look = Look::of(&device, None);
+        assert!(look.gone.is_none());
+        assert!(look.json()["clocks_mhz"]["lacking"].as_str().unwrap().contains("EACCES"));
+        fake.unplug();
+        assert!(Look::of(&device, None).gone.is_some());
+    }
+}

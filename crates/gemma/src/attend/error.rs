@@ -16,7 +16,7 @@ pub enum AttendError {
     Refusal(#[from] Refusal),
     /// The packed model does not hold together.
     #[error(transparent)]
-    Model(#[from] Error),
+    Model(Box<Error>),
     /// The package does not hold together.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -203,6 +203,12 @@ pub enum Mismatch {
         /// Width of the residual stream.
         hidden: usize,
     },
+}
+
+impl From<Error> for AttendError {
+    fn from(error: Error) -> Self {
+        AttendError::Model(Box::new(error))
+    }
 }
 
 impl AttendError {

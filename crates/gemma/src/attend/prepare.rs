@@ -20,12 +20,12 @@ use super::extent;
 use super::past::Past;
 use super::tensors::bytes;
 use crate::packed::{PackedLayerMap, PackedWeights};
-use crate::refusal::{MemoryCause, Refusal};
+use crate::refusal::{BinaryCause, MemoryCause, Refusal};
 
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
-/// The complete kernel.
-const COMPLETE: &str = "w8a16_attention";
+/// The complete kernel, behind its number scheme.
+const COMPLETE: &str = "attention";
 /// Kernels of the modular method that have one name each.
 const NORM_ROPE: &str = "norm_rope";
 const SCALED_ATTENTION: &str = "scaled_attention";
@@ -209,7 +209,7 @@ fn lacking(error: PackageError, path: &Path) -> AttendError {
         // The directory itself was named: say it, not a file in it.
         PackageError::NotAPackage { .. } if !path.exists() => {
             let path: PathBuf = path.to_owned();
-            Refusal::BinaryMissing { path, source: crate::refusal::BinaryCause::Package(error) }.into()
+            Refusal::BinaryMissing { path, source: BinaryCause::Package(Box::new(error)) }.into()
         }
         error => match Refusal::from_package(error) {
             Ok(refusal) => refusal.into(),
@@ -330,7 +330,11 @@ fn kernels<'a>(
         Ok::<_, PackageError>((part, kernel, Some(context)))
     };
     match method {
-        Method::Complete => Ok(vec![at(Part::Complete, COMPLETE)?]),
+        Method::Complete => {
+            let [first, second] = NUMERICS.map(|numerics| at(Part::Complete, &format!("{numerics}_{COMPLETE}")));
+            // What is missed is the kernel of the first scheme.
+            Ok(vec![first.or_else(|missing| second.map_err(|_| missing))?])
+        }
         Method::Modular => {
             let (qkv, o) = projections(package, seq)?;
             let attention = if seq <= DECODE_TOKENS {

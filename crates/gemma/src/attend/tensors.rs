@@ -28,10 +28,16 @@ pub struct TensorProblem {
 pub enum FileError {
     /// It cannot be read or written.
     #[error(transparent)]
-    File(#[from] Error),
+    File(Box<Error>),
     /// It holds something else.
     #[error(transparent)]
     Tensor(#[from] TensorProblem),
+}
+
+impl From<Error> for FileError {
+    fn from(error: Error) -> Self {
+        FileError::File(Box::new(error))
+    }
 }
 
 fn is_safetensors(path: &Path) -> bool {
@@ -116,7 +122,7 @@ pub(crate) fn write_safetensors(
 /// Writes beside the file and renames.
 fn replace(path: &Path, contents: &[u8]) -> Result<(), FileError> {
     let size = contents.len() as u64;
-    let fail = |source| Error::write(path, size, source);
+    let fail = |source| FileError::from(Error::write(path, size, source));
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -163,6 +169,6 @@ mod tests {
         let refused = read_tensor(&raw, "x", 1, 4).unwrap_err().to_string();
         assert!(refused.ends_with("6 bytes; [1, 4] of bfloat16 are 8"), "{refused}");
         let nowhere = write_tensor(&dir.path().join("no/where"), "o", 1, 1, &[0]).unwrap_err();
-        assert!(matches!(nowhere, FileError::File(Error::Io { .. })), "{nowhere:?}");
+        assert!(matches!(&nowhere, FileError::File(error) if matches!(**error, Error::Io { .. })), "{nowhere:?}");
     }
 }

@@ -212,6 +212,8 @@ impl Fabric {
                     routes: 0,
                     loops: Vec::new(),
                     bound: Bound { resource: "vec".to_owned(), cycles: 0 },
+                    phases: Vec::new(),
+                    sections: Vec::new(),
                 },
             });
         }

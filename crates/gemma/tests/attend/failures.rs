@@ -303,29 +303,38 @@ fn an_interrupt_ends_the_context_and_nothing_else_is_tried() {
     assert!(heard.0.is_empty());
     assert_eq!([fake.calls(Ioctl::CreateHwctx), fake.calls(Ioctl::DestroyHwctx)], [1, 1]);
     assert!(fake.counts().is_zero());
+
+    // One that came before makes no context.
+    fake.clear_log();
+    assert!(matches!(run_with(&fake, &layer.prepared, &RunOptions::default(), &flag).0, Err(AttendError::Interrupted)));
+    assert_eq!(fake.calls(Ioctl::CreateHwctx), 0);
 }
 
 #[test]
 fn an_npu_that_goes_away_at_any_moment() {
-    let layer = layer(&Method::ALL);
-    let fake = machine(Driver::current());
-    run(&fake, &layer.prepared).0.unwrap();
-    let log = fake.log();
-    let submitted = log.iter().position(|entry| Ioctl::of_request(entry.request) == Some(Ioctl::ExecCmd)).unwrap();
-    for after in 2..log.len() {
+    for method in Method::ALL {
+        let layer = layer(&[method]);
         let fake = machine(Driver::current());
-        fake.unplug_after(after);
-        let (result, _) = run(&fake, &layer.prepared);
-        let counts = fake.counts();
-        assert!(counts.is_zero(), "{after}: {counts:?}");
-        match result {
-            // Behind the only command there are but things to close.
-            Ok(_) => assert!(after > submitted, "{after}"),
-            Err(AttendError::Refusal(Refusal::ExecutionFailed { source })) => {
-                let gone = source.tried[0].error.downcast_ref::<RunError>().and_then(RunError::device_error);
-                assert!(gone.is_some_and(|error| error.errno() == Some(Errno::ENODEV)), "{after}: {source}");
+        run(&fake, &layer.prepared).0.unwrap();
+        let log = fake.log();
+        let submits = |entry: &amdxdna_fake::Entry| Ioctl::of_request(entry.request) == Some(Ioctl::ExecCmd);
+        let last = log.iter().rposition(submits).unwrap();
+        for after in 2..log.len() {
+            let fake = machine(Driver::current());
+            fake.unplug_after(after);
+            let (result, heard) = run(&fake, &layer.prepared);
+            let counts = fake.counts();
+            assert!(counts.is_zero(), "{after}: {counts:?}");
+            match result {
+                // Behind the last command there are but things to close.
+                Ok(_) => assert!(after > last, "{after}"),
+                Err(AttendError::Refusal(Refusal::ExecutionFailed { source })) => {
+                    let gone = source.tried[0].error.downcast_ref::<RunError>().and_then(RunError::device_error);
+                    assert!(gone.is_some_and(|error| error.errno() == Some(Errno::ENODEV)), "{after}: {source}");
+                    assert_eq!(heard.0.len(), 1);
+                }
+                Err(other) => panic!("{after}: {other:?}"),
             }
-            Err(other) => panic!("{after}: {other:?}"),
         }
     }
 }

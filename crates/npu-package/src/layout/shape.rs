@@ -84,6 +84,12 @@ impl ProjectionShape {
         Ok(Self { panels, activations, seq, blocks, m })
     }
 
+    /// The same call in blocks as large as the array takes, the last one padded.
+    pub const fn in_whole_blocks(self) -> Self {
+        let rows = BLOCK_ROWS_MAX / self.activations.limbs();
+        Self { blocks: self.seq.div_ceil(rows), m: rows / CORE_ROWS, ..self }
+    }
+
     /// Layout of the weights.
     pub const fn panels(&self) -> &Panels {
         &self.panels

@@ -7,7 +7,7 @@
 //!         0x7000  Sᵀ          4 KiB
 //! bank 2  0x8000  Oᵀ         16 KiB
 //! bank 3  0xC000  Qᵀ          8 KiB
-//!         0xE000  parameters  512           of the core, of the dispatch, of the groups
+//!         0xE600  parameters  512           of the core, of the dispatch, of the groups
 //!         0xF000  Pᵀ          2 KiB
 //!         0xF800  r, l        512 each
 //!         0xFC00  factors     1 KiB
@@ -45,7 +45,7 @@ pub const PLACES: Places = Places {
 };
 
 /// Parameters: of the core, set when the array is configured; then those of a dispatch.
-pub const PARAMETERS: u32 = CORE_BASE + 0xE000;
+pub const PARAMETERS: u32 = CORE_BASE + 0xE600;
 /// Bytes of all parameters.
 pub const PARAMETER_BYTES: u32 = 512;
 /// Bytes that are set with the configuration.

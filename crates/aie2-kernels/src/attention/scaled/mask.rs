@@ -10,7 +10,7 @@ use super::super::{constant, memory, score, splat32};
 use super::l1::{PARAMETER_MEMORY, PARAMETERS, PLACES, core};
 
 /// Declared initiation interval of a tile of 4 keys × 4 queries.
-pub const II: u32 = 9;
+pub const II: u32 = 11;
 /// Tiles of a block.
 const TILES: u32 = score::KEYS / 4 * score::QUERIES / 4;
 /// The pattern of minus infinity.

@@ -15,11 +15,11 @@
 //! program, with its numbers from the plan, serves every S and history. The design: `docs/attention-design.md`.
 
 mod array;
-mod l1;
+pub(crate) mod l1;
 pub mod mask;
 mod program;
 pub mod queries;
-mod stream;
+pub(crate) mod stream;
 
 use aie2_array::runtime::Stream;
 use aie2_codegen::Program;
@@ -65,7 +65,7 @@ const TABLE_BYTES: u32 = 8 * GROUPS_MAX as u32;
 const PLAN_UNIT_BYTES: usize = 8192;
 const PLAN_ZEROS_AT: usize = PLAN_UNIT_BYTES;
 /// Rows of two cores.
-const PLAN_BYTES: usize = PLAN_ZEROS_AT + 2 * TILE * HEAD_BYTES;
+pub(crate) const PLAN_BYTES: usize = PLAN_ZEROS_AT + 2 * TILE * HEAD_BYTES;
 /// Where the header, the second 256 bytes, arrives in B.
 const HEADER_AT: u32 = 1024;
 /// A window that hides nothing.
@@ -246,7 +246,7 @@ impl ScaledAttention {
         }
     }
 
-    fn heads(&self) -> &KvHeads {
+    pub(crate) fn heads(&self) -> &KvHeads {
         &self.heads
     }
 

@@ -194,12 +194,15 @@ fn copy_plan(a: &mut Asm) {
     a.vst(PARAMETER_MEMORY, words, to, 32);
     a.imm(from, i64::from(B));
     a.imm(to, i64::from(TABLE));
-    a.pipelined("plan", 2, super::TABLE_BYTES / 32, |a| {
+    a.loop_n("plan", super::TABLE_BYTES / 32, |a| {
         let words = a.w();
         a.vlda(output::V_MEMORY, words, from, 32);
         a.vst(PARAMETER_MEMORY, words, to, 32);
     });
 }
+
+/// Stores of a trip: as many as a loop's branch and its delay slots take.
+const STORES: u32 = 8;
 
 /// r = -∞, l = 0, O = 0.
 fn start_rows(a: &mut Asm) {
@@ -210,12 +213,14 @@ fn start_rows(a: &mut Asm) {
         p
     });
     let rows = softmax::QUERY_TILES * softmax::ROW_BYTES;
-    a.pipelined("start_rows", 2, rows / 32, |a| {
-        a.vst(memory(softmax::R_STORE_SPACE, PLACES.r), start.lo(), r, 32);
-        a.vst(memory(softmax::L_STORE_SPACE, PLACES.l), zero.lo(), l, 32);
+    a.loop_n("start_rows", rows / (32 * STORES / 2), |a| {
+        for _ in 0..STORES / 2 {
+            a.vst(memory(softmax::R_STORE_SPACE, PLACES.r), start.lo(), r, 32);
+            a.vst(memory(softmax::L_STORE_SPACE, PLACES.l), zero.lo(), l, 32);
+        }
     });
-    a.pipelined("start_outputs", 2, 4 * 128 * score::QUERIES / 64, |a| {
-        for _ in 0..2 {
+    a.loop_n("start_outputs", 4 * 128 * score::QUERIES / (32 * STORES), |a| {
+        for _ in 0..STORES {
             a.vst(memory(output::O_STORE_SPACE, PLACES.o), zero.lo(), o, 32);
         }
     });
@@ -243,14 +248,14 @@ mod tests {
         let out = finish::Out { at: l1::OUT, units: l1::OUT_UNITS, empty: 48, full: 49 };
         let number = |a: &mut Asm| constant(a, i64::from(l1::A));
         let parts: [(&str, &dyn Fn(&mut Asm), usize); 9] = [
-            ("start of a pass", &start_rows, 400),
+            ("start of a pass", &start_rows, 144),
             (
                 "queries",
                 &|a| {
                     let unit = number(a);
                     queries::emit(a, unit)
                 },
-                500,
+                448,
             ),
             (
                 "score",
@@ -258,7 +263,7 @@ mod tests {
                     let k = number(a);
                     score::emit_at(a, k, places)
                 },
-                1650,
+                1552,
             ),
             (
                 "mask",
@@ -266,26 +271,26 @@ mod tests {
                     let d = number(a);
                     mask::emit(a, d, d)
                 },
-                350,
+                224,
             ),
             (
                 "references",
                 &|a| {
                     softmax::emit_references_at(a, places);
                 },
-                550,
+                496,
             ),
-            ("rescale", &|a| softmax::emit_rescale_at(a, places), 900),
-            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1050),
+            ("rescale", &|a| softmax::emit_rescale_at(a, places), 608),
+            ("probabilities", &|a| softmax::emit_probabilities_at(a, places), 1008),
             (
                 "output",
                 &|a| {
                     let c = output::Constants::new(a, places);
                     output::emit_groups(a, &c, 4, places)
                 },
-                1500,
+                1440,
             ),
-            ("end of a pass", &|a| finish::emit_units(a, places, &out), 1500),
+            ("end of a pass", &|a| finish::emit_units(a, places, &out), 1344),
         ];
         for (name, part, most) in parts {
             let bytes = bytes(part);

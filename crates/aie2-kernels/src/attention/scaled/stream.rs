@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
@@ -16,18 +17,22 @@ use npu_package::layout::{KV_GROUP_SLOTS, Plane};
 use super::{GRID, GROUP, Group, HEAD_BYTES, PLAN_ZEROS_AT, ROW_TILES, ScaledAttention, TILE};
 
 /// Host buffers by index.
-pub mod arg {
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
     /// Queries.
-    pub const Q: u32 = 0;
+    pub q: u32,
     /// Keys and values.
-    pub const CACHE: u32 = 1;
+    pub cache: u32,
     /// Groups of the dispatch.
-    pub const PLAN: u32 = 2;
+    pub plan: u32,
     /// Contexts.
-    pub const CTX: u32 = 3;
+    pub ctx: u32,
     /// Where the rows of positions behind the last one drain.
-    pub const SCRATCH: u32 = 4;
+    pub scratch: u32,
 }
+
+/// Buffers of the kernel by itself.
+const ALONE: Args = Args { q: 0, cache: 1, plan: 2, ctx: 3, scratch: 4 };
 
 const WORD: usize = 4;
 /// Bytes of a piece of a row on path C, and pieces of a position.
@@ -54,7 +59,8 @@ struct Round {
 
 struct Builder<'a> {
     kernel: &'a ScaledAttention,
-    rt: Runtime,
+    args: Args,
+    rt: &'a mut Runtime,
     rounds: VecDeque<Round>,
 }
 
@@ -63,26 +69,105 @@ struct Builder<'a> {
 /// # Errors
 /// A shape that the DMAs cannot express; the message names the field and its limit.
 pub fn stream(kernel: &ScaledAttention) -> Result<Stream, Error> {
-    let mut b = Builder { kernel, rt: Runtime::new(GRID)?, rounds: VecDeque::new() };
-    let mut waits = Vec::new();
-    for col in 0..GRID {
-        let plan = ShimBd::linear(arg::PLAN, 0, super::PLAN_UNIT_BYTES as u64)?;
-        b.rt.task(col, Mm2s(1), &plan, 1, true)?;
-        waits.push((col, Mm2s(1).into()));
-    }
-    b.rounds.push_back(Round { waits });
-    for head in 0..kernel.kv_heads() {
-        for group in kernel.groups() {
-            b.pass(head, &group)?;
-        }
-    }
-    while let Some(round) = b.rounds.pop_front() {
-        b.wait(round)?;
-    }
-    b.rt.finish()
+    let mut rt = Runtime::new(GRID)?;
+    append(kernel, ALONE, &mut rt, usize::MAX, |_, _| Ok(()), |_| Ok(()))?;
+    rt.finish()
 }
 
+/// Passes that go together, and the units of 8 KiB that they move on A and on B.
+struct Portion {
+    passes: Range<usize>,
+    units: [usize; 2],
+}
+
+fn passes(kernel: &ScaledAttention) -> Vec<(usize, Group)> {
+    (0..kernel.kv_heads()).flat_map(|head| kernel.groups().map(move |group| (head, group))).collect()
+}
+
+/// Portions of at most `most` units, or of a pass.
+fn portions(kernel: &ScaledAttention, most: usize) -> Vec<Portion> {
+    let mut portions: Vec<Portion> = Vec::new();
+    for (at, (_, group)) in passes(kernel).iter().enumerate() {
+        // two units of Q, then blocks; the plan is one of B
+        let units = QUERY_UNITS + group.blocks;
+        match portions.last_mut() {
+            Some(Portion { passes, units: [a, b] }) if *b + units <= most => {
+                passes.end = at + 1;
+                (*a, *b) = (*a + units, *b + units);
+            }
+            Some(_) => portions.push(Portion { passes: at..at + 1, units: [units; 2] }),
+            None => portions.push(Portion { passes: at..at + 1, units: [units, units + 1] }),
+        }
+    }
+    portions
+}
+
+/// Units of 8 KiB that the first passes move on A and on B, at most `most`.
+pub fn first_units(kernel: &ScaledAttention, most: usize) -> [usize; 2] {
+    portions(kernel, most)[0].units
+}
+
+/// Appends the dispatch to a stream whose channels rest. In front of passes that would move more than `most` units together with those before,
+/// everything is awaited, and `announce` told how many units of 8 KiB the coming passes move on A and on B; the first are [`first_units`]. What
+/// `behind` appends comes when all has been read and the last outputs have not come.
+///
+/// # Errors
+/// A shape that the DMAs cannot express, or what the functions return.
+pub fn append(
+    kernel: &ScaledAttention,
+    args: Args,
+    rt: &mut Runtime,
+    most: usize,
+    mut announce: impl FnMut(&mut Runtime, [usize; 2]) -> Result<(), Error>,
+    behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let all = passes(kernel);
+    let mut b = Builder { kernel, args, rt, rounds: VecDeque::new() };
+    for (at, Portion { passes, units }) in portions(kernel, most).into_iter().enumerate() {
+        if at == 0 {
+            b.plan()?;
+        } else {
+            b.finish()?;
+            announce(b.rt, units)?;
+        }
+        for (head, group) in &all[passes] {
+            b.pass(*head, group)?;
+        }
+    }
+    b.end(behind)
+}
+
+/// Units of Q on either stream.
+const QUERY_UNITS: usize = 2;
+
 impl Builder<'_> {
+    fn plan(&mut self) -> Result<(), Error> {
+        let mut waits = Vec::new();
+        for col in 0..GRID {
+            let plan = ShimBd::linear(self.args.plan, 0, super::PLAN_UNIT_BYTES as u64)?;
+            self.rt.task(col, Mm2s(1), &plan, 1, true)?;
+            waits.push((col, Mm2s(1).into()));
+        }
+        self.rounds.push_back(Round { waits });
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        while let Some(round) = self.rounds.pop_front() {
+            self.wait(round)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::finish`]; what has been read first, long before the last outputs have come.
+    fn end(&mut self, behind: impl FnOnce(&mut Runtime) -> Result<(), Error>) -> Result<(), Error> {
+        self.rt.wait_read()?;
+        self.rt.early();
+        behind(self.rt)?;
+        self.rounds.clear();
+        self.rt.wait_all()
+    }
+
     fn wait(&mut self, round: Round) -> Result<(), Error> {
         round.waits.into_iter().try_for_each(|(col, channel)| self.rt.wait(col, channel))
     }
@@ -138,7 +223,7 @@ impl Builder<'_> {
         for (segment, first, records) in &group.runs {
             let at = segment * pool.bytes() + pool.offset(plane, head, first * KV_GROUP_SLOTS, 0);
             let pattern = Pattern::new(&[(1, record), (stride, *records as u32)]);
-            chain.push(ShimBd::new(arg::CACHE, at as u64, pattern));
+            chain.push(ShimBd::new(self.args.cache, at as u64, pattern));
         }
         Ok(chain)
     }
@@ -160,15 +245,15 @@ impl Builder<'_> {
         if units.iter().all(|&unit| valid(unit) == TILE) {
             let apart = (units[1] - units[0]) as u32;
             let pattern = Pattern::new(&[(1, line), (stride, TILE as u32), (apart * stride, units.len() as u32)]);
-            return Ok(vec![ShimBd::new(arg::Q, at(units[0]), pattern)]);
+            return Ok(vec![ShimBd::new(self.args.q, at(units[0]), pattern)]);
         }
         let mut missing = units.len() * TILE;
         // the first of two ragged units takes all rows there are: the second lies behind it
         for &unit in units.iter().filter(|&&unit| valid(unit) > 0) {
-            chain.push(ShimBd::new(arg::Q, at(unit), Pattern::new(&[(1, line), (stride, valid(unit) as u32)])));
+            chain.push(ShimBd::new(self.args.q, at(unit), Pattern::new(&[(1, line), (stride, valid(unit) as u32)])));
             missing -= valid(unit);
         }
-        chain.push(ShimBd::linear(arg::PLAN, PLAN_ZEROS_AT as u64, (missing * HEAD_BYTES) as u64)?);
+        chain.push(ShimBd::linear(self.args.plan, PLAN_ZEROS_AT as u64, (missing * HEAD_BYTES) as u64)?);
         Ok(chain)
     }
 
@@ -181,15 +266,15 @@ impl Builder<'_> {
         let at = ((group.first + first) * row_bytes + head * HEAD_BYTES) as u64;
         if valid == COLUMN_ROWS {
             let pattern = Pattern::new(&[(1, piece), (stride, valid as u32), (piece, PIECES as u32)]);
-            return Ok((vec![ShimBd::new(arg::CTX, at, pattern)], 1));
+            return Ok((vec![ShimBd::new(self.args.ctx, at, pattern)], 1));
         }
         let mut chain = Vec::new();
         if valid > 0 {
             let pattern = Pattern::new(&[(1, piece), (stride, valid as u32)]).iterate(piece, PIECES as u8);
-            chain.push(ShimBd::new(arg::CTX, at, pattern));
+            chain.push(ShimBd::new(self.args.ctx, at, pattern));
         }
         let rest = ((COLUMN_ROWS - valid) * PIECE_BYTES) as u64;
-        chain.push(ShimBd::linear(arg::SCRATCH, (usize::from(col) * COLUMN_ROWS * PIECE_BYTES) as u64, rest)?);
+        chain.push(ShimBd::linear(self.args.scratch, (usize::from(col) * COLUMN_ROWS * PIECE_BYTES) as u64, rest)?);
         Ok((chain, PIECES as u32))
     }
 }

@@ -236,6 +236,8 @@ pub(in crate::verbs) fn package(dir: &Path, layout: &str, case: Option<&[u8]>) -
             routes: 0,
             loops: Vec::new(),
             bound: Bound { resource: "stream".into(), cycles: 1024 },
+            phases: Vec::new(),
+            sections: Vec::new(),
         },
     };
     let model = ModelDims {
