@@ -15,6 +15,7 @@ pub mod attention_layer;
 pub mod decode_projection;
 pub mod grid;
 pub mod norm_rope;
+pub mod probe;
 mod scaling;
 pub mod w8a16;
 pub mod w8a16_groups;

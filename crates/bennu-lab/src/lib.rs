@@ -5,6 +5,7 @@ pub mod attention;
 pub mod attention_layer;
 pub mod bench;
 pub mod case;
+pub mod cases;
 pub mod golden;
 pub mod layer;
 pub mod layer_report;

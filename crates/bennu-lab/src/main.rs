@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use bennu_lab::{bench, layer_report, table, timeline, trace, verify};
+use bennu_lab::{bench, cases, layer_report, table, timeline, trace, verify};
 use clap::{Parser, Subcommand};
 
 /// Runs NPU packages in the simulator.
@@ -25,6 +25,8 @@ enum Verb {
     Verify(verify::Args),
     /// Run every kernel of a package for its modelled time, with and without DDR limits
     Bench(bench::Args),
+    /// Copy a package and add cases, against which `bennu bringup` runs its kernels on an NPU
+    Cases(cases::Args),
     /// Run the attention of one layer at the dimensions of the 27B, kernel after kernel, and compare every tensor with float64
     Layer(layer_report::Args),
     /// Print every timing number of the simulator with its range, source and confidence
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Verify(args) => verify::run(&args, json),
         Verb::Bench(args) => bench::run(&args, json),
+        Verb::Cases(args) => cases::run(&args, json),
         Verb::Layer(args) => layer_report::run(&args, json),
         Verb::Timing => table::run(json).map(|()| true),
         Verb::Trace(args) => trace::run(&args, json).map(|()| true),

@@ -27,6 +27,11 @@ impl Failure {
         Failure { chain: chain(error.into().as_ref()), remedy: None, exit: EXIT_REFUSED }
     }
 
+    /// An error that is also part of a report.
+    pub fn of_error(error: &(dyn Error + 'static)) -> Self {
+        Failure { chain: chain(error), remedy: None, exit: EXIT_REFUSED }
+    }
+
     /// A refusal that is also part of a report.
     pub fn of(refusal: &Refusal) -> Self {
         Failure { chain: chain(refusal), remedy: Some(refusal.remedy()), exit: EXIT_REFUSED }

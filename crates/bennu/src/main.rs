@@ -6,6 +6,7 @@ mod failure;
 mod format;
 mod model;
 mod npu;
+mod onboard;
 mod progress;
 mod report;
 mod verbs;

@@ -310,6 +310,13 @@ impl Kernel {
         self.args.iter().find(|argument| argument.name == name)
     }
 
+    /// Name of the file that stores an argument of the kernel's case, if the package has one: contents of an input, or what an output must begin
+    /// with.
+    pub fn case_file(&self, argument: &str) -> String {
+        let stem = self.files.txn.strip_suffix(".txn").unwrap_or(&self.files.txn);
+        format!("{stem}.case.{argument}.bin")
+    }
+
     /// Names of every file the kernel refers to.
     pub fn file_names(&self) -> impl Iterator<Item = &str> {
         let programs = self.programs.iter().map(|program| program.file.as_str());

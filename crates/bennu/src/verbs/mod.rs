@@ -2,6 +2,8 @@
 
 mod attend;
 mod attention;
+mod bench;
+mod bringup;
 mod compile;
 mod disasm;
 mod doctor;
@@ -29,6 +31,10 @@ pub enum Verb {
     Pack(pack::Args),
     /// Compile the kernels of a model to an NPU package
     Compile(compile::Args),
+    /// Bring up a real NPU step by step, and write a report of it
+    Bringup(bringup::Args),
+    /// Measure latency, bandwidth and every kernel's time on the NPU
+    Bench(bench::Args),
     /// Tell whether the NPU can be used now, and what helps if not
     Doctor(doctor::Args),
     /// Compute the attention of one layer on the NPU
@@ -51,6 +57,8 @@ impl Verb {
             Verb::Quantize(args) => quantize::run(&args),
             Verb::Pack(args) => pack::run(&args),
             Verb::Compile(args) => compile::run(&args),
+            Verb::Bringup(args) => bringup::run(&args),
+            Verb::Bench(args) => bench::run(&args),
             Verb::Doctor(args) => doctor::run(&args),
             Verb::Attend(args) => attend::run(&args),
             Verb::Plan(args) => plan::run(&args),
