@@ -7,9 +7,7 @@ use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, KernelError, WeightScales};
 use bennu_lab::case::Case;
 use bennu_lab::machine::{Binary, Loaded};
-use npu_package::layout::{
-    Activations, HeadNorm, KvFormat, KvHeads, KvRing, Panels, ProjectionShape, RopeLimbs, RopeTable,
-};
+use npu_package::layout::{Activations, HeadNorm, KvFormat, KvHeads, Panels, ProjectionShape, RopeLimbs, RopeTable};
 use oracle::data::activations;
 
 const HIDDEN: usize = 768;
@@ -42,8 +40,9 @@ fn layer(seq: usize, history: usize) -> AttentionLayer {
 }
 
 /// A local layer's.
+#[cfg(not(debug_assertions))]
 fn local(seq: usize, history: usize, window: usize) -> AttentionLayer {
-    let ring = KvRing::new(window, seq).expect("a legal ring");
+    let ring = npu_package::layout::KvRing::new(window, seq).expect("a legal ring");
     with_cache(HIDDEN, seq, history, Cache::Ring(ring))
 }
 
