@@ -51,7 +51,7 @@ impl<K: Kernel> Call<K> {
         let mut stream = device.dev_buffer(txn.len())?;
         stream.write(0, txn)?;
         let buffers =
-            sizes.iter().map(|&bytes| device.buffer_of(bytes.max(LEAST_BYTES))).collect::<Result<Vec<_>, _>>()?;
+            sizes.iter().map(|&bytes| device.host_buffer(bytes.max(LEAST_BYTES))).collect::<Result<Vec<_>, _>>()?;
         let mut command = Cmd::new(device)?;
         let arguments: Vec<HostBuffer<'_, K>> = buffers.iter().map(HostBuffer::from).collect();
         command.start(unit, &stream, (txn.len() / 4) as u32, &arguments)?;
