@@ -342,6 +342,31 @@ fn an_int8_cache_has_kernels_of_its_own_and_no_prefill() {
     assert!(coded.iter().all(|kernel| kernel.kernel.ends_with("_kv8") && kernel.numerics == "bf16_kv8"));
     assert_eq!(coded.len(), 6);
     let refused = report["not_built"].as_array().unwrap();
-    assert_eq!(refused.len(), 2);
-    assert!(refused.iter().all(|kernel| kernel["kernel"].as_str().unwrap().starts_with("scaled_attention")));
+    let names: Vec<_> =
+        refused.iter().map(|kernel| kernel["kernel"].as_str().unwrap().split(',').next().unwrap()).collect();
+    assert_eq!(names, ["scaled_attention", "w8a16_attention", "scaled_attention", "w8a16_attention"]);
+}
+
+#[test]
+fn scales_of_groups_have_projections_of_their_own_and_no_complete_kernel() {
+    let parent = tempfile::tempdir().unwrap();
+    for (scales, layout) in [("group32", "panels_group32"), ("group128", "panels_group128")] {
+        let out = parent.path().join(scales);
+        let report = json(&["compile", "--seq", "1,8", "--scales", scales, "--out", text(&out), "--json"]);
+        let package = Package::open(&out).unwrap();
+        let projections = package.manifest().kernels.iter().filter(|kernel| kernel.argument("weights").is_some());
+        let names: Vec<_> = projections.clone().map(|kernel| (kernel.kernel.as_str(), kernel.seq)).collect();
+        let name = |rest: &str| format!("w8a16_{scales}_{rest}_projection");
+        let [qkv, o, decode_qkv, decode_o] = ["qkv", "o", "decode_qkv", "decode_o"].map(name);
+        assert_eq!(names, [(&*qkv, 1), (&*decode_qkv, 1), (&*qkv, 8), (&*o, 1), (&*decode_o, 1), (&*o, 8)]);
+        for kernel in projections {
+            assert_eq!(kernel.argument("weights").unwrap().layout, layout);
+        }
+        let refused = report["not_built"].as_array().unwrap();
+        assert_eq!(refused.len(), 2);
+        for kernel in refused {
+            assert!(kernel["kernel"].as_str().unwrap().starts_with("w8a16_attention, S = 8"), "{kernel}");
+            assert!(kernel["reason"].as_str().unwrap().contains("does not apply one scale per"), "{kernel}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ use crate::attention::scaled::{self, Cache, ScaledAttention};
 use crate::grid::{self, GRID};
 use crate::norm_rope::{self, CacheRun, Call};
 use crate::w8a8::{self, phase};
-use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand, w8a16};
+use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand, WeightScales, w8a16};
 
 pub use array::{Region, memory_map};
 pub use program::sections;
@@ -148,6 +148,9 @@ impl AttentionLayer {
             if needed != found {
                 return Err(KernelError::Refused { kernel: NAME, what, needed, found });
             }
+        }
+        if let Some(size) = qkv.groups().or(o.groups()) {
+            return Err(KernelError::ScalesNotImplemented { kernel: NAME, scales: WeightScales::PerGroup(size) });
         }
         if heads.format() != KvFormat::Bf16 {
             return Err(norm_rope::Refusal::Format { format: heads.format() }.into());

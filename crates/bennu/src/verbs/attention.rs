@@ -8,8 +8,8 @@ use aie2_kernels::{Compiled, Dtype, KernelError, Operand};
 use gemma::ModelDims;
 use npu_container::txn;
 use npu_package::layout::{
-    Activations, DECODE_TOKENS, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, ProjectionKind,
-    ProjectionShape, RopeLimbs, RopeTable, names,
+    Activations, DECODE_TOKENS, GroupSize, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, Panels,
+    ProjectionKind, ProjectionShape, RopeLimbs, RopeTable, names,
 };
 use npu_package::{Bound, Context, Layer, Phase, Region};
 
@@ -30,9 +30,17 @@ pub(super) struct Attention<'a> {
     context: Context,
     /// Most tokens that a ring takes at once.
     chunk: usize,
-    /// Of the projections around it.
-    activations: Activations,
-    cache: KvFormat,
+    formats: Formats,
+}
+
+/// Elements of what a layer's attention works with.
+#[derive(Clone, Copy)]
+pub(super) struct Formats {
+    /// Of the projections.
+    pub activations: Activations,
+    /// Inputs that share a scale of the weights; none: a scale for each output channel.
+    pub groups: Option<GroupSize>,
+    pub cache: KvFormat,
 }
 
 #[derive(Clone, Copy)]
@@ -50,8 +58,7 @@ pub(super) fn kernels<'a>(
     lengths: &[usize],
     history: usize,
     positions: usize,
-    activations: Activations,
-    cache: KvFormat,
+    formats: Formats,
 ) -> Vec<Attention<'a>> {
     let chunk = lengths.iter().copied().max().unwrap_or(1);
     let mut all = Vec::new();
@@ -68,7 +75,7 @@ pub(super) fn kernels<'a>(
             } else {
                 &[What::NormRope, What::Prefill, What::Layer]
             };
-            let kernel = |&what| Attention { dims, what, seq, context, chunk, activations, cache };
+            let kernel = |&what| Attention { dims, what, seq, context, chunk, formats };
             all.extend(attention.iter().map(kernel));
         }
     }
@@ -78,13 +85,13 @@ pub(super) fn kernels<'a>(
 impl Attention<'_> {
     /// Name of the kernel.
     pub(super) fn name(&self) -> &'static str {
-        match (self.what, self.cache) {
+        match (self.what, self.formats.cache) {
             (What::NormRope, KvFormat::Bf16) => norm_rope::NAME,
             (What::NormRope, KvFormat::Int8) => norm_rope::NAME_KV8,
             (What::Prefill, _) => scaled::NAME,
             (What::Decode, KvFormat::Bf16) => attention_decode::NAME,
             (What::Decode, KvFormat::Int8) => attention_decode::NAME_KV8,
-            (What::Layer, _) => match self.activations {
+            (What::Layer, _) => match self.formats.activations {
                 Activations::Int16 => attention_layer::NAME,
                 Activations::Int8 => attention_layer::W8A8_NAME,
             },
@@ -97,7 +104,7 @@ impl Attention<'_> {
     }
 
     fn heads(&self) -> Result<KvHeads, KernelError> {
-        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, self.cache)?)
+        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, self.formats.cache)?)
     }
 
     fn ring(&self) -> Result<Option<KvRing>, KernelError> {
@@ -116,7 +123,7 @@ impl Attention<'_> {
             What::Decode => self.decode(context.slots)?,
             What::Layer => return self.layer(context),
         };
-        let numerics = NUMERICS[usize::from(self.cache == KvFormat::Int8)];
+        let numerics = NUMERICS[usize::from(self.formats.cache == KvFormat::Int8)];
         Ok((compiled, Call { context: Some(context), contents, ..Call::new(self.seq, numerics, bound) }))
     }
 
@@ -128,7 +135,7 @@ impl Attention<'_> {
             Some(ring) => CacheRun::ring(place(4), segment, ring, first, self.seq)?,
             None => vec![CacheRun { place: place(4), segment, slot: first, tokens: self.seq }],
         };
-        let call = match self.cache {
+        let call = match self.formats.cache {
             KvFormat::Bf16 => norm_rope::Call::new(buffers, runs)?,
             KvFormat::Int8 => norm_rope::Call::kv8(buffers, place(5), runs)?,
         };
@@ -149,14 +156,14 @@ impl Attention<'_> {
                 names::ROPE_TABLE,
             ),
             Operand::output("q", BF16_BYTES * self.seq * heads * d, Dtype::Bf16, q, names::ROW_MAJOR),
-            match self.cache {
+            match self.formats.cache {
                 KvFormat::Bf16 => {
                     Operand::output("cache", cache, Dtype::Bf16, vec![cache / BF16_BYTES], names::KV_SEGMENT)
                 }
                 KvFormat::Int8 => Operand::output("cache", cache, Dtype::U8, vec![cache], names::KV_SEGMENT),
             },
         ];
-        if self.cache == KvFormat::Int8 {
+        if self.formats.cache == KvFormat::Int8 {
             compiled.operands.push(Operand::scratch("scratch", norm_rope::SCRATCH_BYTES));
         }
         Ok((compiled, self.row_stream(), Vec::new()))
@@ -183,9 +190,9 @@ impl Attention<'_> {
     }
 
     fn prefill(&self, slots: usize) -> Result<Built, KernelError> {
-        if self.cache != KvFormat::Bf16 {
+        if self.formats.cache != KvFormat::Bf16 {
             let (what, needed) = ("bytes of a cache element", KvFormat::Bf16.element_bytes());
-            let found = self.cache.element_bytes();
+            let found = self.formats.cache.element_bytes();
             return Err(KernelError::Refused { kernel: scaled::NAME, what, needed, found });
         }
         let (history, kv_heads) = (self.context.history, self.heads()?.kv_heads());
@@ -197,9 +204,13 @@ impl Attention<'_> {
 
     fn layer(&self, context: Context) -> Result<(Compiled, Call), KernelError> {
         let model = gemma::package_dims(self.dims);
-        let [qkv, o] = [model.panels(ProjectionKind::Qkv)?, model.panels(ProjectionKind::O)?];
+        let panels = |kind| -> Result<Panels, KernelError> {
+            let panels = model.panels(kind)?;
+            Ok(self.formats.groups.map_or(panels, |size| panels.grouped(size)))
+        };
+        let [qkv, o] = [panels(ProjectionKind::Qkv)?, panels(ProjectionKind::O)?];
         let (heads, cache) = (self.heads()?, self.cache(context.slots)?);
-        let kernel = AttentionLayer::new(self.seq, context.history, qkv, o, self.activations, heads, cache)?;
+        let kernel = AttentionLayer::new(self.seq, context.history, qkv, o, self.formats.activations, heads, cache)?;
         let (compiled, phases) = kernel.compile_in_phases()?;
         // whole blocks are computed, whatever S is
         let of_projection = |shape: &ProjectionShape| {

@@ -223,8 +223,8 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
             kernels.push(write_kernel(&mut writer, &compiled, call)?);
         }
     }
-    let activations = args.numerics.activations();
-    for kernel in attention::kernels(&dims, &lengths, args.history, args.context, activations, args.kv_cache.into()) {
+    let formats = attention::Formats { activations: args.numerics.activations(), groups, cache: args.kv_cache.into() };
+    for kernel in attention::kernels(&dims, &lengths, args.history, args.context, formats) {
         if progress.cancelled() {
             return Err(Failure::refused(Interrupted));
         }

@@ -86,7 +86,8 @@ fn compile(args: &Args) -> Result<Compiled, Failure> {
     let dims = dims(&args.model)?;
     let name = args.kernel.as_str();
     let cache = if name.ends_with("_kv8") { KvFormat::Int8 } else { KvFormat::Bf16 };
-    let kernels = attention::kernels(&dims, &[args.seq], 0, args.seq, Activations::Int16, cache);
+    let formats = attention::Formats { activations: Activations::Int16, groups: None, cache };
+    let kernels = attention::kernels(&dims, &[args.seq], 0, args.seq, formats);
     if let Some(kernel) = kernels.into_iter().find(|k| k.name() == name) {
         return Ok(kernel.compile().map_err(Failure::refused)?.0);
     }
