@@ -5,6 +5,7 @@
 
 use crate::exp2::{STEPS, on_grid, probability};
 use crate::fp::{bf16_rne, mac_lane};
+use crate::kv_int8::operand;
 use crate::mask::{Coverage, Mask};
 use crate::recip::{limb, reciprocal};
 
@@ -136,6 +137,30 @@ pub fn head(queries: &[u16], heads: usize, keys: &[u16], values: &[u16], mask: &
         }
     }
     out
+}
+
+/// Keys or values of one head in an INT8 cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Coded<'a> {
+    /// `[positions][128]`.
+    pub codes: &'a [i8],
+    /// `[positions]`, bfloat16 numbers.
+    pub scales: &'a [f32],
+}
+
+impl Coded<'_> {
+    fn operands(self) -> Vec<u16> {
+        let rows = self.codes.chunks_exact(HEAD_DIM).zip(self.scales);
+        rows.flat_map(|(codes, scale)| codes.iter().map(|code| operand(*code, *scale))).collect()
+    }
+}
+
+/// As [`head`], from an INT8 cache: every code times its scale is rounded to bfloat16 before it is an operand.
+///
+/// # Panics
+/// If there are more queries than positions.
+pub fn head_coded(queries: &[u16], heads: usize, keys: Coded, values: Coded, mask: &Mask) -> Vec<u16> {
+    head(queries, heads, &keys.operands(), &values.operands(), mask)
 }
 
 /// Sixteen positions, and the keys of their group.
@@ -281,6 +306,44 @@ mod tests {
             let problem = HeadProblem { head_dim: HEAD_DIM, mask, scale, q: by_head(&wide(&queries)), group: 2, k, v };
             let error = relative_error(&by_head(&wide(&got)), &problem.direct(Precision::Exact));
             assert!(error <= 0.005, "{error}");
+        }
+    }
+
+    #[test]
+    fn operands_rounded_once_more_add_little_to_what_codes_cost() {
+        for (mask, tokens, positions) in [(Mask::causal(), 40, 45), (Mask::sliding(37), 70, 110)] {
+            let rows = |seed: u64| -> (Vec<u16>, Vec<i8>, Vec<f32>) {
+                let x = activations(seed, positions * HEAD_DIM);
+                let (codes, scales): (Vec<_>, Vec<_>) = x.chunks_exact(HEAD_DIM).map(crate::kv_int8::codes).unzip();
+                (x, codes.concat(), scales)
+            };
+            let ((k, key_codes, key_scales), (v, value_codes, value_scales)) = (rows(41), rows(42));
+            let queries: Vec<u16> = activations(43, 2 * tokens * HEAD_DIM)
+                .into_iter()
+                .map(|q| bf16_rne(widen(q) * 2.0 / (HEAD_DIM as f32).sqrt()))
+                .collect();
+            let keys = Coded { codes: &key_codes, scales: &key_scales };
+            let values = Coded { codes: &value_codes, scales: &value_scales };
+            let got = head_coded(&queries, 2, keys, values, &mask);
+            let wide = |x: &[u16]| -> Vec<f64> { x.iter().map(|v| f64::from(widen(*v))).collect() };
+            let cached = |of: Coded| -> Vec<f64> {
+                let rows = of.codes.chunks_exact(HEAD_DIM).zip(of.scales);
+                rows.flat_map(|(codes, scale)| codes.iter().map(|code| crate::kv_int8::value(*code, *scale))).collect()
+            };
+            let by_head = |x: &[f64]| -> Vec<f64> {
+                let row = |head: usize, token: usize| &x[(2 * token + head) * HEAD_DIM..][..HEAD_DIM];
+                (0..2).flat_map(|head| (0..tokens).flat_map(move |token| row(head, token).to_vec())).collect()
+            };
+            let exact = |k: Vec<f64>, v: Vec<f64>| {
+                let (q, scale) = (by_head(&wide(&queries)), std::f64::consts::LN_2);
+                let problem = HeadProblem { head_dim: HEAD_DIM, mask, scale, q, group: 2, k, v };
+                problem.direct(Precision::Exact)
+            };
+            let got = by_head(&wide(&got));
+            let arithmetic = relative_error(&got, &exact(cached(keys), cached(values)));
+            let all = relative_error(&got, &exact(wide(&k), wide(&v)));
+            println!("{:.3} % of what is cached, {:.3} % of what was before", 100.0 * arithmetic, 100.0 * all);
+            assert!(arithmetic <= 0.005 && all <= 0.015, "{arithmetic} {all}");
         }
     }
 }

@@ -56,6 +56,11 @@ pub fn value(code: i8, scale: f32) -> f64 {
     f64::from(code) * f64::from(widen(scale_bf16(scale)))
 }
 
+/// The same as one bfloat16 operand: code times scale, rounded once.
+pub fn operand(code: i8, scale: f32) -> u16 {
+    bf16_rne(mac_lane(None, &[(code_bf16(code), scale_bf16(scale))], false))
+}
+
 /// Codes and scale of one head's key or value.
 ///
 /// # Panics
