@@ -15,6 +15,7 @@
 //! program, with its numbers from the plan, serves every S and history. The design: `docs/attention-design.md`.
 
 mod array;
+pub mod coded;
 pub(crate) mod l1;
 pub mod mask;
 mod program;
@@ -36,6 +37,8 @@ pub use crate::grid::{GRID, Locks};
 
 /// Name of the kernel in packages.
 pub const NAME: &str = "scaled_attention";
+/// Name of the kernel that reads an INT8 cache.
+pub const NAME_KV8: &str = "scaled_attention_kv8";
 
 /// Positions of a core in a group.
 pub const TILE: usize = 16;
@@ -177,6 +180,18 @@ impl ScaledAttention {
     /// # Errors
     /// Too few or too many positions, or a cache that does not hold what they see.
     pub fn new(seq: usize, history: usize, kv_heads: usize, cache: Cache) -> Result<Self, KernelError> {
+        Self::of(KvFormat::Bf16, seq, history, kv_heads, cache)
+    }
+
+    /// The same against an INT8 cache.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn kv8(seq: usize, history: usize, kv_heads: usize, cache: Cache) -> Result<Self, KernelError> {
+        Self::of(KvFormat::Int8, seq, history, kv_heads, cache)
+    }
+
+    fn of(format: KvFormat, seq: usize, history: usize, kv_heads: usize, cache: Cache) -> Result<Self, KernelError> {
         if seq == 0 || seq > SEQ_MAX {
             return Err(AttentionError::Positions { seq, limit: SEQ_MAX }.into());
         }
@@ -184,7 +199,7 @@ impl ScaledAttention {
         if positions > limit {
             return Err(AttentionError::TooFar { positions, limit }.into());
         }
-        let heads = KvHeads::new(kv_heads, HEAD_DIM, KvFormat::Bf16)?;
+        let heads = KvHeads::new(kv_heads, HEAD_DIM, format)?;
         let slots = match &cache {
             Cache::Ring(ring) => {
                 ring.reads(history, seq)?;
@@ -246,6 +261,14 @@ impl ScaledAttention {
         }
     }
 
+    /// Name of the kernel.
+    pub fn name(&self) -> &'static str {
+        match self.heads.format() {
+            KvFormat::Bf16 => NAME,
+            KvFormat::Int8 => NAME_KV8,
+        }
+    }
+
     pub(crate) fn heads(&self) -> &KvHeads {
         &self.heads
     }
@@ -289,12 +312,12 @@ impl ScaledAttention {
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
-        let program = Self::program()?;
+        let program = self.program()?;
         let configuration = array::array()?.finish(&program.bytes)?;
         let stream = self.stream()?;
         let binary = CoreBinary::from(&program);
         Ok(Compiled {
-            kernel: NAME,
+            kernel: self.name(),
             columns: GRID,
             pdi: pdi::write(&configuration.commands),
             txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
@@ -308,8 +331,8 @@ impl ScaledAttention {
     ///
     /// # Errors
     /// A missed II, registers that run out, or a failed check.
-    pub fn program() -> Result<Program, KernelError> {
-        Ok(program::compile(array::array()?.locks())?)
+    pub fn program(&self) -> Result<Program, KernelError> {
+        Ok(program::compile(array::array()?.locks(), self.heads.format() == KvFormat::Int8)?)
     }
 
     /// The runtime stream alone: what differs between instances.

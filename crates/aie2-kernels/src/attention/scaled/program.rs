@@ -17,12 +17,12 @@ use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
 use super::super::{constant, finish, memory, output, score, set_modes, softmax, splat32};
 use super::l1::{self, A_UNIT_BYTES, B, HEADER, PARAMETER_MEMORY, PARAMETERS, PLACES, TABLE, core, header};
-use super::{mask, queries};
+use super::{coded, mask, queries};
 use crate::grid::Locks;
 
 /// Alias classes that arrive on A and on B.
-const A_SPACES: [u16; 2] = [score::K_MEMORY.space, l1::ROWS_SPACE];
-const B_SPACES: [u16; 2] = [output::V_MEMORY.space, l1::ROWS_SPACE];
+const A_SPACES: [u16; 3] = [score::K_MEMORY.space, l1::ROWS_SPACE, coded::OPERAND_SPACE];
+const B_SPACES: [u16; 3] = [output::V_MEMORY.space, l1::ROWS_SPACE, coded::OPERAND_SPACE];
 /// Bytes of a group's words in the table: blocks, and the distance from its first key to its first position.
 const ENTRY: i64 = 4;
 
@@ -30,24 +30,26 @@ const ENTRY: i64 = 4;
 ///
 /// # Errors
 /// If a declared II is missed, registers or program memory run out, or the checker objects.
-pub fn compile(locks: Locks) -> Result<Program, CodegenError> {
+pub fn compile(locks: Locks, coded: bool) -> Result<Program, CodegenError> {
     let mut a = Asm::new();
     set_modes(&mut a);
     let a_unit = constant(&mut a, i64::from(l1::A));
-    a.forever(|a| emit(a, locks, a_unit));
+    a.forever(|a| Emitter { locks, a_unit, coded }.dispatch(a));
     a.finish()
 }
 
 /// Emits one dispatch. The register holds the address of the next unit of A and is kept; B and the out ring stand at their first units, before and
 /// after. Rounding and saturation are set: to even, to the full range.
 pub fn emit(a: &mut Asm, locks: Locks, a_unit: Operand) {
-    Emitter { locks, a_unit }.dispatch(a);
+    Emitter { locks, a_unit, coded: false }.dispatch(a);
 }
 
 struct Emitter {
     locks: Locks,
     /// Where the next unit of A stands.
     a_unit: Operand,
+    /// The cache holds codes.
+    coded: bool,
 }
 
 /// A word of the parameters.
@@ -154,6 +156,9 @@ impl Emitter {
         a.i("geu {}, {}, {}", &[hidden, reach, hidden]);
         a.jnz(hidden, unread);
 
+        if self.coded {
+            coded::keys(a, self.a_unit);
+        }
         score::emit_at(a, self.a_unit, &PLACES);
         self.give_a(a);
         let (inside, whole) = (a.r(), header_word(a, header::WHOLE));
@@ -169,9 +174,16 @@ impl Emitter {
         a.imm(begun, 1);
         a.if_nz(changed, |a| softmax::emit_rescale_at(a, &PLACES));
         softmax::emit_probabilities_at(a, &PLACES);
+        if self.coded {
+            self.take_b(a, 2);
+            let unit = constant(a, i64::from(B));
+            coded::values(a, unit);
+        }
         let c = output::Constants::new(a, &PLACES);
         a.loop_n("value_halves", 2, |a| {
-            self.take_b(a, 1);
+            if !self.coded {
+                self.take_b(a, 1);
+            }
             output::emit_groups(a, &c, output::D_GROUPS / 2, &PLACES);
             self.give_b(a, 1);
         });

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
-use npu_package::layout::{KV_GROUP_SLOTS, Plane};
+use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, Plane};
 
 use super::{GRID, GROUP, Group, HEAD_BYTES, PLAN_ZEROS_AT, ROW_TILES, ScaledAttention, TILE};
 
@@ -35,6 +35,8 @@ pub struct Args {
 const ALONE: Args = Args { q: 0, cache: 1, plan: 2, ctx: 3, scratch: 4 };
 
 const WORD: usize = 4;
+/// Words of the codes of a record.
+const CODE_WORDS: u32 = 256;
 /// Bytes of a piece of a row on path C, and pieces of a position.
 const PIECE_BYTES: usize = 128;
 const PIECES: usize = HEAD_BYTES / PIECE_BYTES;
@@ -222,7 +224,11 @@ impl Builder<'_> {
         let (record, stride) = (words(heads.record_bytes()), words(heads.group_bytes()));
         for (segment, first, records) in &group.runs {
             let at = segment * pool.bytes() + pool.offset(plane, head, first * KV_GROUP_SLOTS, 0);
-            let pattern = Pattern::new(&[(1, record), (stride, *records as u32)]);
+            let pattern = match heads.format() {
+                KvFormat::Bf16 => Pattern::new(&[(1, record), (stride, *records as u32)]),
+                // codes, then what ends with the scales: as long as a BF16 record
+                KvFormat::Int8 => Pattern::new(&[(1, CODE_WORDS), (record - CODE_WORDS, 2), (stride, *records as u32)]),
+            };
             chain.push(ShimBd::new(self.args.cache, at as u64, pattern));
         }
         Ok(chain)
