@@ -200,10 +200,12 @@ proptest! {
     fn accepted_streams_keep_the_rules(
         calls in prop::collection::vec((0u8..2, 0u8..4, 1usize..7, any::<bool>(), any::<bool>(), 0u8..5), 1..60),
     ) {
-        let mut rt = runtime(2);
+        let (mut rt, mut place) = (runtime(2), None);
         for (col, lane, bds, token, wait, early) in calls {
-            if early == 0 {
-                rt.early();
+            match (early, place) {
+                (0, _) => place = Some(rt.early()),
+                (1, Some(place)) => rt.early_again(place),
+                _ => (),
             }
             let channel: Channel = if lane < 2 { S2mm(lane).into() } else { Mm2s(lane - 2).into() };
             let chain: Vec<ShimBd> = (0..bds).map(|i| bd(0, 64 * i as u64, 64)).collect();
