@@ -121,6 +121,17 @@ fn streams_that_end_too_early() {
 }
 
 #[test]
+fn what_is_written_is_awaited_without_what_is_read() {
+    let mut rt = runtime(1);
+    rt.task(0, Mm2s(0), &bd(0, 0, 64), 1, true).expect("task");
+    rt.task(0, S2mm(0), &bd(0, 0, 64), 1, true).expect("task");
+    rt.wait_written().expect("token");
+    assert_eq!([rt.in_flight(0, Mm2s(0)), rt.in_flight(0, S2mm(0))], [1, 0]);
+    rt.wait_read().expect("token");
+    rt.finish().expect("nothing is outstanding");
+}
+
+#[test]
 fn offsets_of_late_arguments_carry_the_aperture() {
     let mut rt = runtime(1);
     rt.task(0, Mm2s(0), &bd(4, 256, 64), 1, false).expect("translated by firmware");
