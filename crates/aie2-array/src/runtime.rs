@@ -88,6 +88,10 @@ struct Task {
     token: bool,
 }
 
+/// A place of [`Runtime::early`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyPlace(usize);
+
 /// A finished stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -266,8 +270,14 @@ impl Runtime {
 
     /// From here on up to the first wait behind a task, BDs are written in this place if they are free: before what is waited for until then, which
     /// leaves the controller time. Tasks still start where they are queued.
-    pub fn early(&mut self) {
+    pub fn early(&mut self) -> EarlyPlace {
         self.early = Some((self.ops.len(), false));
+        EarlyPlace(self.ops.len())
+    }
+
+    /// As [`Runtime::early`], in a place from there: again up to the first wait behind a task.
+    pub fn early_again(&mut self, place: EarlyPlace) {
+        self.early = Some((place.0, false));
     }
 
     /// Marks this place: [`Stream::marks`] will tell how many operations stand in front of it.
@@ -289,9 +299,18 @@ impl Runtime {
 
     /// Waits for every outstanding token of what shims read.
     pub fn wait_read(&mut self) -> Result<(), Error> {
+        self.wait_direction(Direction::Mm2s)
+    }
+
+    /// Waits for every outstanding token of what shims write.
+    pub fn wait_written(&mut self) -> Result<(), Error> {
+        self.wait_direction(Direction::S2mm)
+    }
+
+    fn wait_direction(&mut self, direction: Direction) -> Result<(), Error> {
         let tokens = |queue: &VecDeque<Task>| queue.iter().filter(|task| task.token).count();
-        let read = self.queues.iter().filter(|((_, channel), _)| channel.direction == Direction::Mm2s);
-        let outstanding: Vec<_> = read.map(|(&key, queue)| (key, tokens(queue))).collect();
+        let those = self.queues.iter().filter(|((_, channel), _)| channel.direction == direction);
+        let outstanding: Vec<_> = those.map(|(&key, queue)| (key, tokens(queue))).collect();
         outstanding
             .into_iter()
             .flat_map(|(key, tokens)| vec![key; tokens])

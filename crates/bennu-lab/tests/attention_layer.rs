@@ -215,14 +215,14 @@ fn two_blocks_of_rows_share_the_array() {
     Chain::new(&layer, 7).check(layer, Extent::Whole);
 }
 
-/// At the dimensions of 27B, to a fifth of a percent: what the controller writes between phases is not hidden entirely.
+/// At the dimensions of 27B: what the controller writes between phases costs no more than the starts that phases save each other.
 #[test]
 #[cfg(not(debug_assertions))]
 fn a_prompt_takes_as_long_as_kernel_after_kernel() {
     let cache = Cache::linear(512).expect("whole groups");
     let layer = with_cache(5376, 512, 0, cache);
     let [found, apart] = Chain::new(&layer, 6).dispatch(layer, Extent::Whole, 1);
-    assert!(500 * found <= 501 * apart, "{found} cycles, apart {apart}");
+    assert!(found <= apart, "{found} cycles, apart {apart}");
 }
 
 #[test]

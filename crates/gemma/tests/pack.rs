@@ -213,26 +213,10 @@ fn a_compressed_tensors_scale_per_tensor() {
     assert_packed(&made, &out, 1);
 }
 
-/// A one-layer checkpoint with a scale for every `group` inputs.
-fn grouped(group: usize) -> Synthetic {
-    let mut made = Synthetic::int8(1);
-    let weights = &mut made.config["quantization_config"]["config_groups"]["group_0"]["weights"];
-    (weights["strategy"], weights["group_size"]) = (json!("group"), json!(group));
-    for projection in synthetic::PROJECTIONS {
-        let name = made.name(0, projection);
-        let shape = made.tensors[&name].shape.clone();
-        let scales = synthetic::values(&name, shape[0] * shape[1] / group);
-        let positive: Vec<f32> = scales.into_iter().map(|v| 0.01 + 0.001 * v).collect();
-        let data = synthetic::encode(Dtype::BF16, &positive);
-        made.put(&format!("{name}_scale"), Dtype::BF16, vec![shape[0], shape[1] / group], data);
-    }
-    made
-}
-
 #[test]
 fn scales_of_groups_of_inputs() {
     for (size, scheme) in [(GroupSize::Of32, "int8_group32"), (GroupSize::Of128, "int8_group128")] {
-        let made = grouped(size.inputs());
+        let made = Synthetic::grouped(1, size.inputs());
         let parent = tempfile::tempdir().unwrap();
         let out = parent.path().join("out");
         let report = pack(made.saved().path(), &out).unwrap();
@@ -251,7 +235,7 @@ fn scales_of_groups_of_inputs() {
 
 #[test]
 fn a_bad_scale_of_a_group_is_named_by_its_row() {
-    let mut made = grouped(32);
+    let mut made = Synthetic::grouped(1, 32);
     let name = format!("{}_scale", made.name(0, "self_attn.k_proj"));
     let scale = made.tensors.get_mut(&name).unwrap();
     let at = 2 * (7 * scale.shape[1] + 3);

@@ -121,6 +121,17 @@ fn streams_that_end_too_early() {
 }
 
 #[test]
+fn what_is_written_is_awaited_without_what_is_read() {
+    let mut rt = runtime(1);
+    rt.task(0, Mm2s(0), &bd(0, 0, 64), 1, true).expect("task");
+    rt.task(0, S2mm(0), &bd(0, 0, 64), 1, true).expect("task");
+    rt.wait_written().expect("token");
+    assert_eq!([rt.in_flight(0, Mm2s(0)), rt.in_flight(0, S2mm(0))], [1, 0]);
+    rt.wait_read().expect("token");
+    rt.finish().expect("nothing is outstanding");
+}
+
+#[test]
 fn offsets_of_late_arguments_carry_the_aperture() {
     let mut rt = runtime(1);
     rt.task(0, Mm2s(0), &bd(4, 256, 64), 1, false).expect("translated by firmware");
@@ -200,10 +211,12 @@ proptest! {
     fn accepted_streams_keep_the_rules(
         calls in prop::collection::vec((0u8..2, 0u8..4, 1usize..7, any::<bool>(), any::<bool>(), 0u8..5), 1..60),
     ) {
-        let mut rt = runtime(2);
+        let (mut rt, mut place) = (runtime(2), None);
         for (col, lane, bds, token, wait, early) in calls {
-            if early == 0 {
-                rt.early();
+            match (early, place) {
+                (0, _) => place = Some(rt.early()),
+                (1, Some(place)) => rt.early_again(place),
+                _ => (),
             }
             let channel: Channel = if lane < 2 { S2mm(lane).into() } else { Mm2s(lane - 2).into() };
             let chain: Vec<ShimBd> = (0..bds).map(|i| bd(0, 64 * i as u64, 64)).collect();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! phase        A, mem tile                               B, mem tile
-//! projection   2 × 32 KiB, limbs apart, 4 chunks tiled   5 × 4 KiB
-//! norm_rope    4 × 8 KiB                                 5 × 8 KiB
+//! projection   2 × 32 KiB, limbs apart, 4 chunks tiled   5 × 8 KiB
+//! norm_rope    2 × 8 KiB                                 as in front
 //! attention    4 × 8 KiB, records to key groups          5 × 8 KiB, records to d groups
 //! ```
 //! A and B share the even channels' 24 BDs with one channel of results: 10 + 10 + 3.
@@ -184,16 +184,16 @@ fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
         |slots, drain| RingPhase { slots, slot_bytes: UNIT_BYTES, fill: vec![unit.clone()], drain: vec![drain] };
     let a = design.ring(mem, "A", 2, column_bytes, Place::Anywhere)?;
     let columns = RingPhase { slots: 2, slot_bytes: column_bytes, fill: vec![rows], drain: chunks.to_vec() };
-    let phases = [columns, of_units(4, unit.clone()), of_units(4, key_groups)];
+    // norm_rope takes few of them, and as few BDs are written for it
+    let phases = [columns, of_units(2, unit.clone()), of_units(4, key_groups)];
     design.queue_ring(a, S2mm(0), Mm2s(0), &phases)?;
 
     // V [4 records][2 halves][4 d groups][256 bytes] -> [2 halves][4 d groups][4 records][256 bytes]
     let d_groups = Pattern::new(&[(1, 64), (RECORD_WORDS, 4), (64, 4), (RECORD_WORDS / 2, 2)]);
     let b = design.ring(mem, "B", B_DEPTH, UNIT_BYTES, Place::Anywhere)?;
-    let single = Pattern::linear(B_UNIT_BYTES / WORD);
-    let singles =
-        RingPhase { slots: B_DEPTH, slot_bytes: B_UNIT_BYTES, fill: vec![single.clone()], drain: vec![single] };
-    let phases = [singles, of_units(B_DEPTH, unit.clone()), of_units(B_DEPTH, d_groups)];
+    // pairs of a projection's units: the BDs are those of norm_rope
+    let pairs = of_units(B_DEPTH, unit.clone());
+    let phases = [pairs.clone(), pairs, of_units(B_DEPTH, d_groups)];
     design.queue_ring(b, S2mm(B_CHANNEL), Mm2s(B_CHANNEL), &phases)?;
     projection::connect(design, col, PROJECTION.limbs)?;
     Ok([a, b])

@@ -56,8 +56,16 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
     };
     let args = projection::Args { x: arg::X, weights: arg::QKV_WEIGHTS, y: arg::QKV, scratch: arg::SCRATCH };
     let rounds = head + 4 * groups + tail;
+    // A's first units depend on nothing that is computed
     let norm_rings = |rt: &mut Runtime| {
         queue_a(rt, rings, ring::NORM_ROPE, 1 + segments + idle)?;
+        if idle > 0 {
+            let weights = ShimBd::linear(arg::NORMS, 0, NORM_BYTES as u64)?;
+            for col in 0..GRID {
+                rt.task(col, Mm2s(0), &weights, array::UNIT_BYTES / NORM_BYTES as u32, false)?;
+            }
+        }
+        layer.call().ahead(rt)?;
         queue_b(rt, rings, ring::NORM_ROPE, rounds)
     };
     if layer.extent == Extent::Attention {
@@ -66,7 +74,7 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
     } else {
         // every dispatch ends with the output projection
         rings.a.iter().chain(&rings.b).try_for_each(|queued| rt.ring_stands(queued, ring::PROJECTION))?;
-        queue_b(&mut rt, rings, ring::PROJECTION, b_units_queued(&layer.qkv))?;
+        queue_b(&mut rt, rings, ring::PROJECTION, b_pairs(&layer.qkv))?;
         project(&mut rt, rings, &layer.qkv, args, words, |rt| {
             rest(rt, rings)?;
             norm_rings(rt)
@@ -75,17 +83,11 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         steps.push(Step::Qkv);
     }
 
-    if idle > 0 {
-        let weights = ShimBd::linear(arg::NORMS, 0, NORM_BYTES as u64)?;
-        for col in 0..GRID {
-            rt.task(col, Mm2s(0), &weights, array::UNIT_BYTES / NORM_BYTES as u32, false)?;
-        }
-    }
     layer.call().tasks(&mut rt, |rt| {
         rest(rt, rings)?;
         match layer.extent {
             Extent::Whole | Extent::Attention => attention_rings(rt, rings, layer.first_units()),
-            Extent::Projections => queue_b(rt, rings, ring::PROJECTION, b_units_queued(&layer.o)),
+            Extent::Projections => queue_b(rt, rings, ring::PROJECTION, b_pairs(&layer.o)),
         }
     })?;
     if !rounds.is_multiple_of(2) {
@@ -141,7 +143,7 @@ fn attend(rt: &mut Runtime, rings: &Rings, layer: &AttentionLayer) -> Result<(),
                 return Ok(());
             }
             rest(rt, rings)?;
-            queue_b(rt, rings, ring::PROJECTION, b_units_queued(&layer.o))
+            queue_b(rt, rings, ring::PROJECTION, b_pairs(&layer.o))
         },
     )
 }
@@ -162,9 +164,9 @@ fn queue_b(rt: &mut Runtime, rings: &Rings, phase: usize, slots: u32) -> Result<
     (0..GRID).zip(&rings.b).try_for_each(|(col, ring)| rt.ring(ring, phase, slots, col, S2mm(0)))
 }
 
-/// Units of B that a block of a projection takes, idle ones included.
-fn b_units_queued(shape: &ProjectionShape) -> u32 {
-    b_units(shape) as u32 + idle_units(shape)
+/// Pairs of units of B that a block of a projection takes, an idle one included.
+fn b_pairs(shape: &ProjectionShape) -> u32 {
+    (b_units(shape) as u32 + idle_units(shape)) / 2
 }
 
 /// All blocks of a projection, B queued for the first one. What `beside` appends comes in the first one, what `behind` appends in the last one, when
@@ -191,7 +193,7 @@ fn project(
                 return behind.take().map_or(Ok(()), |behind| behind(rt));
             }
             rings.b.iter().try_for_each(|ring| rt.ring_rests(ring))?;
-            queue_b(rt, rings, ring::PROJECTION, b_units_queued(shape))
+            queue_b(rt, rings, ring::PROJECTION, b_pairs(shape))
         };
         projection::Block { shape, args, block, idle: idle_units(shape) > 0 }.emit_among_others(rt, begun, ending)?;
     }

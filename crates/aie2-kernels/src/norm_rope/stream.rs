@@ -238,6 +238,7 @@ impl Call {
     /// What the DMAs cannot express, named with its limit.
     pub fn append(&self, rt: &mut Runtime, l1: &L1) -> Result<(), Error> {
         self.parameters(rt, l1)?;
+        self.ahead(rt)?;
         self.tasks(rt, |_| Ok(()))
     }
 
@@ -247,17 +248,34 @@ impl Call {
         cores.try_for_each(|core| rt.write_words(core, l1.call & 0xFFFF, &self.words()))
     }
 
+    /// Weights and the first tables, which depend on nothing that is computed.
+    pub(crate) fn ahead(&self, rt: &mut Runtime) -> Result<(), Error> {
+        for col in 0..GRID {
+            self.weights_in(rt, col)?;
+        }
+        for col in 0..GRID {
+            if self.head > 0 {
+                self.tables_in(rt, col, 0, self.head)?;
+            } else if self.groups > 0 {
+                self.group_tables_in(rt, col)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The rest of a call; what `behind` appends comes when all has been read and the last outputs have not come.
     pub(crate) fn tasks(
         &self,
         rt: &mut Runtime,
         behind: impl FnOnce(&mut Runtime) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        for col in 0..GRID {
-            self.weights_in(rt, col)?;
-        }
         self.rows(rt, 0, self.head)?;
         self.whole_groups(rt)?;
+        if self.tail > 0 {
+            for col in 0..GRID {
+                self.tables_in(rt, col, self.tokens - self.tail, self.tail)?;
+            }
+        }
         self.rows(rt, self.tokens - self.tail, self.tail)?;
         rt.wait_read()?;
         rt.early();
@@ -292,13 +310,13 @@ impl Call {
         push(rt, col, Mm2s(0).into(), &chain, 1)
     }
 
-    /// Rounds of two tokens.
+    /// The tables of all whole groups.
+    fn group_tables_in(&self, rt: &mut Runtime, col: u8) -> Result<(), Error> {
+        push(rt, col, Mm2s(0).into(), &[self.linear_tables(self.head, KV_GROUP_SLOTS * self.groups)?], 1)
+    }
+
+    /// Rounds of two tokens, whose tables are sent already.
     fn rows(&self, rt: &mut Runtime, first: usize, tokens: usize) -> Result<(), Error> {
-        if tokens > 0 {
-            for col in 0..GRID {
-                self.tables_in(rt, col, first, tokens)?;
-            }
-        }
         if let Some(scratch) = self.scratch {
             return self.coded_rows(rt, scratch, first, tokens);
         }
@@ -355,10 +373,10 @@ impl Call {
 
     /// Whole groups: per task at most [`IN_GROUPS`] in and [`OUT_GROUPS`] out, all of one run.
     fn whole_groups(&self, rt: &mut Runtime) -> Result<(), Error> {
-        if self.groups > 0 {
-            let tables = self.linear_tables(self.head, KV_GROUP_SLOTS * self.groups)?;
+        // without a first group of rows they are ahead
+        if self.groups > 0 && self.head > 0 {
             for col in 0..GRID {
-                push(rt, col, Mm2s(0).into(), std::slice::from_ref(&tables), 1)?;
+                self.group_tables_in(rt, col)?;
             }
         }
         for first in (0..self.groups).step_by(IN_GROUPS) {

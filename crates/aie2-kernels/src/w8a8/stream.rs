@@ -90,7 +90,7 @@ impl Block<'_> {
     }
 
     /// The same; what `beside` appends comes while records are under way, before anything is sent on A, what `behind` appends when all that A and B
-    /// need has been sent and the last outputs have not come.
+    /// need has been sent and the last outputs have not come. What `behind` sends is not awaited.
     ///
     /// # Errors
     /// A shape that the DMAs cannot express, or what these return.
@@ -111,10 +111,12 @@ impl Block<'_> {
             self.activations(rt, col)?;
         }
         self.outputs(rt)?;
-        rt.early();
+        let early = rt.early();
         rt.wait_read()?;
         behind(rt)?;
-        rt.wait_all()
+        rt.wait_written()?;
+        rt.early_again(early);
+        Ok(())
     }
 
     fn inputs(&self) -> usize {

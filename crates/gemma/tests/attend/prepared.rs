@@ -5,12 +5,12 @@ use std::fs;
 use gemma::attend::{
     AttendError, Contents, Job, Method, Mismatch, Past, Plan, Prepared, Stream, Written, open_package, prepare, seeded,
 };
-use gemma::{MemoryCause, PackedWeights, Refusal};
+use gemma::{Checkpoint, MemoryCause, PackedWeights, Refusal, Unwatched};
 use npu_package::layout::{HeadNorm, Plane, ProjectionKind, RopeLimbs, RopeTable};
 use npu_package::{LayerFile, Package, PackageError};
 
-use crate::fabric::{Fabric, GLOBAL, QKV, WINDOW, packed, segment};
-use crate::synthetic::{HEAD_DIM, HEADS, HIDDEN, KV_HEADS};
+use crate::fabric::{Fabric, GLOBAL, LAYERS, QKV, WINDOW, packed, segment};
+use crate::synthetic::{HEAD_DIM, HEADS, HIDDEN, KV_HEADS, Synthetic};
 
 fn prepared(
     package: &Package,
@@ -274,7 +274,15 @@ fn a_package_of_another_model_or_device() {
     assert!(
         edited("\"rms_norm_eps\": 1e-6", "\"rms_norm_eps\": 1e-5").contains("an epsilon of 1e-5, the kernels' of 1e-6")
     );
-    assert!(edited("\"scheme\": \"w8a8\"", "\"scheme\": \"w4\"").contains("scheme \"w4\""));
+    fs::write(&packed, text.replacen("\"scheme\": \"w8a8\"", "\"scheme\": \"w4\"", 1)).unwrap();
+    let unknown = PackedWeights::open(model.model().path()).err().map(|error| error.to_string());
+    assert!(unknown.as_deref().is_some_and(|text| text.contains("\"w4\"")), "{unknown:?}");
+
+    let (dir, source) = (tempfile::tempdir().unwrap(), Synthetic::grouped(LAYERS, 32).saved());
+    gemma::pack(&Checkpoint::open(source.path()).unwrap(), dir.path().join("packed").as_path(), false, &Unwatched)
+        .unwrap();
+    let grouped = PackedWeights::open(&dir.path().join("packed")).unwrap();
+    assert!(refused(prepared(&package, &grouped, 0, 8, 0)).contains("scheme \"int8_group32\""));
     assert_eq!(HeadNorm::EPSILON, 1e-6);
 }
 

@@ -174,6 +174,28 @@ impl Synthetic {
         made
     }
 
+    /// The same codes with a scale for every `group` inputs.
+    pub fn grouped(layers: usize, group: usize) -> Self {
+        let mut made = Self::int8(layers);
+        let weights = &mut made.config["quantization_config"]["config_groups"]["group_0"]["weights"];
+        (weights["strategy"], weights["group_size"]) = (json!("group"), json!(group));
+        for layer in 0..layers {
+            for projection in PROJECTIONS {
+                let name = made.name(layer, projection);
+                let shape = made.tensors[&name].shape.clone();
+                let scales = values(&name, shape[0] * shape[1] / group);
+                let positive: Vec<f32> = scales.into_iter().map(|v| 0.01 + 0.001 * v).collect();
+                made.put(
+                    &format!("{name}_scale"),
+                    Dtype::BF16,
+                    vec![shape[0], shape[1] / group],
+                    encode(Dtype::BF16, &positive),
+                );
+            }
+        }
+        made
+    }
+
     /// The same codes with one scalar scale per attention tensor, and the rest in types nobody reads here.
     pub fn per_layer(layers: usize) -> Self {
         let mut made = Self::int8(layers);
