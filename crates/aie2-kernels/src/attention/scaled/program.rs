@@ -21,8 +21,8 @@ use super::{coded, mask, queries};
 use crate::grid::Locks;
 
 /// Alias classes that arrive on A and on B.
-const A_SPACES: [u16; 3] = [score::K_MEMORY.space, l1::ROWS_SPACE, coded::OPERAND_SPACE];
-const B_SPACES: [u16; 3] = [output::V_MEMORY.space, l1::ROWS_SPACE, coded::OPERAND_SPACE];
+const A_SPACES: [u16; 3] = [score::K_MEMORY.space, l1::ROWS_SPACE, coded::CODE_SPACE];
+const B_SPACES: [u16; 3] = [output::V_MEMORY.space, l1::ROWS_SPACE, coded::CODE_SPACE];
 /// Bytes of a group's words in the table: blocks, and the distance from its first key to its first position.
 const ENTRY: i64 = 4;
 
@@ -259,7 +259,7 @@ mod tests {
         let places = &PLACES;
         let out = finish::Out { at: l1::OUT, units: l1::OUT_UNITS, empty: 48, full: 49 };
         let number = |a: &mut Asm| constant(a, i64::from(l1::A));
-        let parts: [(&str, &dyn Fn(&mut Asm), usize); 9] = [
+        let parts: [(&str, &dyn Fn(&mut Asm), usize); 11] = [
             ("start of a pass", &start_rows, 144),
             (
                 "queries",
@@ -301,6 +301,22 @@ mod tests {
                     output::emit_groups(a, &c, 4, places)
                 },
                 1440,
+            ),
+            (
+                "codes of keys",
+                &|a| {
+                    let unit = number(a);
+                    coded::keys(a, unit)
+                },
+                560,
+            ),
+            (
+                "codes of values",
+                &|a| {
+                    let unit = number(a);
+                    coded::values(a, unit)
+                },
+                720,
             ),
             ("end of a pass", &|a| finish::emit_units(a, places, &out), 1344),
         ];
