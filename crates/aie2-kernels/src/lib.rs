@@ -22,7 +22,7 @@ pub mod w8a16_groups;
 pub mod w8a8;
 
 /// Names of all kernels.
-pub const KERNELS: [&str; 20] = [
+pub const KERNELS: [&str; 23] = [
     w8a16::NAME,
     w8a16::O_NAME,
     w8a8::NAME,
@@ -40,8 +40,11 @@ pub const KERNELS: [&str; 20] = [
     w8a16_groups::decode::NAMES[1][0],
     w8a16_groups::decode::NAMES[1][1],
     norm_rope::NAME,
+    norm_rope::NAME_KV8,
     attention::scaled::NAME,
+    attention::scaled::NAME_KV8,
     attention_decode::NAME,
+    attention_decode::NAME_KV8,
     attention_layer::NAME,
 ];
 

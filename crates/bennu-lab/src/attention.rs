@@ -10,7 +10,7 @@ use npu_package::layout::{
 use npu_package::{Context, Direction, Kernel, Layer, ModelDims, Package};
 use oracle::attention::{HeadProblem, Precision};
 use oracle::data::{Rng, activations};
-use oracle::flash::HEAD_DIM;
+use oracle::flash::{Coded, HEAD_DIM};
 use oracle::flash_decode::{self, Block, CodedBlock, HEADS, KEYS, POSITIONS, Stream};
 use oracle::fp::{bf16_rne, widen};
 use oracle::kv_int8;
@@ -50,7 +50,7 @@ enum What {
 fn what(kernel: &Kernel) -> Option<What> {
     match kernel.kernel.as_str() {
         "norm_rope" | "norm_rope_kv8" => Some(What::NormRope),
-        "scaled_attention" => Some(What::Prefill),
+        "scaled_attention" | "scaled_attention_kv8" => Some(What::Prefill),
         "decode_attention" | "decode_attention_kv8" => Some(What::Decode),
         _ => None,
     }
@@ -336,7 +336,14 @@ impl AttentionCase {
                 What::Decode => self.decoded(head)?,
                 What::Prefill | What::NormRope => {
                     let (keys, values) = (self.of_positions(&self.keys, head), self.of_positions(&self.values, head));
-                    oracle::flash::head(&self.of_head(&self.rows, head), HEADS, &keys, &values, &self.mask())
+                    let (q, mask) = (self.of_head(&self.rows, head), self.mask());
+                    if self.coded() {
+                        let [keys, values] = [&keys, &values].map(|rows| coded_rows(rows));
+                        let [k, v] = [&keys, &values].map(|(codes, scales)| Coded { codes, scales });
+                        oracle::flash::head_coded(&q, HEADS, k, v, &mask)
+                    } else {
+                        oracle::flash::head(&q, HEADS, &keys, &values, &mask)
+                    }
                 }
             };
             Ok((want, self.exact(head)))
@@ -464,12 +471,17 @@ impl AttentionCase {
     }
 }
 
+/// Codes and scales of rows of 128.
+fn coded_rows(rows: &[u16]) -> (Vec<i8>, Vec<f32>) {
+    let (codes, scales): (Vec<_>, Vec<_>) = rows.chunks_exact(HEAD_DIM).map(kv_int8::codes).unzip();
+    (codes.concat(), scales)
+}
+
 /// Codes and scales of a block.
 fn coded_block(block: &Block) -> CodedBlock {
     let rows = |rows: &[u16]| {
-        let coded: Vec<(Vec<i8>, f32)> = rows.chunks_exact(HEAD_DIM).map(kv_int8::codes).collect();
-        let scales = std::array::from_fn(|key| coded[key].1);
-        (coded.into_iter().flat_map(|(codes, _)| codes).collect(), scales)
+        let (codes, scales) = coded_rows(rows);
+        (codes, std::array::from_fn(|key| scales[key]))
     };
     let ((keys, key_scales), (values, value_scales)) = (rows(&block.keys), rows(&block.values));
     CodedBlock { keys, key_scales, values, value_scales, hidden: block.hidden }

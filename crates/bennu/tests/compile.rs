@@ -332,7 +332,7 @@ fn the_27b_needs_no_checkpoint() {
 }
 
 #[test]
-fn an_int8_cache_has_kernels_of_its_own_and_no_prefill() {
+fn an_int8_cache_has_kernels_of_its_own_and_no_complete_one() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("out");
     let report = json(&["compile", "--seq", "1,8", "--kv-cache", "int8", "--out", text(&out), "--json"]);
@@ -340,11 +340,19 @@ fn an_int8_cache_has_kernels_of_its_own_and_no_prefill() {
     let kernels = &package.manifest().kernels;
     let coded: Vec<_> = kernels.iter().filter(|kernel| kernel.context.is_some()).collect();
     assert!(coded.iter().all(|kernel| kernel.kernel.ends_with("_kv8") && kernel.numerics == "bf16_kv8"));
-    assert_eq!(coded.len(), 6);
+    let names: Vec<_> = coded.iter().map(|kernel| (kernel.kernel.as_str(), kernel.seq)).collect();
+    let of_a_layer =
+        [("norm_rope_kv8", 1), ("decode_attention_kv8", 1), ("norm_rope_kv8", 8), ("scaled_attention_kv8", 8)];
+    assert_eq!(names, [of_a_layer, of_a_layer].concat());
+    for kernel in coded.iter().filter(|kernel| kernel.kernel == "scaled_attention_kv8") {
+        let (slots, cache) = (kernel.context.unwrap().slots as u64, kernel.argument("cache").unwrap());
+        assert_eq!(cache.bytes, slots * 2 * 16 * (128 + 4), "codes and scales of every slot");
+        assert!(kernel.argument("plan").unwrap().file.is_some());
+    }
     let refused = report["not_built"].as_array().unwrap();
     let names: Vec<_> =
         refused.iter().map(|kernel| kernel["kernel"].as_str().unwrap().split(',').next().unwrap()).collect();
-    assert_eq!(names, ["scaled_attention", "w8a16_attention", "scaled_attention", "w8a16_attention"]);
+    assert_eq!(names, ["w8a16_attention", "w8a16_attention"]);
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //! | [`output`] | `output` | 36 for 32 `vmac.f` of 8 tiles | banks of Oᵀ and Pᵀ (32), load ports (33) |
 //! | [`scaled::queries`] | `queries` | 15 for 16 elements of 8 positions | moves (13) |
 //! | [`scaled::mask`] | `mask` | 11 for 4 keys, 4 queries | stages: 2 (tiles under way 9) |
+//! | [`scaled::coded`] | `coded_keys` | 14 for 128 codes | vector slot and bank 0 (12), at two stages |
+//! | [`scaled::coded`] | `coded_values` | 26 for 256 codes | vector slot and bank 1 (24), at two stages |
 //! | [`finish`] | `limbs` | 20 for 16 values, without loop hardware in a pass | its own dependence chain |
 //! | [`finish`] | `quotient` | 18 for 4 tiles, 22 into units | store slot (16) |
 //! | [`recip`] | `reciprocal` | 57 for 16 values | its own dependence chain |

@@ -62,10 +62,11 @@ fn by_head(x: &[f64]) -> Vec<f64> {
     (0..QUERY_HEADS).flat_map(|h| (0..tokens).flat_map(move |token| row(h, token).to_vec())).collect()
 }
 
-/// Rows of codes, as a float64 each.
-fn values(codes: &[i8], scales: &[f32]) -> Vec<f64> {
-    let rows = codes.chunks_exact(HEAD_DIM).zip(scales);
-    rows.flat_map(|(codes, scale)| codes.iter().map(|code| kv_int8::value(*code, *scale))).collect()
+/// Something of keys or values: of those before they became codes, of what an INT8 cache holds, of the operands of products.
+pub struct Stages<T> {
+    pub before: T,
+    pub cached: T,
+    pub operands: T,
 }
 
 impl Case {
@@ -223,16 +224,29 @@ impl Case {
         self.error_from(ctx, &wide(&self.k), &wide(&self.v))
     }
 
-    /// The same from what an INT8 cache holds.
-    pub fn error_of_cached(&self, ctx: &[u16]) -> f64 {
-        let [k, v] = self.codes.each_ref().map(|(codes, scales)| values(codes, scales));
-        self.error_from(ctx, &k, &v)
+    /// The same from what an INT8 cache holds, and from the operands that this becomes.
+    pub fn errors_of_codes(&self, ctx: &[u16]) -> Stages<f64> {
+        let [k, v] = self.stages();
+        let error = |k: &[f64], v: &[f64]| self.error_from(ctx, k, v);
+        Stages {
+            before: error(&k.before, &v.before),
+            cached: error(&k.cached, &v.cached),
+            operands: error(&k.operands, &v.operands),
+        }
     }
 
-    /// What codes cost of keys and of values, relative.
-    pub fn cost_of_codes(&self) -> [f64; 2] {
+    /// Keys and values, element by element.
+    pub fn stages(&self) -> [Stages<Vec<f64>>; 2] {
+        let of = |(x, (codes, scales)): (&[u16], &(Vec<i8>, Vec<f32>))| {
+            let each = |value: &dyn Fn(i8, f32) -> f64| -> Vec<f64> {
+                let rows = codes.chunks_exact(HEAD_DIM).zip(scales);
+                rows.flat_map(|(codes, scale)| codes.iter().map(|code| value(*code, *scale))).collect()
+            };
+            let operand = |code, scale| f64::from(widen(kv_int8::operand(code, scale)));
+            Stages { before: wide(x), cached: each(&kv_int8::value), operands: each(&operand) }
+        };
         let [k, v] = &self.codes;
-        [(k, &self.k), (v, &self.v)].map(|((codes, scales), x)| relative_error(&values(codes, scales), &wide(x)))
+        [of((&self.k, k)), of((&self.v, v))]
     }
 
     /// Cycles on the pairs that are seen, as a share of what the multipliers can do.

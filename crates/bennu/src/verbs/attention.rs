@@ -88,7 +88,8 @@ impl Attention<'_> {
         match (self.what, self.formats.cache) {
             (What::NormRope, KvFormat::Bf16) => norm_rope::NAME,
             (What::NormRope, KvFormat::Int8) => norm_rope::NAME_KV8,
-            (What::Prefill, _) => scaled::NAME,
+            (What::Prefill, KvFormat::Bf16) => scaled::NAME,
+            (What::Prefill, KvFormat::Int8) => scaled::NAME_KV8,
             (What::Decode, KvFormat::Bf16) => attention_decode::NAME,
             (What::Decode, KvFormat::Int8) => attention_decode::NAME_KV8,
             (What::Layer, _) => match self.formats.activations {
@@ -190,13 +191,12 @@ impl Attention<'_> {
     }
 
     fn prefill(&self, slots: usize) -> Result<Built, KernelError> {
-        if self.formats.cache != KvFormat::Bf16 {
-            let (what, needed) = ("bytes of a cache element", KvFormat::Bf16.element_bytes());
-            let found = self.formats.cache.element_bytes();
-            return Err(KernelError::Refused { kernel: scaled::NAME, what, needed, found });
-        }
+        let new = match self.formats.cache {
+            KvFormat::Bf16 => ScaledAttention::new,
+            KvFormat::Int8 => ScaledAttention::kv8,
+        };
         let (history, kv_heads) = (self.context.history, self.heads()?.kv_heads());
-        let kernel = ScaledAttention::new(self.seq, history, kv_heads, self.cache(slots)?)?;
+        let kernel = new(self.seq, history, kv_heads, self.cache(slots)?)?;
         let mut compiled = kernel.compile()?;
         compiled.txn = txn::write(&txn::Header::npu1(compiled.columns), &kernel.stream()?.ops);
         Ok((compiled, self.of_pairs().1, vec![("plan", kernel.plan())]))

@@ -3,9 +3,11 @@
 //! BF16 queries, scaled by log₂ e / √168, of 1 to 8192 new positions behind any history; BF16 keys and values in the cache of `docs/kv-cache.md`, the
 //! new ones appended. A layer sees all keys up to the query's or the last `window` of them.
 //!
+//! `scaled_attention_kv8` reads an INT8 cache, whose codes become bfloat16 operands in the rings ([`coded`]); its spec is `oracle::flash::head_coded`.
+//!
 //! ```text
 //! q      [S][2 · H][128] bf16                     H key-value heads, head 2 h and 2 h + 1 read h
-//! cache  segments, bf16; the slots that are read hold finite values, whatever they mean
+//! cache  segments; the slots that are read hold finite values, whatever they mean
 //! plan   [32 groups]{blocks, distance} | header | zeros for positions behind the last      `ScaledAttention::plan`
 //! ctx    [S][2 · H][128] bf16
 //! ```
