@@ -5,6 +5,8 @@
 //! x -> decode projection    -> norm_rope -> decode_attention -> decode projection             one to four positions
 //! ```
 //!
+//! With an INT8 cache norm, rotation and attention are those of `norm_rope_kv8`, `scaled_attention_kv8` and `decode_attention_kv8`.
+//!
 //! Each kernel runs from the bytes of its PDI and TXN; the host carries buffers from one to the next unchanged. Operands are those of
 //! the 27B's heads (32, 16 for keys and values, of 128) whatever the width of x.
 
@@ -17,6 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use npu_package::layout::{
     Activations, DECODE_TOKENS, HeadNorm, KvFormat, KvHeads, KvRing, KvSegment, Panels, Plane, RopeLimbs, RopeTable,
 };
+use oracle::kv_int8;
 use oracle::mask::Mask;
 use oracle::model::{AttentionConfig, AttentionWeights, LayerKind, Linear, Values};
 
@@ -67,7 +70,7 @@ pub struct Step {
     pub qkv: Vec<u16>,
     /// Queries, normed, turned and times log₂ e · scale, `[T][32][128]`.
     pub q: Vec<u16>,
-    /// Keys as they lie in the cache, `[T][16][128]`.
+    /// Keys as they lie in the cache, `[T][16][128]`; codes of an INT8 cache times their scales, rounded.
     pub k: Vec<u16>,
     /// Values, as they lie there.
     pub v: Vec<u16>,
@@ -108,6 +111,20 @@ impl Layer {
     /// # Errors
     /// Heads that are not those of the 27B, weights that are not INT8 with one scale per output channel, dimensions without a layout.
     pub fn new(config: &AttentionConfig, kind: LayerKind, weights: &AttentionWeights, capacity: usize) -> Result<Self> {
+        Self::with_cache(KvFormat::Bf16, config, kind, weights, capacity)
+    }
+
+    /// The same with a cache of these elements.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_cache(
+        format: KvFormat,
+        config: &AttentionConfig,
+        kind: LayerKind,
+        weights: &AttentionWeights,
+        capacity: usize,
+    ) -> Result<Self> {
         let found = (config.heads, config.kv_heads, config.head_dim);
         ensure!(found == (HEADS, KV_HEADS, HEAD_DIM), "heads {found:?}; the array divides 32, 16 and a width of 128");
         let ring = match kind {
@@ -115,7 +132,7 @@ impl Layer {
             LayerKind::Global => None,
         };
         let slots = ring.map_or(capacity.next_multiple_of(8).max(16), |ring| ring.slots());
-        let segment = KvSegment::new(KvHeads::new(KV_HEADS, HEAD_DIM, KvFormat::Bf16)?, slots)?;
+        let segment = KvSegment::new(KvHeads::new(KV_HEADS, HEAD_DIM, format)?, slots)?;
         let panels = [
             Panels::new(config.hidden, config.q_rows(), config.kv_rows(), config.kv_rows())?,
             Panels::output(config.q_rows(), config.hidden)?,
@@ -145,6 +162,10 @@ impl Layer {
         self.positions
     }
 
+    fn format(&self) -> KvFormat {
+        self.segment.heads().format()
+    }
+
     fn slot(&self, position: usize) -> usize {
         self.ring.map_or(position, |ring| ring.slot(position))
     }
@@ -159,9 +180,19 @@ impl Layer {
             let slot = self.slot(self.positions);
             ensure!(slot < self.slots, "the cache holds {} positions", self.slots);
             for (plane, values) in [(Plane::Key, k), (Plane::Value, v)] {
-                for (i, value) in values.iter().enumerate() {
-                    let at = self.segment.offset(plane, i / HEAD_DIM, slot, i % HEAD_DIM);
-                    self.cache[at..at + 2].copy_from_slice(&value.to_le_bytes());
+                for (head, row) in values.chunks_exact(HEAD_DIM).enumerate() {
+                    let scale_at = self.segment.scale_offset(plane, head, slot);
+                    let elements: Vec<Vec<u8>> = if let Some(at) = scale_at {
+                        let (codes, scale) = kv_int8::codes(row);
+                        self.cache[at..at + 4].copy_from_slice(&scale.to_le_bytes());
+                        codes.into_iter().map(|code| code.to_le_bytes().to_vec()).collect()
+                    } else {
+                        row.iter().map(|value| value.to_le_bytes().to_vec()).collect()
+                    };
+                    for (d, element) in elements.into_iter().enumerate() {
+                        let at = self.segment.offset(plane, head, slot, d);
+                        self.cache[at..at + element.len()].copy_from_slice(&element);
+                    }
                 }
             }
             self.positions += 1;
@@ -169,14 +200,21 @@ impl Layer {
         Ok(())
     }
 
-    /// Keys or values of a range of positions, `[T][16][128]`; those a ring has overwritten are not the ones asked for.
+    /// Keys or values of a range of positions, `[T][16][128]`, as [`Step`] has them; those a ring has overwritten are not the ones asked for.
     pub fn cached(&self, plane: Plane, positions: std::ops::Range<usize>) -> Vec<u16> {
         let mut out = Vec::with_capacity(positions.len() * KV_HEADS * HEAD_DIM);
         for position in positions {
             let slot = self.slot(position);
             for i in 0..KV_HEADS * HEAD_DIM {
-                let at = self.segment.offset(plane, i / HEAD_DIM, slot, i % HEAD_DIM);
-                out.push(u16::from_le_bytes([self.cache[at], self.cache[at + 1]]));
+                let head = i / HEAD_DIM;
+                let at = self.segment.offset(plane, head, slot, i % HEAD_DIM);
+                out.push(match self.segment.scale_offset(plane, head, slot) {
+                    None => u16::from_le_bytes([self.cache[at], self.cache[at + 1]]),
+                    Some(scale) => {
+                        let scale = f32::from_le_bytes(std::array::from_fn(|byte| self.cache[scale + byte]));
+                        kv_int8::operand(self.cache[at] as i8, scale)
+                    }
+                });
             }
         }
         out
@@ -247,7 +285,11 @@ impl Layer {
             Some(ring) => CacheRun::ring(place(4), self.segment, ring, self.positions, tokens)?,
             None => vec![CacheRun { place: place(4), segment: self.segment, slot: self.positions, tokens }],
         };
-        let call = Call::new(Buffers { qkv: place(0), weights: place(1), tables: place(2), q: place(3) }, runs)?;
+        let buffers = Buffers { qkv: place(0), weights: place(1), tables: place(2), q: place(3) };
+        let call = match self.format() {
+            KvFormat::Bf16 => Call::new(buffers, runs)?,
+            KvFormat::Int8 => Call::kv8(buffers, place(5), runs)?,
+        };
         let compiled = norm_rope::compile(std::slice::from_ref(&call))?;
         let rope = self.config.rope(self.kind);
         let table = RopeTable::new(HEAD_DIM, rope.theta, rope.factor, RopeLimbs::Two)?;
@@ -260,7 +302,8 @@ impl Layer {
             ("q", 2 * tokens * HEADS * HEAD_DIM),
             ("cache", self.cache.len()),
         ];
-        let buffers = buffers.map(|(name, bytes)| (name.to_owned(), bytes)).to_vec();
+        let scratch = (self.format() == KvFormat::Int8).then_some(("scratch", norm_rope::SCRATCH_BYTES));
+        let buffers = buffers.into_iter().chain(scratch).map(|(name, bytes)| (name.to_owned(), bytes)).collect();
         let inputs = [
             ("qkv", &bytes(qkv)[..]),
             ("weights", &self.norms[..]),
@@ -286,15 +329,18 @@ impl Layer {
                 Some(ring) => attention_decode::Cache::Local(ring),
                 None => attention_decode::Cache::Global { slots: self.slots },
             };
-            let heads = KvHeads::new(KV_HEADS, HEAD_DIM, KvFormat::Bf16)?;
-            let kernel = DecodeAttention::new(heads, HEADS, cache, history, tokens)?;
+            let kernel = DecodeAttention::new(*self.segment.heads(), HEADS, cache, history, tokens)?;
             (kernel.compile()?, kernel.plan_bytes().to_vec())
         } else {
             let cache = match self.ring {
                 Some(ring) => scaled::Cache::Ring(ring),
                 None => scaled::Cache::linear(self.slots)?,
             };
-            let kernel = ScaledAttention::new(tokens, history, KV_HEADS, cache)?;
+            let new = match self.format() {
+                KvFormat::Bf16 => ScaledAttention::new,
+                KvFormat::Int8 => ScaledAttention::kv8,
+            };
+            let kernel = new(tokens, history, KV_HEADS, cache)?;
             (kernel.compile()?, kernel.plan())
         };
         let inputs = [("q", &bytes(q)[..]), ("cache", &self.cache[..]), ("plan", &plan[..])];

@@ -14,12 +14,17 @@ use oracle::model::AttentionConfig;
 #[cfg(not(debug_assertions))]
 mod layers {
     use bennu_lab::layer_report::measure;
+    use npu_package::layout::KvFormat;
     use oracle::model::LayerKind;
     use oracle::outliers::Scene;
 
     fn check(kind: LayerKind, scene: Scene, history: usize, tokens: usize) {
-        let report = measure(kind, scene, history, tokens).unwrap_or_else(|error| panic!("{error:#}"));
-        println!("{kind:?}, {scene:?}, history {history}, {tokens} new");
+        check_with(KvFormat::Bf16, kind, scene, history, tokens);
+    }
+
+    fn check_with(cache: KvFormat, kind: LayerKind, scene: Scene, history: usize, tokens: usize) {
+        let report = measure(cache, kind, scene, history, tokens).unwrap_or_else(|error| panic!("{error:#}"));
+        println!("{kind:?}, {scene:?}, history {history}, {tokens} new, {cache:?}");
         for line in &report.lines {
             println!("{:<18} {:.3} %, largest {:.4} rms", line.tensor, 100.0 * line.relative, line.largest);
             // exact results would not have been rounded to bfloat16
@@ -41,6 +46,13 @@ mod layers {
     fn a_decoded_position_behind_a_thousand() {
         check(LayerKind::Local, Scene::Severe, 1023, 1);
         check(LayerKind::Global, Scene::Mild, 1020, 4);
+    }
+
+    #[test]
+    fn a_cache_of_codes() {
+        check_with(KvFormat::Int8, LayerKind::Local, Scene::Outliers, 1000, 17);
+        check_with(KvFormat::Int8, LayerKind::Global, Scene::Severe, 0, 17);
+        check_with(KvFormat::Int8, LayerKind::Global, Scene::Mild, 1020, 4);
     }
 
     #[test]
