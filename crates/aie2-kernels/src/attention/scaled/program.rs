@@ -308,7 +308,7 @@ mod tests {
                     let unit = number(a);
                     coded::keys(a, unit)
                 },
-                560,
+                512,
             ),
             (
                 "codes of values",
@@ -316,7 +316,7 @@ mod tests {
                     let unit = number(a);
                     coded::values(a, unit)
                 },
-                720,
+                672,
             ),
             ("end of a pass", &|a| finish::emit_units(a, places, &out), 1344),
         ];
