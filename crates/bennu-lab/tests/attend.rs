@@ -198,19 +198,7 @@ fn write(path: &Path, model: &npu_package::ModelDims, seq: usize, history: usize
             files,
             instruction_words: compiled.txn.len() / 4,
             programs,
-            report: Report {
-                program_bytes_max: 0,
-                data_bytes_max: 0,
-                memtile_bytes_max: 0,
-                bundles: 0,
-                bds: 0,
-                locks: 0,
-                routes: 0,
-                loops: Vec::new(),
-                bound: Bound { resource: "vec".to_owned(), cycles: 0 },
-                phases: Vec::new(),
-                sections: Vec::new(),
-            },
+            report: Report::new(Bound::new("vec", 0)),
         });
     }
     let producer = Producer { name: "bennu-lab".to_owned(), version: "0".to_owned() };

@@ -61,19 +61,7 @@ fn package(dir: &Path, compiled: &Compiled) -> Package {
         files,
         instruction_words: compiled.txn.len() / 4,
         programs: programs.collect(),
-        report: Report {
-            program_bytes_max: 0,
-            data_bytes_max: 0,
-            memtile_bytes_max: 0,
-            bundles: 0,
-            bds: 0,
-            locks: 0,
-            routes: 0,
-            loops: Vec::new(),
-            bound: Bound { resource: "vec".into(), cycles: 1 },
-            phases: Vec::new(),
-            sections: Vec::new(),
-        },
+        report: Report::new(Bound::new("vec", 1)),
     };
     let model = ModelDims {
         name: "tiny".into(),

@@ -304,6 +304,32 @@ pub struct Bound {
     pub cycles: u64,
 }
 
+impl Bound {
+    /// A bound by a resource.
+    pub fn new(resource: impl Into<String>, cycles: u64) -> Self {
+        Self { resource: resource.into(), cycles }
+    }
+}
+
+impl Report {
+    /// Nothing measured but what bounds the kernel.
+    pub fn new(bound: Bound) -> Self {
+        Self {
+            program_bytes_max: 0,
+            data_bytes_max: 0,
+            memtile_bytes_max: 0,
+            bundles: 0,
+            bds: 0,
+            locks: 0,
+            routes: 0,
+            loops: Vec::new(),
+            bound,
+            phases: Vec::new(),
+            sections: Vec::new(),
+        }
+    }
+}
+
 impl Kernel {
     /// The argument of a name.
     pub fn argument(&self, name: &str) -> Option<&Argument> {

@@ -94,7 +94,7 @@ pub(super) enum Numerics {
 
 /// Elements of keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum KvCache {
+pub(super) enum KvCache {
     /// bfloat16
     Bf16,
     /// INT8 codes with a scale for each head and token

@@ -202,19 +202,7 @@ impl Fabric {
                 files,
                 instruction_words: txn.len() / 4,
                 programs: Vec::new(),
-                report: Report {
-                    program_bytes_max: 0,
-                    data_bytes_max: 0,
-                    memtile_bytes_max: 0,
-                    bundles: 0,
-                    bds: 0,
-                    locks: 0,
-                    routes: 0,
-                    loops: Vec::new(),
-                    bound: Bound { resource: "vec".to_owned(), cycles: 0 },
-                    phases: Vec::new(),
-                    sections: Vec::new(),
-                },
+                report: Report::new(Bound::new("vec", 0)),
             });
         }
         (self.change)(&mut listed);

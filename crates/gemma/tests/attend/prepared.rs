@@ -129,12 +129,12 @@ fn a_kernel_that_is_not_there_is_the_refusal() {
     let error = prepared(&package, &model, 0, 9, 0).unwrap_err();
     assert_eq!(error.to_string(), "Real NPU kernel requires MLIR-AIE2 compilation to NPU binary");
     assert!(error.remedy().unwrap().contains("bennu compile --seq 9"));
-    let AttendError::Refusal(Refusal::KernelNotCompiled { source }) = prepared(&package, &model, 0, 8, 5).unwrap_err()
+    let AttendError::Refusal(Refusal::KernelNotCompiled { source, advice }) = prepared(&package, &model, 0, 8, 5).unwrap_err()
     else {
         panic!("a refusal")
     };
     assert!(matches!(source, PackageError::NoContext { history: 5, .. }), "{source}");
-    assert!(Refusal::KernelNotCompiled { source }.remedy().contains("bennu compile --seq 8 --history 5"));
+    assert!(Refusal::KernelNotCompiled { source, advice }.remedy().contains("bennu compile --seq 8 --history 5"));
 
     let nowhere = _package.path().join("nowhere");
     let error = open_package(&nowhere).unwrap_err();

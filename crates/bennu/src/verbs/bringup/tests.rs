@@ -226,19 +226,7 @@ pub(in crate::verbs) fn package(dir: &Path, layout: &str, case: Option<&[u8]>) -
         files,
         instruction_words: compiled.txn.len() / 4,
         programs: Vec::new(),
-        report: npu_package::Report {
-            program_bytes_max: 0,
-            data_bytes_max: 0,
-            memtile_bytes_max: 0,
-            bundles: 0,
-            bds: 0,
-            locks: 0,
-            routes: 0,
-            loops: Vec::new(),
-            bound: Bound { resource: "stream".into(), cycles: 1024 },
-            phases: Vec::new(),
-            sections: Vec::new(),
-        },
+        report: npu_package::Report::new(Bound::new("stream", 1024)),
     };
     let model = ModelDims {
         name: "tiny".into(),
