@@ -43,7 +43,9 @@ pub use pack::{PackReport, PackedFile, attention_facts, pack, package_dims};
 pub use packed::{PackedLayerMap, PackedWeights};
 pub use plan::{Ddr, HEAP_BYTES, Heap, Item, Outline, Plan, PlanError, PlanRequest, Tiles, largest_context};
 pub use quantize::{QuantizeReport, quantize};
-pub use refusal::{Attempt, Attempts, BinaryCause, CompileAdvice, HardwareCause, MemoryCause, Refusal, Sentence, ToolchainMissing};
+pub use refusal::{
+    Attempt, Attempts, BinaryCause, CompileAdvice, HardwareCause, MemoryCause, Refusal, Sentence, ToolchainMissing,
+};
 pub use scheme::{Granularity, Quantisation, Scheme};
 pub use shape::Shape;
 pub use watch::{Unwatched, Watch};

@@ -129,7 +129,9 @@ impl CompileAdvice {
     pub fn remedy(&self, more: &str) -> String {
         match self {
             Self::Options(options) => {
-                format!("run `bennu compile{options}{more}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed")
+                format!(
+                    "run `bennu compile{options}{more}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
+                )
             }
             Self::Instead(words) => words.clone(),
         }

@@ -260,7 +260,9 @@ impl Mismatch {
             | Mismatch::UnknownArgument { .. } => {
                 Some("compile a package for this model: `bennu compile --model CHECKPOINT`")
             }
-            Mismatch::Past { .. } | Mismatch::PastFormat { .. } => Some("give the file that the attend before this one wrote with --cache-out"),
+            Mismatch::Past { .. } | Mismatch::PastFormat { .. } => {
+                Some("give the file that the attend before this one wrote with --cache-out")
+            }
             Mismatch::Epsilon { .. } | Mismatch::Layer { .. } | Mismatch::Positions { .. } | Mismatch::Input { .. } => {
                 None
             }

@@ -22,5 +22,8 @@ pub use prepare::{
     Buffer, Contents, Job, Method, Plan, Prepared, Program, Step, Subject, Written, cache_of, open_package, prepare,
 };
 pub use seeded::{Stream, seeded};
-pub use session::{CANARY, ContextAfter, Doing, Done, Given, Observer, RunError, RunOptions, Session, StepTimes};
+pub use session::{
+    CANARY, CODE_CANARY, ContextAfter, Doing, Done, Given, Observer, RunError, RunOptions, SCALE_CANARY, Session,
+    StepTimes,
+};
 pub use tensors::{FileError, TensorProblem, read_tensor, write_tensor};

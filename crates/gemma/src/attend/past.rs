@@ -88,8 +88,12 @@ impl Past {
         let of = |what: &'static str, rows: &[u8]| {
             rows.chunks_exact(self.heads.row_bytes()).enumerate().find_map(|(at, row)| {
                 let numbers: Vec<f32> = match self.heads.format() {
-                    KvFormat::Bf16 => halves(row).into_iter().map(|bits| half::bf16::from_bits(bits).to_f32()).collect(),
-                    KvFormat::Int8 => row[elements..].as_chunks().0.iter().map(|&scale| f32::from_le_bytes(scale)).collect(),
+                    KvFormat::Bf16 => {
+                        halves(row).into_iter().map(|bits| half::bf16::from_bits(bits).to_f32()).collect()
+                    }
+                    KvFormat::Int8 => {
+                        row[elements..].as_chunks().0.iter().map(|&scale| f32::from_le_bytes(scale)).collect()
+                    }
                 };
                 let column = numbers.iter().position(|number| !number.is_finite())?;
                 Some(NotFinite { what, position: at, column, value: numbers[column] })
@@ -188,10 +192,14 @@ impl Past {
     /// The operating system's refusal.
     pub fn write(&self, path: &Path, layer: usize) -> Result<(), FileError> {
         let (kv_heads, head_dim) = (self.heads.kv_heads(), self.heads.head_dim());
-        let (positions, elements) = (self.end() - self.first, kv_heads * head_dim * self.heads.format().element_bytes());
+        let (positions, elements) =
+            (self.end() - self.first, kv_heads * head_dim * self.heads.format().element_bytes());
         let split = |rows: &[u8]| -> [Vec<u8>; 2] {
             let rows = || rows.chunks_exact(self.heads.row_bytes());
-            [rows().flat_map(|row| row[..elements].to_vec()).collect(), rows().flat_map(|row| row[elements..].to_vec()).collect()]
+            [
+                rows().flat_map(|row| row[..elements].to_vec()).collect(),
+                rows().flat_map(|row| row[elements..].to_vec()).collect(),
+            ]
         };
         let dtype = match self.heads.format() {
             KvFormat::Bf16 => Dtype::BF16,
@@ -283,12 +291,16 @@ mod tests {
             assert_eq!(Past::read(&path, 3, heads(format)).unwrap(), past);
         }
         let refused = |layer, heads| Past::read(&path, layer, heads).unwrap_err().to_string();
-        assert!(refused(3, heads(KvFormat::Bf16)).ends_with("keys is I8 [7, 4, 32]; BF16 [positions, 4, 32] is needed"));
+        assert!(
+            refused(3, heads(KvFormat::Bf16)).ends_with("keys is I8 [7, 4, 32]; BF16 [positions, 4, 32] is needed")
+        );
         Past::seeded(1, 20, Some(8), heads(KvFormat::Bf16)).write(&path, 3).unwrap();
         assert!(refused(2, heads(KvFormat::Bf16)).ends_with("the cache of layer 3; layer 2 is needed"));
         let more = KvHeads::new(8, 32, KvFormat::Bf16).unwrap();
         assert!(refused(3, more).ends_with("keys is BF16 [7, 4, 32]; BF16 [positions, 8, 32] is needed"));
-        assert!(refused(3, heads(KvFormat::Int8)).ends_with("keys is BF16 [7, 4, 32]; I8 [positions, 4, 32] is needed"));
+        assert!(
+            refused(3, heads(KvFormat::Int8)).ends_with("keys is BF16 [7, 4, 32]; I8 [positions, 4, 32] is needed")
+        );
         super::super::tensors::write_tensor(&path, "o", 1, 2, &[0, 0]).unwrap();
         assert!(refused(3, heads(KvFormat::Bf16)).contains("not a cache that"));
         fs::write(&path, b"x").unwrap();

@@ -358,14 +358,13 @@ pub fn prepare(job: &Job<'_>, x: &[u16], past: &Past) -> Result<Prepared, Attend
     let operands = Operands { subject: &subject, x, past, norms: &norms, table };
     let (mut plans, mut missing) = (Vec::new(), Vec::new());
     for &method in job.methods {
-        let kernels = kernels(job.package, &subject, method).map_err(|error| {
-            match lacking(error, job.package.path()) {
+        let kernels =
+            kernels(job.package, &subject, method).map_err(|error| match lacking(error, job.package.path()) {
                 AttendError::Refusal(Refusal::KernelNotCompiled { source, .. }) => {
                     Refusal::KernelNotCompiled { source, advice: subject.advice(method) }.into()
                 }
                 error => error,
-            }
-        });
+            });
         let found = kernels.and_then(|kernels| {
             check_buffers(&kernels)?;
             Ok(kernels)

@@ -492,10 +492,12 @@ impl<'a, K: Kernel> Loaded<'a, K> {
                 for slot in self.new_slots() {
                     for plane in [Plane::Key, Plane::Value] {
                         segment.get(&contents, plane, slot, &mut row);
-                        for (range, bytes) in
-                            [(0..elements, heads.format().element_bytes()), (elements..row.len(), size_of_val(&SCALE_CANARY))]
-                        {
-                            let pieces = row[range.clone()].chunks_exact(bytes).zip(unwritten[range].chunks_exact(bytes));
+                        for (range, bytes) in [
+                            (0..elements, heads.format().element_bytes()),
+                            (elements..row.len(), size_of_val(&SCALE_CANARY)),
+                        ] {
+                            let pieces =
+                                row[range.clone()].chunks_exact(bytes).zip(unwritten[range].chunks_exact(bytes));
                             pieces.for_each(|(piece, canary)| look(piece, canary));
                         }
                     }
@@ -528,7 +530,9 @@ fn canary_row(heads: &KvHeads) -> Vec<u8> {
     let elements = heads.kv_heads() * heads.head_dim();
     match heads.format() {
         KvFormat::Bf16 => CANARY.to_le_bytes().repeat(elements),
-        KvFormat::Int8 => [vec![CODE_CANARY as u8; elements], SCALE_CANARY.to_le_bytes().repeat(heads.kv_heads())].concat(),
+        KvFormat::Int8 => {
+            [vec![CODE_CANARY as u8; elements], SCALE_CANARY.to_le_bytes().repeat(heads.kv_heads())].concat()
+        }
     }
 }
 

@@ -159,7 +159,8 @@ mod tests {
         let path = dir.path().join("two.safetensors");
         let of = |name, rows, columns| read_tensor(&path, name, rows, columns).unwrap_err().to_string();
         assert!(of("x", 1, 2).ends_with("no such file or directory"));
-        write_safetensors(&path, &[("a", Dtype::BF16, vec![1, 2], &[0; 4]), ("b", Dtype::BF16, vec![2], &[0; 4])], &[]).unwrap();
+        write_safetensors(&path, &[("a", Dtype::BF16, vec![1, 2], &[0; 4]), ("b", Dtype::BF16, vec![2], &[0; 4])], &[])
+            .unwrap();
         assert!(of("x", 1, 2).ends_with("no tensor \"x\" among its 2"));
         assert!(of("b", 1, 2).ends_with("the tensor is BF16 [2]; BF16 [1, 2] is needed"));
         fs::write(&path, b"short").unwrap();

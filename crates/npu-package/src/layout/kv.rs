@@ -520,7 +520,12 @@ mod tests {
         assert_eq!(all[at..at + 4], 5f32.to_le_bytes());
         let bf16 = KvSegment::new(KvHeads::new(8, 32, KvFormat::Bf16).unwrap(), 16).unwrap();
         let mut all = vec![0; bf16.bytes()];
-        bf16.put(&mut all, Plane::Value, 9, &(0..256).flat_map(|i| (1000 + i as u16).to_le_bytes()).collect::<Vec<_>>());
+        bf16.put(
+            &mut all,
+            Plane::Value,
+            9,
+            &(0..256).flat_map(|i| (1000 + i as u16).to_le_bytes()).collect::<Vec<_>>(),
+        );
         let at = bf16.offset(Plane::Value, 5, 9, 7);
         assert_eq!(all[at..at + 2], (1000u16 + 5 * 32 + 7).to_le_bytes());
     }
