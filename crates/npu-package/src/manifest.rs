@@ -336,11 +336,17 @@ impl Kernel {
         self.args.iter().find(|argument| argument.name == name)
     }
 
-    /// Name of the file that stores an argument of the kernel's case, if the package has one: contents of an input, or what an output must begin
-    /// with.
+    /// Name of the file that stores an argument of the kernel's case, if the package has one: contents of an input, or what any other buffer must
+    /// begin with after a call.
     pub fn case_file(&self, argument: &str) -> String {
         let stem = self.files.txn.strip_suffix(".txn").unwrap_or(&self.files.txn);
         format!("{stem}.case.{argument}.bin")
+    }
+
+    /// Name of the file with what stands in such a buffer before a call, of one that the kernel reads, or leaves parts of as they were.
+    pub fn case_file_before(&self, argument: &str) -> String {
+        let stem = self.files.txn.strip_suffix(".txn").unwrap_or(&self.files.txn);
+        format!("{stem}.case.{argument}.before.bin")
     }
 
     /// Names of every file the kernel refers to.
