@@ -280,7 +280,7 @@ fn codes_and_scales_that_were_not_written() {
 
 /// A value of the last new position in the cache.
 fn gemma_cache_offset() -> u64 {
-    let last = crate::rig::HISTORY + crate::rig::SEQ - 1;
+    let last = HISTORY + SEQ - 1;
     crate::fabric::segment(48).offset(Plane::Value, 1, last, 127) as u64
 }
 
