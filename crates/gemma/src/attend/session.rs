@@ -20,7 +20,7 @@ use super::error::{AttendError, Mismatch};
 use super::past::Past;
 use super::prepare::{Contents, Method, Plan, Prepared, Subject, Written};
 use super::tensors::halves;
-use crate::refusal::{Attempt, Attempts, MemoryCause, Refusal};
+use crate::refusal::{Attempt, Attempts, HardwareCause, MemoryCause, Refusal};
 
 /// What outputs are filled with before a run: a signalling NaN of bfloat16. Kernels write rounded float32 results, and copies of such, of finite
 /// operands; an operation that gives NaN gives a quiet one.
@@ -245,7 +245,7 @@ impl<K: Kernel> Session<K> {
     /// Computes the attention of a layer by the first of its methods that succeeds.
     ///
     /// # Errors
-    /// [`Mismatch::Array`] before anything is made; [`AttendError::Interrupted`]; [`Refusal::MemoryExhausted`] if memory did not suffice for any
+    /// [`Mismatch::Array`] and [`Refusal::HardwareRequired`] before anything is made; [`AttendError::Interrupted`]; [`Refusal::MemoryExhausted`] if memory did not suffice for any
     /// method; else [`Refusal::ExecutionFailed`] with the [`RunError`] of each.
     pub fn run(
         &self,
@@ -289,8 +289,12 @@ impl<K: Kernel> Session<K> {
         }
     }
 
-    /// Whether the array is that of the plans.
+    /// Whether the array is that of the plans, and the driver one whose commands can be waited for.
     fn check(&self, prepared: &Prepared) -> Result<(), AttendError> {
+        self.device.can_wait().map_err(|error| {
+            let doing = "asking how commands can be waited for".to_owned();
+            Refusal::HardwareRequired { source: HardwareCause::Driver { doing, error: Box::new(error) } }
+        })?;
         let array = self.device.metadata();
         let (columns, rows) = (array.columns, array.core.rows);
         match prepared.plans.iter().find(|plan| plan.columns > u32::from(columns) || rows != CORE_ROWS) {

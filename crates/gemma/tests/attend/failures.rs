@@ -9,7 +9,7 @@ use amdxdna_fake::{Driver, FakeKernel, Outcome};
 use gemma::attend::{
     AttendError, CANARY, CODE_CANARY, ContextAfter, Doing, Done, Method, RunError, RunOptions, SCALE_CANARY,
 };
-use gemma::{MemoryCause, Refusal};
+use gemma::{HardwareCause, MemoryCause, Refusal};
 use npu_package::layout::{KvFormat, Plane};
 
 use crate::fabric::Fabric;
@@ -35,6 +35,9 @@ fn is_typed(error: &AttendError) -> bool {
             source.tried.len() == 1 && source.tried[0].error.downcast_ref::<RunError>().is_some()
         }
         AttendError::Refusal(Refusal::MemoryExhausted { source: MemoryCause::Allocation { .. } }) => true,
+        AttendError::Refusal(Refusal::HardwareRequired { source: HardwareCause::Driver { error, .. } }) => {
+            error.downcast_ref::<DeviceError>().is_some()
+        }
         _ => false,
     }
 }
@@ -71,7 +74,9 @@ fn every_errno_on_every_ioctl_is_a_typed_error_and_leaves_nothing() {
                         let goes_on = matches!(errno, Errno::EINTR | Errno::EAGAIN | Errno::ETIME)
                             || closing
                             || (ioctl == Ioctl::CreateBo || ioctl == Ioctl::GetBoInfo)
-                            || matches!(ioctl, Ioctl::SyncobjTimelineWait | Ioctl::WaitCmd);
+                            || matches!(ioctl, Ioctl::SyncobjTimelineWait | Ioctl::WaitCmd)
+                            // A core without timelines: contexts may have one all the same.
+                            || ioctl == Ioctl::GetCap;
                         assert!(goes_on, "{ioctl:?} {nth} {errno} went unnoticed");
                     }
                     Err(error) => {
@@ -84,6 +89,21 @@ fn every_errno_on_every_ioctl_is_a_typed_error_and_leaves_nothing() {
         }
         assert!(refused > 300, "{refused}");
     }
+}
+
+#[test]
+fn a_driver_that_cannot_be_waited_for_is_refused_before_a_context_is_made() {
+    let layer = layer(&[Method::Complete]);
+    let fake = machine(Driver { timelines: false, wait_cmd: false, ..Driver::current() });
+    let refused = run(&fake, &layer.prepared).0.unwrap_err();
+    assert_eq!(refused.to_string(), "NO CPU FALLBACK ALLOWED - Real NPU hardware required");
+    let AttendError::Refusal(Refusal::HardwareRequired { source: HardwareCause::Driver { error, .. } }) = &refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert!(error.to_string().contains("the driver has no waiting for completion"), "{error}");
+    assert_eq!([fake.calls(Ioctl::CreateHwctx), fake.calls(Ioctl::CreateBo)], [0, 0]);
+    assert!(fake.counts().is_zero());
 }
 
 #[test]
