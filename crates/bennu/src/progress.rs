@@ -33,7 +33,11 @@ impl Progress {
     /// Takes over Ctrl-C and termination for the rest of the process: from here on they ask the work to stop and clean
     /// up instead of ending the process in the middle of it.
     pub fn with_interrupt() -> Result<Self, Failure> {
-        ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).map_err(Failure::refused)?;
+        match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
+            // Nothing else of this program sets one.
+            Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+            Err(error) => return Err(Failure::refused(error)),
+        }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         Ok(Progress { bar, started: Instant::now(), terminal: stderr().is_terminal() })
     }

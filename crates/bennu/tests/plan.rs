@@ -4,6 +4,7 @@ mod run;
 #[path = "../../gemma/tests/synthetic/mod.rs"]
 mod synthetic;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -69,6 +70,36 @@ fn every_tier_says_what_lives_there() {
         "one global layer, of 10",
     ] {
         assert!(table.stdout.contains(part), "{part:?} is not in {}", table.stdout);
+    }
+}
+
+/// Names of documents that `docs/attend.md` lists stay.
+#[test]
+fn the_page_lists_every_name_of_the_documents() {
+    fn names(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(object) => object.iter().for_each(|(name, value)| {
+                into.insert(name.clone());
+                names(value, into);
+            }),
+            Value::Array(all) => all.iter().for_each(|value| names(value, into)),
+            _ => {}
+        }
+    }
+    let page = include_str!("../../../docs/attend.md");
+    let row = |verb: &str| page.lines().find(|line| line.starts_with(&format!("| `{verb}` |"))).expect("a row");
+    let doctor: Value = serde_json::from_str(&bennu(&["doctor", "--json"]).stdout).unwrap();
+    let planned = json(&plan(&["--budget", "64GiB", "--json"]));
+    for (verb, document) in [("doctor", &doctor), ("plan", &planned)] {
+        let mut found = BTreeSet::new();
+        names(document, &mut found);
+        // Parts of items and of measured memory speak for themselves.
+        for name in found.iter().filter(|name| !["what", "bytes"].contains(&name.as_str())) {
+            let of_memory =
+                ["total_bytes", "available_bytes", "resident_bytes", "peak_bytes", "locked_bytes", "pinned_bytes"];
+            let listed = row(verb).contains(&format!("`{name}`")) || of_memory.contains(&name.as_str());
+            assert!(listed, "{name} of {verb}");
+        }
     }
 }
 

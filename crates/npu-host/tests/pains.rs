@@ -351,6 +351,15 @@ fn the_iommu_is_off_in_the_bios() {
 }
 
 #[test]
+fn a_driver_with_memory_set_aside_needs_no_iommu() {
+    let machine = laptop();
+    machine.remove("sys/class/iommu");
+    machine.remove(&format!("sys/bus/pci/devices/{BDF}/iommu_group"));
+    assert_check(&machine, CheckId::Iommu, Outcome::Pass, "in no IOMMU group; the driver does without", "");
+    assert!(machine.diagnosis().verdict().is_ok());
+}
+
+#[test]
 fn shared_addresses_are_refused() {
     for (errno, name) in [(19, "ENODEV"), (22, "EINVAL"), (28, "ENOSPC"), (95, "EOPNOTSUPP")] {
         let mut machine = laptop();

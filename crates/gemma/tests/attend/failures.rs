@@ -401,6 +401,13 @@ fn an_npu_that_goes_away_at_any_moment() {
                     assert!(gone.is_some_and(|error| error.errno() == Some(Errno::ENODEV)), "{after}: {source}");
                     assert_eq!(heard.0.len(), 1);
                 }
+                // Already at the first question.
+                Err(AttendError::Refusal(Refusal::HardwareRequired {
+                    source: HardwareCause::Driver { error, .. },
+                })) => {
+                    let gone = error.downcast_ref::<DeviceError>().and_then(DeviceError::errno);
+                    assert_eq!((gone, after, heard.0.len()), (Some(Errno::ENODEV), 2, 0));
+                }
                 Err(other) => panic!("{after}: {other:?}"),
             }
         }
