@@ -99,6 +99,10 @@ pub fn files(package: &Package, kernel: &Kernel, seed: u64) -> Result<Stored> {
         ]));
     }
     let mut loaded = Loaded::new(&Binary::read(package, kernel)?, None)?;
+    // what a case leaves of an input is stored, too
+    for input in kernel.args.iter().filter(|argument| argument.direction == Direction::In) {
+        loaded.write(&input.name, &vec![0; usize::try_from(input.bytes)?])?;
+    }
     let mut files = Vec::new();
     let mut run = |loaded: &mut Loaded| -> Result<()> {
         if kernel.argument(CACHE).is_some_and(|cache| cache.direction != Direction::In) {
