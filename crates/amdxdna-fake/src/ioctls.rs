@@ -373,6 +373,19 @@ impl State {
     }
 
     /// Waits until all jobs of a context that `which` names have ended; moves the clock.
+    /// Nanoseconds that a wait would last, where waits block and its commands have not ended.
+    pub(crate) fn blocked(&mut self, fd: i32, call: &Call<'_, '_>) -> Option<i64> {
+        let deadline = match call.request {
+            0xC028_64CA => u64_at(call.argument, 16) as i64,
+            0x4010_6449 => self.clock + i64::from(u32_at(call.argument, 4)) * 1_000_000,
+            _ => return None,
+        };
+        let (blocks, left) = (self.blocks, deadline - self.clock);
+        let waiting = |context: &Context| context.jobs.values().any(|job| !job.ended);
+        let waits = blocks && self.client(fd).ok()?.contexts.values().any(waiting);
+        (waits && left > 0).then_some(left)
+    }
+
     fn wait(&mut self, fd: i32, handle: u32, deadline: i64, which: impl Fn(u64) -> bool) -> Result<(), Errno> {
         let context = self.client(fd)?.contexts.get(&handle).ok_or(Errno::EINVAL)?;
         let open = context.jobs.iter().filter(|(sequence, job)| which(**sequence) && !job.ended);

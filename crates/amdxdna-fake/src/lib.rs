@@ -20,7 +20,8 @@
 //! - It reads arguments at offsets of its own: no layout or request number is taken from the crate under test.
 //! - It refuses what the driver refuses: fields that must be zero, unknown handles, a buffer named twice, a missing heap.
 //! - It counts what is open ([`FakeKernel::counts`]) and logs every ioctl byte by byte ([`FakeKernel::log`]).
-//! - Its clock stands still but for waits, which end at once: a wait that expires moves the clock to its deadline.
+//! - Its clock stands still but for waits, which end at once: a wait that expires moves the clock to its deadline. With
+//!   [`FakeKernel::block_in_waits`] a wait that would not end at once is a system call that blocks, and that signals interrupt.
 //! - A device that touches bytes while the CPU has them, or before they are flushed from its caches, panics, as does a fifth command in
 //!   flight, which would block.
 //!
@@ -156,6 +157,30 @@ impl FakeKernel {
         self.state().end(context, sequence, outcome);
     }
 
+    /// From now on a wait for a command that has not ended blocks in a system call until its deadline, or until a signal comes, as the driver's does.
+    pub fn block_in_waits(&self) {
+        self.state().blocks = true;
+    }
+
+    /// How many waits a signal has interrupted.
+    pub fn interrupted_waits(&self) -> usize {
+        self.state().interrupted
+    }
+
+    /// Blocks as long as `call` waits; EINTR if a signal comes.
+    fn block(&self, fd: i32, call: &Call<'_, '_>) -> Result<(), Errno> {
+        let Some(left) = self.state().blocked(fd, call) else { return Ok(()) };
+        let time = rustix::event::Timespec { tv_sec: left / 1_000_000_000, tv_nsec: left % 1_000_000_000 };
+        // Polling nothing is a sleep that is never restarted behind a signal.
+        match rustix::event::poll(&mut [], Some(&time)) {
+            Err(error) if error == rustix::io::Errno::INTR => {
+                self.state().interrupted += 1;
+                Err(Errno::EINTR)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Time on the fake clock.
     pub fn clock(&self) -> Duration {
         Duration::from_nanos(self.state().clock as u64)
@@ -187,6 +212,7 @@ impl Kernel for FakeKernel {
     }
 
     fn ioctl(&self, fd: &FakeFd, call: &mut Call<'_, '_>) -> Result<(), Errno> {
+        self.block(fd.number, call)?;
         self.state().ioctl(fd.number, call)
     }
 

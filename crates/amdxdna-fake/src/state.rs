@@ -167,6 +167,10 @@ pub(crate) struct State {
     pub fds: BTreeMap<i32, Open>,
     pub regions: BTreeMap<u64, (Mapped, u64)>,
     pub clock: i64,
+    /// Whether waits block in a system call.
+    pub blocks: bool,
+    /// Waits that a signal has ended.
+    pub interrupted: usize,
     pub log: Vec<Entry>,
     pub faults: Vec<Fault>,
     pub executor: Option<Executor>,
@@ -206,6 +210,8 @@ impl State {
             fds: BTreeMap::new(),
             regions: BTreeMap::new(),
             clock: 1_000_000_000,
+            blocks: false,
+            interrupted: 0,
             log: Vec::new(),
             faults: Vec::new(),
             executor: None,

@@ -6,8 +6,8 @@ use std::process::{Command, ExitCode};
 
 use amdxdna::{Device, DmaBuf};
 
-const TEXT: &[u8] = b"written by the owner of the NPU buffer";
-const ANSWER: &[u8] = b"answered by the other process";
+pub(crate) const TEXT: &[u8] = b"written by the owner of the NPU buffer";
+pub(crate) const ANSWER: &[u8] = b"answered by the other process";
 
 fn main() -> ExitCode {
     let result = if std::env::args().nth(1).as_deref() == Some("child") { child() } else { parent() };
@@ -40,7 +40,7 @@ fn parent() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn child() -> Result<(), Box<dyn Error>> {
+pub(crate) fn child() -> Result<(), Box<dyn Error>> {
     let dma_buf = DmaBuf::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let mut map = dma_buf.map()?;
     let mut text = [0; TEXT.len()];

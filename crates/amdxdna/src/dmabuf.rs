@@ -40,7 +40,7 @@ impl DmaBuf<Sys> {
     /// Maps the memory, in any process that has the descriptor. Who writes it when is for the processes to agree on.
     ///
     /// # Errors
-    /// [`Error::DmaBufSize`] and [`Error::Map`].
+    /// [`Error::DmaBufSize`] and [`Error::Map`]; with EEXIST from a driver of Linux 6.14, which maps a buffer once and no more.
     pub fn map(&self) -> Result<DmaBufMap<Sys>, Error> {
         self.map_by(&Sys::new())
     }

@@ -592,6 +592,8 @@ fn map_cause(errno: Errno, locked: bool) -> Cause {
         Errno::ENOMEM => Cause::HostMemory,
         Errno::EACCES | Errno::EPERM => Cause::NodePermission,
         Errno::ENODEV => Cause::Unplugged,
+        // The first drivers map a buffer once, in one process.
+        Errno::EEXIST | Errno::EOPNOTSUPP => Cause::Unsupported,
         Errno::EINVAL | Errno::EAGAIN => Cause::Argument,
         _ => Cause::Unknown,
     }
@@ -661,6 +663,7 @@ mod tests {
         let map = |errno, locked| Error::Map { what: "heap", bytes: 1, locked, errno }.cause();
         assert_eq!(map(Errno::EAGAIN, true), Cause::LockedMemory);
         assert_eq!(map(Errno::ENOMEM, true), Cause::HostMemory);
+        assert_eq!(map(Errno::EEXIST, false), Cause::Unsupported);
         let ioctl = |ioctl, errno| Error::ioctl(ioctl, &"", errno).cause();
         assert_eq!(ioctl(Ioctl::CreateHwctx, Errno::ENODEV), Cause::NoColumns);
         assert_eq!(ioctl(Ioctl::CreateHwctx, Errno::EINVAL), Cause::Firmware);

@@ -55,6 +55,22 @@ pub struct Features {
 }
 
 impl<K: Kernel> Device<K> {
+    /// Whether commands can be waited for, asked without a context: by timelines of the DRM core, or by WAIT_CMD.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] with [`Feature::Completion`](crate::Feature::Completion) if the driver has neither; what GET_CAP answers.
+    pub fn can_wait(&self) -> Result<(), Error> {
+        if ioctl::get_cap::has_timelines(&self.shared.file)? {
+            return Ok(());
+        }
+        // No context has the number 0: a driver that knows the call refuses that, and nothing else.
+        match ioctl::wait_cmd::wait_cmd(&self.shared.file, 0, 0, 1) {
+            Err(error @ Error::Unsupported { .. }) => Err(error),
+            Err(error) if error.is_unplugged() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Asks the driver for each feature.
     ///
     /// # Errors

@@ -61,6 +61,14 @@ impl LayerCase {
         self.norm_rope.write_to(loaded)
     }
 
+    /// Outputs of all phases that are not as specified.
+    ///
+    /// # Errors
+    /// A buffer that is not there, or was not written.
+    pub fn differing(&mut self, loaded: &Loaded) -> Result<usize> {
+        Ok(self.compare(loaded)?.iter().map(|found| found.differing).sum())
+    }
+
     /// Every phase, in order, against its specification.
     fn compare(&mut self, loaded: &Loaded) -> Result<[Compared; 4]> {
         let projection = |case: &Case, y: &[u16]| {

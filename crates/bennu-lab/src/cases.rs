@@ -1,7 +1,8 @@
 //! `bennu-lab cases`: a copy of a package with stored cases, against which `bennu bringup` runs the kernels on an NPU.
 //!
-//! A case is a file for every input that is not in the package and for every output, named by [`Kernel::case_file`]. Outputs of projections are
-//! those of the specification; outputs of attention come from the simulator, after it has agreed with the specification bit for bit.
+//! A case is a file for every input that is not in the package and for every output, named by [`Kernel::case_file`]; of the cache, which a kernel reads
+//! or leaves parts of as they were, also what it holds before ([`Kernel::case_file_before`]). Outputs of projections are those of the specification;
+//! those of the other kernels come from the simulator, after it has agreed with the specification bit for bit.
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use npu_package::{Direction, Kernel, Package, PackageWriter};
 use serde_json::json;
 
 use crate::attention::{AttentionCase, is_attention};
+use crate::attention_layer::{LayerCase, is_layer};
 use crate::case::{self, Case};
 use crate::machine::{Binary, Loaded, Only};
 
@@ -37,7 +39,7 @@ pub struct Args {
 /// What a kernel has.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// Argument and contents.
+    /// Files and contents.
     Case(Vec<(String, Vec<u8>)>),
     /// Nothing, and why.
     None(&'static str),
@@ -57,8 +59,8 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
         let title = format!("{}, S = {}", kernel.kernel, kernel.seq);
         match files(&package, kernel, args.seed)? {
             Stored::Case(files) => {
-                for (argument, contents) in files {
-                    writer.add_file(&kernel.case_file(&argument), &contents)?;
+                for (name, contents) in files {
+                    writer.add_file(&name, &contents)?;
                 }
                 with.push(title);
             }
@@ -75,16 +77,15 @@ pub fn run(args: &Args, json: bool) -> Result<bool> {
     Ok(!with.is_empty())
 }
 
-/// The case of a kernel. One that leaves parts of an output as they were has none: a file cannot say which.
+/// The buffer that a kernel reads and writes parts of.
+const CACHE: &str = "cache";
+
+/// The case of a kernel.
 ///
 /// # Errors
 /// An argument that does not fit, or an array that differs from the specification.
 pub fn files(package: &Package, kernel: &Kernel, seed: u64) -> Result<Stored> {
-    let outputs = kernel.args.iter().filter(|argument| argument.direction == Direction::Out);
-    if outputs.clone().any(|output| output.name == "cache") {
-        return Ok(Stored::None("a part of an output is not written"));
-    }
-    if !is_attention(kernel) {
+    if !is_attention(kernel) && !is_layer(kernel) {
         if case::kind(kernel).is_err() {
             return Ok(Stored::None("it has no specification here"));
         }
@@ -92,26 +93,49 @@ pub fn files(package: &Package, kernel: &Kernel, seed: u64) -> Result<Stored> {
         let (x, y) = case.shape.panels().kind().operands();
         let expected = case.expected().y.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         return Ok(Stored::Case(vec![
-            (x.to_owned(), padded(case.x_bytes(), kernel, x)?),
-            ("weights".to_owned(), case.packed),
-            (y.to_owned(), expected),
+            (kernel.case_file(x), padded(case.x_bytes(), kernel, x)?),
+            (kernel.case_file("weights"), case.packed),
+            (kernel.case_file(y), expected),
         ]));
     }
-    let case = AttentionCase::random(package, kernel, seed)?;
     let mut loaded = Loaded::new(&Binary::read(package, kernel)?, None)?;
-    case.write_to(&mut loaded)?;
-    loaded.run()?;
-    let compared = case.compare(&loaded)?;
-    if compared.differing > 0 {
-        bail!("{}: {} outputs differ from the specification", kernel.kernel, compared.differing);
+    // what a case leaves of an input is stored, too
+    for input in kernel.args.iter().filter(|argument| argument.direction == Direction::In) {
+        loaded.write(&input.name, &vec![0; usize::try_from(input.bytes)?])?;
     }
-    let stored = kernel.args.iter().filter(|argument| match argument.direction {
-        Direction::In => argument.file.is_none(),
-        Direction::Out => true,
-        Direction::Scratch => false,
-    });
-    let files = stored.map(|argument| Ok((argument.name.clone(), loaded.read(&argument.name)?)));
-    Ok(Stored::Case(files.collect::<Result<_>>()?))
+    let mut files = Vec::new();
+    let mut run = |loaded: &mut Loaded| -> Result<()> {
+        if kernel.argument(CACHE).is_some_and(|cache| cache.direction != Direction::In) {
+            files.push((kernel.case_file_before(CACHE), loaded.read(CACHE)?));
+        }
+        loaded.run()?;
+        Ok(())
+    };
+    let differing = if is_layer(kernel) {
+        let mut case = LayerCase::random(package, kernel, seed)?;
+        case.write_to(&mut loaded)?;
+        run(&mut loaded)?;
+        case.differing(&loaded)?
+    } else {
+        let case = AttentionCase::random(package, kernel, seed)?;
+        case.write_to(&mut loaded)?;
+        run(&mut loaded)?;
+        case.compare(&loaded)?.differing
+    };
+    if differing > 0 {
+        bail!("{}: {differing} outputs differ from the specification", kernel.kernel);
+    }
+    for argument in &kernel.args {
+        let stored = match argument.direction {
+            Direction::In => argument.file.is_none(),
+            Direction::Out => true,
+            Direction::Scratch => argument.name == CACHE,
+        };
+        if stored {
+            files.push((kernel.case_file(&argument.name), loaded.read(&argument.name)?));
+        }
+    }
+    Ok(Stored::Case(files))
 }
 
 /// Contents as long as the argument, behind them zeros.

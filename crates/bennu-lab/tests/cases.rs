@@ -3,14 +3,17 @@
 #[allow(dead_code)]
 mod tiny;
 
+use std::fs;
 use std::path::Path;
 
+use aie2_kernels::norm_rope::{self, Buffers, CacheRun, Call, Place};
 use aie2_kernels::{Compiled, Dtype, Operand};
 use bennu_lab::cases::{self, Stored};
 use bennu_lab::machine::{Binary, Loaded};
-use npu_package::layout::Activations;
+use npu_package::layout::{Activations, HeadNorm, KvFormat, KvHeads, KvRing, KvSegment, Plane, names};
 use npu_package::{
-    Argument, Bound, Direction, Files, Kernel, Manifest, ModelDims, Package, PackageWriter, Producer, Program, Report,
+    Argument, Bound, Context, Direction, Files, Kernel, Layer, Manifest, ModelDims, Package, PackageWriter, Producer,
+    Program, Report,
 };
 
 const SEQ: usize = 20;
@@ -61,19 +64,7 @@ fn package(dir: &Path, compiled: &Compiled) -> Package {
         files,
         instruction_words: compiled.txn.len() / 4,
         programs: programs.collect(),
-        report: Report {
-            program_bytes_max: 0,
-            data_bytes_max: 0,
-            memtile_bytes_max: 0,
-            bundles: 0,
-            bds: 0,
-            locks: 0,
-            routes: 0,
-            loops: Vec::new(),
-            bound: Bound { resource: "vec".into(), cycles: 1 },
-            phases: Vec::new(),
-            sections: Vec::new(),
-        },
+        report: Report::new(Bound::new("vec", 1)),
     };
     let model = ModelDims {
         name: "tiny".into(),
@@ -101,32 +92,91 @@ fn a_kernel_turns_the_inputs_of_its_case_into_the_outputs() {
     let kernel = &package.manifest().kernels[0];
     let files = cases::files(&package, kernel, 5).expect("a case");
     let Stored::Case(files) = files else { panic!("a projection has a case") };
-    assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x", "weights", "qkv"]);
+    let names = ["x", "weights", "qkv"];
+    assert_eq!(
+        files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(),
+        names.map(|name| kernel.case_file(name))
+    );
     assert_eq!(kernel.case_file("x"), "k.case.x.bin");
 
     let mut loaded = Loaded::new(&Binary::read(&package, kernel).expect("its files"), None).expect("the PDI loads");
-    for (name, contents) in &files[..2] {
+    for (name, (_, contents)) in names.iter().zip(&files[..2]) {
         assert_eq!(contents.len() as u64, kernel.argument(name).expect("an argument").bytes, "{name}");
         loaded.write(name, contents).expect("it fits");
     }
     loaded.run().expect("the stream runs");
-    let (name, expected) = &files[2];
-    let out = loaded.read(name).expect("all of it was written");
+    let expected = &files[2].1;
+    let out = loaded.read(names[2]).expect("all of it was written");
     assert!(!expected.is_empty() && out.starts_with(expected));
 }
 
 #[test]
-fn a_kernel_without_specification_or_that_writes_parts_of_an_output_has_no_case() {
+fn a_kernel_without_specification_has_no_case() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_, compiled) = tiny::projection(Activations::Int16, SEQ);
     let package = package(&dir.path().join("package"), &compiled);
-    let mut kernel = package.manifest().kernels[0].clone();
-    kernel.args[2].name = "cache".into();
-    assert_eq!(
-        cases::files(&package, &kernel, 5).expect("no error"),
-        Stored::None("a part of an output is not written")
-    );
     let mut unknown = package.manifest().kernels[0].clone();
     unknown.kernel = "warp".into();
     assert_eq!(cases::files(&package, &unknown, 5).expect("no error"), Stored::None("it has no specification here"));
+}
+
+/// `norm_rope` of a local layer: a ring of which it writes the slots of the new positions.
+#[test]
+fn a_cache_is_stored_before_and_after() {
+    const HEADS: usize = 32;
+    const KV_HEADS: usize = 16;
+    const TOKENS: usize = 4;
+    let dir = tempfile::tempdir().expect("a directory");
+    for format in [KvFormat::Bf16, KvFormat::Int8] {
+        let heads = KvHeads::new(KV_HEADS, 128, format).expect("heads");
+        let ring = KvRing::new(16, 8).expect("a ring");
+        let segment = KvSegment::new(heads, ring.slots()).expect("slots");
+        let place = |arg| Place { arg, offset: 0 };
+        let buffers = Buffers { qkv: place(0), weights: place(1), tables: place(2), q: place(3) };
+        let runs = CacheRun::ring(place(4), segment, ring, 10, TOKENS).expect("runs");
+        let call = match format {
+            KvFormat::Bf16 => Call::new(buffers, runs),
+            KvFormat::Int8 => Call::kv8(buffers, place(5), runs),
+        };
+        let call = call.expect("a call");
+        let mut compiled = norm_rope::compile(std::slice::from_ref(&call)).expect("it compiles");
+        let of = |name, bytes| Operand::input(name, bytes, Dtype::U8, vec![bytes], names::OPAQUE);
+        let out = |name, bytes| Operand::output(name, bytes, Dtype::U8, vec![bytes], names::OPAQUE);
+        compiled.operands = vec![
+            of("qkv", 2 * TOKENS * (HEADS + 2 * KV_HEADS) * 128),
+            of("norms", 2 * HeadNorm::new(128).expect("a norm").bytes()),
+            of("rotations", 1024 * call.tables()),
+            out("q", 2 * TOKENS * HEADS * 128),
+            out("cache", segment.bytes()),
+        ];
+        if format == KvFormat::Int8 {
+            compiled.operands.push(Operand::scratch("scratch", norm_rope::SCRATCH_BYTES));
+        }
+        let package = package(&dir.path().join(format!("{format:?}")), &compiled);
+        let mut kernel = package.manifest().kernels[0].clone();
+        kernel.seq = TOKENS;
+        kernel.context = Some(Context { layer: Layer::Local, history: 10, slots: ring.slots(), window: Some(16) });
+        let mut manifest = package.manifest().clone();
+        (manifest.model.heads, manifest.model.kv_heads) = (HEADS, KV_HEADS);
+        fs::write(package.path().join("manifest.json"), manifest.text()).expect("written");
+        let package = Package::open(package.path()).expect("a package");
+        let Stored::Case(files) = cases::files(&package, &kernel, 5).expect("a case") else {
+            panic!("norm_rope has a case")
+        };
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["cache.before", "qkv", "norms", "rotations", "q", "cache"];
+        assert_eq!(names, expected.map(|name| format!("k.case.{name}.bin")));
+        let [before, after] = [&files[0].1, &files[5].1];
+        let row = |cache: &[u8], plane, slot| {
+            let mut row = vec![0; heads.row_bytes()];
+            segment.get(cache, plane, slot, &mut row);
+            row
+        };
+        for slot in 0..ring.slots() {
+            for plane in [Plane::Key, Plane::Value] {
+                let new = (10..10 + TOKENS).any(|position| ring.slot(position) == slot);
+                assert_eq!(row(before, plane, slot) != row(after, plane, slot), new, "{format:?}, slot {slot}");
+            }
+        }
+    }
 }

@@ -8,8 +8,10 @@ use npu_package::PackageError;
 
 /// Done.
 pub const EXIT_DONE: u8 = 0;
-/// The input, the machine or the user's interrupt said no.
+/// The input or the machine said no.
 pub const EXIT_REFUSED: u8 = 1;
+/// Ctrl-C ended it, and it has cleaned up: what a shell reports of SIGINT.
+pub const EXIT_INTERRUPTED: u8 = 130;
 // 2 means that the command line makes no sense; clap says so before a verb runs.
 
 /// The end of a verb that did not do what it was asked.

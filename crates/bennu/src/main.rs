@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::failure::{EXIT_DONE, Failure};
+use crate::failure::{EXIT_DONE, EXIT_INTERRUPTED, Failure};
 use crate::report::print;
 use crate::verbs::Verb;
 
@@ -32,7 +32,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 refused, 2 wrong usage. Data goes to stdout, everything else to stderr.
+Exit codes: 0 done, 1 refused, 2 wrong usage, 130 interrupted. Data goes to stdout, everything else to stderr.
 `bennu VERB --help` shows examples.";
 
 fn main() -> ExitCode {
@@ -42,5 +42,9 @@ fn main() -> ExitCode {
     for failure in &failures {
         eprint!("{}", failure.render());
     }
-    ExitCode::from(failures.iter().map(Failure::exit).max().unwrap_or(EXIT_DONE))
+    ExitCode::from(match failures.iter().map(Failure::exit).max() {
+        None => EXIT_DONE,
+        Some(_) if progress::interrupted() => EXIT_INTERRUPTED,
+        Some(exit) => exit,
+    })
 }

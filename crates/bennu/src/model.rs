@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gemma::{Checkpoint, GemmaConfig, ModelDims, Outline};
+use gemma::{Checkpoint, GemmaConfig, ModelDims, Outline, Quantisation};
 use npu_package::{PACKED_FILE, PackedModel};
 
 use crate::failure::Failure;
@@ -28,5 +28,9 @@ pub fn outline(model: &str) -> Result<Outline, Failure> {
         let packed = PackedModel::open(path).map_err(gemma::Error::from)?;
         return Ok(Outline::from(packed.description()));
     }
-    Ok(Outline::from(&Checkpoint::open(path)?.config))
+    let checkpoint = Checkpoint::open(path)?;
+    // Weights that are not quantised yet get a scale for each channel.
+    let found = Quantisation::detect(&checkpoint)?;
+    let groups = found.granularity.and_then(|granularity| granularity.groups());
+    Ok(Outline { groups, ..Outline::from(&checkpoint.config) })
 }

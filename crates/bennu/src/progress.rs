@@ -1,7 +1,6 @@
 //! Progress bars and Ctrl-C for verbs that take long.
 
 use std::io::{IsTerminal, stderr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,31 +13,40 @@ const TICK: Duration = Duration::from_millis(100);
 /// Shorter work needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What Ctrl-C sets.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether Ctrl-C came since a verb has taken it over.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
 /// A bar on stderr that appears after a second if stderr is a terminal, and a flag that Ctrl-C raises.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     started: Instant,
     terminal: bool,
-    interrupted: Arc<AtomicBool>,
 }
 
 impl Progress {
     /// Takes over Ctrl-C and termination for the rest of the process: from here on they ask the work to stop and clean
     /// up instead of ending the process in the middle of it.
     pub fn with_interrupt() -> Result<Self, Failure> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let raise = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed)).map_err(Failure::refused)?;
+        match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
+            // Nothing else of this program sets one.
+            Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+            Err(error) => return Err(Failure::refused(error)),
+        }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        Ok(Progress { bar, started: Instant::now(), terminal: stderr().is_terminal(), interrupted })
+        Ok(Progress { bar, started: Instant::now(), terminal: stderr().is_terminal() })
     }
 }
 
 impl Progress {
     /// What Ctrl-C sets.
     pub fn interrupted(&self) -> &AtomicBool {
-        &self.interrupted
+        &INTERRUPTED
     }
 
     /// Shows that work of unknown length goes on, until the progress is dropped.
@@ -73,7 +81,7 @@ impl gemma::Watch for Progress {
     }
 
     fn cancelled(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        interrupted()
     }
 }
 

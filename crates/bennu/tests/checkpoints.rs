@@ -186,9 +186,9 @@ fn an_interrupt_cleans_up() {
     let out = dir.path().join("out");
     // The signal is sent as soon as the staging directory exists.
     let script = "\"$0\" \"$@\" & pid=$!; \
-        while [ -z \"$(ls -A \"$3\" 2>/dev/null)\" ]; do sleep 0.01; done; kill -TERM $pid; wait $pid";
+        while [ -z \"$(ls -A \"$3\" 2>/dev/null)\" ]; do sleep 0.01; done; kill -INT $pid; wait $pid";
     let run = shell(script, &["quantize", text(dir.path()), text(&out)]);
-    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}", run.stderr);
+    assert_eq!((run.code, run.stdout.as_str()), (130, ""), "{}", run.stderr);
     assert!(run.stderr.contains("error: interrupted; nothing was written to"), "{}", run.stderr);
     assert!(!out.exists());
 }

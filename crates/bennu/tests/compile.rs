@@ -24,6 +24,19 @@ fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
+#[test]
+fn an_interrupt_ends_it_with_130_and_nothing_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("npu");
+    // The signal is sent as soon as the staging directory exists; kernels of many lengths take their time.
+    let script = "directory=$1; shift; \"$0\" \"$@\" & pid=$!; \
+        while [ -z \"$(ls -A \"$directory\" 2>/dev/null)\" ]; do sleep 0.01; done; kill -INT $pid; wait $pid";
+    let run = shell(script, &[text(dir.path()), "compile", "--seq", "1,64,128,256,512", "--out", text(&out)]);
+    assert_eq!((run.code, run.stdout.as_str()), (130, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("error: interrupted; nothing was written"), "{}", run.stderr);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 /// A small model the kernel can tile: hidden size 256, q, k and v of 512, 256 and 256 rows.
 fn small() -> TempDir {
     Synthetic::int8(1).saved()

@@ -41,9 +41,13 @@ pub use memory::{HostTier, NpuMemory, Part, TileTier};
 pub use names::{Module, Norm, Prefix, Projection, Role};
 pub use pack::{PackReport, PackedFile, attention_facts, pack, package_dims};
 pub use packed::{PackedLayerMap, PackedWeights};
-pub use plan::{Ddr, HEAP_BYTES, Heap, Item, Outline, Plan, PlanError, PlanRequest, Tiles, largest_context};
+pub use plan::{
+    Ddr, HEAP_BYTES, Heap, Item, LayerShare, Outline, Plan, PlanError, PlanRequest, Tiles, largest_context,
+};
 pub use quantize::{QuantizeReport, quantize};
-pub use refusal::{Attempt, Attempts, BinaryCause, HardwareCause, MemoryCause, Refusal, Sentence, ToolchainMissing};
+pub use refusal::{
+    Attempt, Attempts, BinaryCause, CompileAdvice, HardwareCause, MemoryCause, Refusal, Sentence, ToolchainMissing,
+};
 pub use scheme::{Granularity, Quantisation, Scheme};
 pub use shape::Shape;
 pub use watch::{Unwatched, Watch};

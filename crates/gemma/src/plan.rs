@@ -11,9 +11,10 @@
 //! allocated here: a plan is made and compared with a budget first.
 
 use npu_package::layout::{
-    BLOCK_ROWS_MAX, HeadNorm, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, LayoutError, RopeLimbs, RopeTable,
+    BLOCK_ROWS_MAX, GroupSize, KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvSegment, LayoutError, ProjectionKind,
+    RopeLimbs, RopeTable,
 };
-use npu_package::{Layer, Manifest, PackageError, PackedManifest};
+use npu_package::{Layer, LayerFile, Manifest, PackageError, PackedManifest, scheme_groups};
 use serde::Serialize;
 
 use crate::config::GemmaConfig;
@@ -35,9 +36,6 @@ const L1_BYTES_PER_TILE: u64 = 64 << 10;
 const L2_BYTES_PER_TILE: u64 = 512 << 10;
 const PAGE: u64 = 4096;
 const BF16_BYTES: u64 = 2;
-/// Elements of the cache that the kernels read and write.
-const FORMAT: KvFormat = KvFormat::Bf16;
-
 /// Something that lives in a tier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
@@ -86,6 +84,27 @@ pub struct Ddr {
     pub items: Vec<Item>,
 }
 
+/// What one layer of a kind has of its own in DDR; everything else is shared by all layers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerShare {
+    /// "local" or "global".
+    pub kind: &'static str,
+    /// Layers of the kind.
+    pub layers: usize,
+    /// Packed weights of the query, key and value projection.
+    pub qkv_weights_bytes: u64,
+    /// Packed weights of the output projection.
+    pub o_weights_bytes: u64,
+    /// Norms of queries and keys.
+    pub norms_bytes: u64,
+    /// Keys and values.
+    pub cache_bytes: u64,
+    /// Slots of the cache.
+    pub cache_slots: usize,
+    /// In all.
+    pub bytes: u64,
+}
+
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -103,6 +122,8 @@ pub struct Plan {
     pub heap: Heap,
     /// DDR.
     pub ddr: Ddr,
+    /// One layer of each kind that the model has.
+    pub layers: Vec<LayerShare>,
     /// What a reader has to know.
     pub notes: Vec<String>,
 }
@@ -116,6 +137,8 @@ pub struct Outline {
     pub global_layers: usize,
     /// Longest context.
     pub max_positions: usize,
+    /// Inputs that share a scale of the weights; none: all of a channel.
+    pub groups: Option<GroupSize>,
 }
 
 impl From<&GemmaConfig> for Outline {
@@ -124,6 +147,7 @@ impl From<&GemmaConfig> for Outline {
             dims: config.dims.clone(),
             global_layers: config.global_layers().len(),
             max_positions: config.max_positions,
+            groups: None,
         }
     }
 }
@@ -143,7 +167,9 @@ impl From<&PackedManifest> for Outline {
             sliding_window: attention.sliding_window,
         };
         let global_layers = attention.layer_kinds.iter().filter(|&&kind| kind == Layer::Global).count();
-        Outline { dims, global_layers, max_positions: attention.max_positions }
+        // A scheme without a layout is refused when the packed model is opened.
+        let groups = scheme_groups(&packed.scheme).ok().flatten();
+        Outline { dims, global_layers, max_positions: attention.max_positions, groups }
     }
 }
 
@@ -156,6 +182,8 @@ pub struct PlanRequest<'a> {
     pub context: usize,
     /// New tokens taken at once; fewer if the context is shorter.
     pub chunk: usize,
+    /// Elements of the cache.
+    pub cache: KvFormat,
     /// The kernels, if they are compiled.
     pub package: Option<&'a Manifest>,
 }
@@ -192,7 +220,7 @@ pub enum PlanError {
 impl Plan {
     /// Lays a model out; compares with nothing.
     pub fn new(request: &PlanRequest<'_>) -> Result<Self, PlanError> {
-        let Outline { dims, global_layers, max_positions } = request.model;
+        let Outline { dims, global_layers, max_positions, .. } = request.model;
         let model = dims.name.clone();
         if request.context == 0 || request.context > *max_positions {
             return Err(PlanError::Context { model, context: request.context, limit: *max_positions });
@@ -228,8 +256,9 @@ impl Plan {
                 (together(&projections.l1), together(&projections.l2), heap)
             }
         };
-        let ddr = ddr(request, chunk, &projections)?;
-        Ok(Plan { model, context: request.context, chunk, l1, l2, heap, ddr, notes })
+        let layers = layers(request, chunk)?;
+        let ddr = ddr(request, chunk, &projections, &layers)?;
+        Ok(Plan { model, context: request.context, chunk, l1, l2, heap, ddr, layers, notes })
     }
 
     /// Refuses the plan if it does not fit `budget` bytes of DDR, or the heap; names the largest context that would.
@@ -324,34 +353,71 @@ fn heap(package: &Manifest) -> Result<Heap, PlanError> {
     Ok(Heap { capacity_bytes: HEAP_BYTES, bytes: Some(items.iter().map(|item| item.bytes).sum()), items })
 }
 
-fn ddr(request: &PlanRequest<'_>, chunk: usize, projections: &NpuMemory) -> Result<Ddr, LayoutError> {
-    let Outline { dims, global_layers: global, .. } = request.model;
-    let (layers, global, local) = (dims.layers as u64, *global as u64, (dims.layers - global) as u64);
-    let weights_bytes = projections.ddr.all_layers_weights_bytes;
+/// One layer of each kind that there is.
+fn layers(request: &PlanRequest<'_>, chunk: usize) -> Result<Vec<LayerShare>, PlanError> {
+    let Outline { dims, global_layers, groups, .. } = request.model;
+    let model = package_dims(dims);
+    let weights = |kind| -> Result<u64, PlanError> {
+        let panels = model.panels(kind)?;
+        Ok(groups.map_or(panels, |size| panels.grouped(size)).bytes() as u64)
+    };
+    let [qkv_weights_bytes, o_weights_bytes] = [weights(ProjectionKind::Qkv)?, weights(ProjectionKind::O)?];
+    let norms_bytes = LayerFile::Norms.bytes(&model)? as u64;
+    let heads = KvHeads::new(dims.kv_heads, dims.head_dim, request.cache)?;
+    let mut all = Vec::new();
+    for (kind, layers) in [(Layer::Local, dims.layers - global_layers), (Layer::Global, *global_layers)] {
+        let cache_slots = match kind {
+            Layer::Local => KvRing::new(dims.sliding_window, chunk)?.slots(),
+            Layer::Global => request.context.next_multiple_of(KV_GROUP_SLOTS),
+        };
+        let cache_bytes = KvSegment::new(heads, cache_slots)?.bytes() as u64;
+        let bytes = qkv_weights_bytes + o_weights_bytes + norms_bytes + cache_bytes;
+        let kind = kind.name();
+        let share = LayerShare {
+            kind,
+            layers,
+            qkv_weights_bytes,
+            o_weights_bytes,
+            norms_bytes,
+            cache_bytes,
+            cache_slots,
+            bytes,
+        };
+        all.extend((layers > 0).then_some(share));
+    }
+    Ok(all)
+}
 
-    let heads = KvHeads::new(dims.kv_heads, dims.head_dim, FORMAT)?;
-    let linear = KvSegment::new(heads, request.context.next_multiple_of(KV_GROUP_SLOTS))?;
-    let ring = KvRing::new(dims.sliding_window, chunk)?;
-    let ring_bytes = KvSegment::new(heads, ring.slots())?.bytes() as u64;
-    let caches = [global * linear.bytes() as u64, local * ring_bytes];
+fn ddr(
+    request: &PlanRequest<'_>,
+    chunk: usize,
+    projections: &NpuMemory,
+    shares: &[LayerShare],
+) -> Result<Ddr, LayoutError> {
+    let dims = &request.model.dims;
+    let layers = dims.layers;
+    let sum = |of: fn(&LayerShare) -> u64| shares.iter().map(|share| share.layers as u64 * of(share)).sum::<u64>();
+    let weights_bytes = sum(|share| share.qkv_weights_bytes + share.o_weights_bytes);
+    let (cache_bytes, norms) = (sum(|share| share.cache_bytes), sum(|share| share.norms_bytes));
+    let format = match request.cache {
+        KvFormat::Bf16 => "bf16",
+        KvFormat::Int8 => "int8",
+    };
 
     // A call reads the records of its tokens and of at most two groups that they share.
     let rotations = (chunk + 2 * KV_GROUP_SLOTS).next_multiple_of(KV_GROUP_SLOTS);
     // The size of a record depends on neither base nor factor.
     let rotations = 2 * RopeTable::new(dims.head_dim, 1.0, 1.0, RopeLimbs::Two)?.bytes(rotations)? as u64;
-    let norms = layers * 2 * HeadNorm::new(dims.head_dim)?.bytes() as u64;
 
-    let mut items = vec![
-        Item { what: format!("packed weights of q, k, v and o, {layers} layers"), bytes: weights_bytes },
-        Item {
-            what: format!("keys and values, {global} global layers, {} slots each, bf16", linear.slots()),
-            bytes: caches[0],
-        },
-        Item {
-            what: format!("keys and values, {local} local layers, rings of {} slots, bf16", ring.slots()),
-            bytes: caches[1],
-        },
-    ];
+    let mut items =
+        vec![Item { what: format!("packed weights of q, k, v and o, {layers} layers"), bytes: weights_bytes }];
+    for share in shares.iter().rev() {
+        let LayerShare { kind, layers, cache_slots, .. } = share;
+        items.push(Item {
+            what: format!("keys and values, {layers} {kind} layers, {cache_slots} slots each, {format}"),
+            bytes: *layers as u64 * share.cache_bytes,
+        });
+    }
     // Every layer uses the same operands.
     let operands = projections.ddr.parts.iter().filter(|part| !part.name.contains("weights"));
     items.extend(operands.map(|part| Item { what: part.name.to_owned(), bytes: part.bytes }));
@@ -367,7 +433,7 @@ fn ddr(request: &PlanRequest<'_>, chunk: usize, projections: &NpuMemory) -> Resu
         item.bytes = item.bytes.next_multiple_of(PAGE);
     }
     let bytes = items.iter().map(|item| item.bytes).sum();
-    Ok(Ddr { bytes, weights_bytes, cache_bytes: caches.iter().sum(), items })
+    Ok(Ddr { bytes, weights_bytes, cache_bytes, items })
 }
 
 #[cfg(test)]
@@ -381,7 +447,7 @@ mod tests {
     }
 
     fn request(model: &Outline, context: usize) -> PlanRequest<'_> {
-        PlanRequest { model, context, chunk: 512, package: None }
+        PlanRequest { model, context, chunk: 512, cache: KvFormat::Bf16, package: None }
     }
 
     #[test]
@@ -399,6 +465,37 @@ mod tests {
         assert_eq!([plan.l1.tiles, plan.l2.tiles, plan.heap.capacity_bytes], [16, 4, 64 << 20]);
         assert_eq!([plan.l1.capacity_bytes_per_tile, plan.l2.capacity_bytes_per_tile], [64 << 10, 512 << 10]);
         assert_eq!(plan.heap.bytes, None);
+    }
+
+    #[test]
+    fn a_layer_of_each_kind_and_all_of_them() {
+        let model = model();
+        let plan = Plan::new(&request(&model, 8192)).unwrap();
+        let [local, global] = &plan.layers[..] else { panic!("{:?}", plan.layers) };
+        assert_eq!([(local.kind, local.layers), (global.kind, global.layers)], [("local", 52), ("global", 10)]);
+        assert_eq!([local.cache_slots, global.cache_slots], [1544, 8192]);
+        for share in [local, global] {
+            assert_eq!([share.qkv_weights_bytes, share.o_weights_bytes], [44_564_480, 22_364_160]);
+            assert_eq!(share.cache_bytes, share.cache_slots as u64 * 8192);
+            assert_eq!(share.bytes, 44_564_480 + 22_364_160 + share.norms_bytes + share.cache_bytes);
+        }
+        let all: u64 = plan.layers.iter().map(|share| share.layers as u64 * share.bytes).sum();
+        let norms = 62 * local.norms_bytes;
+        assert_eq!(all, plan.ddr.weights_bytes + plan.ddr.cache_bytes + norms);
+        assert!(all < plan.ddr.bytes);
+    }
+
+    #[test]
+    fn group_scales_and_an_int8_cache() {
+        let of = |groups, cache| {
+            let model = Outline { groups, ..model() };
+            Plan::new(&PlanRequest { cache, ..request(&model, 8192) }).unwrap().ddr
+        };
+        let (plain, other) = (of(None, KvFormat::Bf16), of(Some(GroupSize::Of32), KvFormat::Int8));
+        // One byte and a share of four for every two; more scales.
+        assert_eq!(other.cache_bytes, plain.cache_bytes / 256 * 132);
+        assert!(other.weights_bytes > plain.weights_bytes);
+        assert!(other.items.iter().any(|item| item.what.ends_with("int8")));
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub enum Refusal {
     KernelNotCompiled {
         /// The kernel, and those that are there.
         source: PackageError,
+        /// How a package comes to hold it.
+        advice: CompileAdvice,
     },
     /// Every way to hand a kernel to the NPU was tried and failed.
     #[error("{}", self.sentence().text())]
@@ -111,6 +113,29 @@ pub enum Refusal {
         /// What implies it, and where it was looked for.
         source: Box<Error>,
     },
+}
+
+/// How a package comes to hold a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompileAdvice {
+    /// By these options of `bennu compile`, each with a space before it.
+    Options(String),
+    /// Not at all: what helps instead.
+    Instead(String),
+}
+
+impl CompileAdvice {
+    /// What the user can do about it; `more` are further options.
+    pub fn remedy(&self, more: &str) -> String {
+        match self {
+            Self::Options(options) => {
+                format!(
+                    "run `bennu compile{options}{more}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
+                )
+            }
+            Self::Instead(words) => words.clone(),
+        }
+    }
 }
 
 /// The MLIR-AIE toolchain is nowhere it was looked for.
@@ -255,19 +280,7 @@ impl Refusal {
                  or install MLIR-AIE so that aiecc is on the PATH"
                     .to_owned()
             }
-            Refusal::KernelNotCompiled { source: PackageError::NoKernel { seq, .. } } => {
-                format!(
-                    "run `bennu compile --seq {seq}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
-                )
-            }
-            Refusal::KernelNotCompiled { source: PackageError::NoContext { seq, history, .. } } => {
-                format!(
-                    "run `bennu compile --seq {seq} --history {history}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
-                )
-            }
-            Refusal::KernelNotCompiled { .. } => {
-                "run `bennu compile`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed".to_owned()
-            }
+            Refusal::KernelNotCompiled { advice, .. } => advice.remedy(""),
             Refusal::ExecutionFailed { .. } => {
                 "run `bennu doctor`; the kernel log (`dmesg | grep amdxdna`) has the firmware's status".to_owned()
             }
@@ -297,8 +310,13 @@ impl Refusal {
     /// A kernel package that lacks what is asked of it; other errors are given back.
     pub fn from_package(error: PackageError) -> Result<Self, PackageError> {
         let path = match &error {
-            PackageError::NoKernel { .. } | PackageError::NoContext { .. } => {
-                return Ok(Refusal::KernelNotCompiled { source: error });
+            PackageError::NoKernel { seq, .. } => {
+                let advice = CompileAdvice::Options(format!(" --seq {seq}"));
+                return Ok(Refusal::KernelNotCompiled { source: error, advice });
+            }
+            PackageError::NoContext { seq, history, .. } => {
+                let advice = CompileAdvice::Options(format!(" --seq {seq} --history {history}"));
+                return Ok(Refusal::KernelNotCompiled { source: error, advice });
             }
             PackageError::NotAPackage { path, kind: PackageKind::Kernels, file } => path.join(file),
             PackageError::MissingFile { package, name } => package.join(name),

@@ -82,6 +82,14 @@ impl Host {
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
+    /// Contents of a text file that gzip has packed, at most `most` bytes; none if it cannot be read or is no such file.
+    pub(crate) fn unpacked(&self, path: impl AsRef<Path>, most: u64) -> Option<String> {
+        let packed = fs::File::open(self.path(path)).ok()?;
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(packed).take(most).read_to_end(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// The first `most` bytes of a file, fewer if it is shorter; none if it cannot be read.
     pub(crate) fn head(&self, path: impl AsRef<Path>, most: usize) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -180,6 +180,26 @@ fn a_kernel_built_without_the_driver() {
 }
 
 #[test]
+fn a_kernel_that_tells_its_configuration_itself() {
+    let mut machine = laptop();
+    machine.without_driver();
+    // Its own word counts, whatever lies in /boot.
+    machine.packed("proc/config.gz", "CONFIG_DRM_ACCEL=y\n# CONFIG_DRM_ACCEL_AMDXDNA is not set\nCONFIG_AMD_IOMMU=y\n");
+    machine.write(&format!("lib/modules/{RELEASE}/modules.dep"), "kernel/fs/fat/fat.ko:\n");
+    assert_pain(
+        &machine,
+        CheckId::Kernel,
+        "AMDXDNA off, CONFIG_AMD_IOMMU on (/proc/config.gz)",
+        "CONFIG_DRM_ACCEL_AMDXDNA=m",
+    );
+    machine.packed("proc/config.gz", "CONFIG_DRM_ACCEL_AMDXDNA=y\n");
+    assert_check(&machine, CheckId::Kernel, Outcome::Pass, "CONFIG_DRM_ACCEL_AMDXDNA on", "");
+    // What is no such file is passed over.
+    machine.write("proc/config.gz", "no gzip");
+    assert_check(&machine, CheckId::Kernel, Outcome::Pass, &format!("(/boot/config-{RELEASE})"), "");
+}
+
+#[test]
 fn the_module_is_not_installed() {
     let mut machine = laptop();
     machine.without_driver();
@@ -328,6 +348,15 @@ fn the_iommu_is_off_in_the_bios() {
     machine.remove(&format!("sys/bus/pci/devices/{BDF}/iommu_group"));
     machine.device = refused(19);
     assert_pain(&machine, CheckId::Iommu, "no IOMMU in /sys/class/iommu", "in the BIOS");
+}
+
+#[test]
+fn a_driver_with_memory_set_aside_needs_no_iommu() {
+    let machine = laptop();
+    machine.remove("sys/class/iommu");
+    machine.remove(&format!("sys/bus/pci/devices/{BDF}/iommu_group"));
+    assert_check(&machine, CheckId::Iommu, Outcome::Pass, "in no IOMMU group; the driver does without", "");
+    assert!(machine.diagnosis().verdict().is_ok());
 }
 
 #[test]

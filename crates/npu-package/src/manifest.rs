@@ -304,17 +304,49 @@ pub struct Bound {
     pub cycles: u64,
 }
 
+impl Bound {
+    /// A bound by a resource.
+    pub fn new(resource: impl Into<String>, cycles: u64) -> Self {
+        Self { resource: resource.into(), cycles }
+    }
+}
+
+impl Report {
+    /// Nothing measured but what bounds the kernel.
+    pub fn new(bound: Bound) -> Self {
+        Self {
+            program_bytes_max: 0,
+            data_bytes_max: 0,
+            memtile_bytes_max: 0,
+            bundles: 0,
+            bds: 0,
+            locks: 0,
+            routes: 0,
+            loops: Vec::new(),
+            bound,
+            phases: Vec::new(),
+            sections: Vec::new(),
+        }
+    }
+}
+
 impl Kernel {
     /// The argument of a name.
     pub fn argument(&self, name: &str) -> Option<&Argument> {
         self.args.iter().find(|argument| argument.name == name)
     }
 
-    /// Name of the file that stores an argument of the kernel's case, if the package has one: contents of an input, or what an output must begin
-    /// with.
+    /// Name of the file that stores an argument of the kernel's case, if the package has one: contents of an input, or what any other buffer must
+    /// begin with after a call.
     pub fn case_file(&self, argument: &str) -> String {
         let stem = self.files.txn.strip_suffix(".txn").unwrap_or(&self.files.txn);
         format!("{stem}.case.{argument}.bin")
+    }
+
+    /// Name of the file with what stands in such a buffer before a call, of one that the kernel reads, or leaves parts of as they were.
+    pub fn case_file_before(&self, argument: &str) -> String {
+        let stem = self.files.txn.strip_suffix(".txn").unwrap_or(&self.files.txn);
+        format!("{stem}.case.{argument}.before.bin")
     }
 
     /// Names of every file the kernel refers to.

@@ -1,6 +1,8 @@
 //! Facts about DMA channels: repeats, iterations, short runs, patterns and tasks of mem tiles, order of tasks and of writes.
 
-use aie2_array::{Mm2s, Pattern, Place, RingPhase, Runtime, S2mm, ShimBd, Tile};
+use aie2_array::{
+    Configuration, Design, Mm2s, Pattern, Place, QueuedRing, RingId, RingPhase, Runtime, S2mm, ShimBd, Tile,
+};
 use aie2_codegen::MemRef;
 
 use super::rig::{
@@ -20,6 +22,22 @@ fn short_circuit(
     let mut rt = Runtime::new(GRID)?;
     tasks(&mut rt)?;
     question.compiled(design, rt, &Programs::new())
+}
+
+/// A ring in mem tile 0 between the channels of shim 0.
+fn relay(slots: usize, slot_bytes: u32, place: Place) -> Result<(Design, RingId), KernelError> {
+    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
+    let mut design = design()?;
+    let ring = design.ring(mem, "relay", slots, slot_bytes, place)?;
+    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
+    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
+    Ok((design, ring))
+}
+
+/// What a stream needs to know of a queued ring.
+fn queued(configuration: &Configuration, ring: RingId) -> Result<&QueuedRing, KernelError> {
+    let missing = aie2_array::Error::Nothing { tile: Tile::mem(0), what: "queued rings" };
+    Ok(configuration.queued.get(&ring).ok_or(missing)?)
 }
 
 /// Both ends linear but for one.
@@ -69,14 +87,10 @@ pub fn repeat_rereads() -> Result<Probe, KernelError> {
 pub fn repeat_fills_a_mem_bd() -> Result<Probe, KernelError> {
     const RUNS: u32 = 8;
     const RUN_WORDS: u32 = 256;
-    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
-    let mut design = design()?;
-    let ring = design.ring(mem, "relay", 1, RUNS * RUN_WORDS * WORD, Place::Anywhere)?;
+    let (mut design, ring) = relay(1, RUNS * RUN_WORDS * WORD, Place::Anywhere)?;
     let slot = [Pattern::linear(RUNS * RUN_WORDS)];
     design.fill_by_dma(ring, S2mm(0), &slot)?;
     design.drain_by_dma(ring, Mm2s(0), &slot)?;
-    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
-    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
     let mut rt = Runtime::new(GRID)?;
     send(&mut rt, [(&linear(IN, RUN_WORDS)?, RUNS), (&linear(OUT, RUNS * RUN_WORDS)?, 1)])?;
     let data = words(RUN_WORDS);
@@ -278,17 +292,13 @@ pub fn unaligned() -> Result<Probe, KernelError> {
 /// # Errors
 /// See [`super::facts`].
 pub fn mem_window() -> Result<Probe, KernelError> {
-    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
-    let mut design = design()?;
     // what arrives fills the first half of the buffer; the second half keeps what the configuration put there
-    let ring = design.ring(mem, "relay", 1, 2 * BLOCK * WORD, Place::At(0))?;
+    let (mut design, ring) = relay(1, 2 * BLOCK * WORD, Place::At(0))?;
     design.fill_by_dma(ring, S2mm(0), &[Pattern::linear(BLOCK)])?;
     design.drain_by_dma(ring, Mm2s(0), &[Pattern::linear(2 * BLOCK)])?;
-    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
-    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
     let all = words(2 * BLOCK);
     let (arriving, configured) = all.split_at(BLOCK as usize);
-    design.init_data(mem, BLOCK * WORD, &bytes(configured))?;
+    design.init_data(Tile::mem(0), BLOCK * WORD, &bytes(configured))?;
     let mut rt = Runtime::new(GRID)?;
     send(&mut rt, [(&linear(IN, BLOCK)?, 1), (&linear(OUT, 2 * BLOCK)?, 1)])?;
     Question {
@@ -307,16 +317,12 @@ pub fn mem_window() -> Result<Probe, KernelError> {
 /// # Errors
 /// See [`super::facts`].
 pub fn mem_scatter() -> Result<Probe, KernelError> {
-    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
     // rows of 64 words to tiles of 4 rows of 2 words
     let pattern = Pattern::new(&[(1, 2), (8, 32), (2, 4), (256, 4)]);
     let size = pattern.length_words() as u32;
-    let mut design = design()?;
-    let ring = design.ring(mem, "relay", 2, size * WORD, Place::Anywhere)?;
+    let (mut design, ring) = relay(2, size * WORD, Place::Anywhere)?;
     design.fill_by_dma(ring, S2mm(0), std::slice::from_ref(&pattern))?;
     design.drain_by_dma(ring, Mm2s(0), &[Pattern::linear(size)])?;
-    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
-    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
     let data = words(2 * size);
     let mut sorted = vec![0; data.len()];
     for (slot, part) in data.chunks_exact(size as usize).enumerate() {
@@ -346,9 +352,7 @@ pub fn mem_scatter() -> Result<Probe, KernelError> {
 /// # Errors
 /// See [`super::facts`].
 pub fn queued_ring() -> Result<Probe, KernelError> {
-    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
-    let mut design = design()?;
-    let ring = design.ring(mem, "relay", 2, BLOCK * WORD, Place::Anywhere)?;
+    let (mut design, ring) = relay(2, BLOCK * WORD, Place::Anywhere)?;
     let rows = Pattern::linear(BLOCK);
     let columns = Pattern::new(&[(8, 8), (1, 8)]);
     let phases = [&rows, &columns].map(|drain| RingPhase {
@@ -358,11 +362,8 @@ pub fn queued_ring() -> Result<Probe, KernelError> {
         drain: vec![drain.clone()],
     });
     design.queue_ring(ring, S2mm(0), Mm2s(0), &phases)?;
-    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
-    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
     let configuration = design.finish()?;
-    let queued =
-        configuration.queued.get(&ring).ok_or(aie2_array::Error::Nothing { tile: mem, what: "queued rings" })?;
+    let queued = queued(&configuration, ring)?;
     let mut rt = Runtime::new(GRID)?;
     let mut first = 0;
     // whole rounds of a ring of two, and broken ones
@@ -400,17 +401,12 @@ pub fn queued_ring() -> Result<Probe, KernelError> {
 /// See [`super::facts`].
 pub fn mask_poll() -> Result<Probe, KernelError> {
     const SLOTS: u32 = 6;
-    let (mem, shim) = (Tile::mem(0), Tile::shim(0));
-    let mut design = design()?;
-    let ring = design.ring(mem, "relay", 2, BLOCK * WORD, Place::Anywhere)?;
+    let (mut design, ring) = relay(2, BLOCK * WORD, Place::Anywhere)?;
     let (fill, drain) = (vec![Pattern::linear(BLOCK)], vec![Pattern::linear(BLOCK)]);
     let phase = RingPhase { slots: 2, slot_bytes: BLOCK * WORD, fill, drain };
     design.queue_ring(ring, S2mm(0), Mm2s(0), &[phase])?;
-    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
-    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
     let configuration = design.finish()?;
-    let queued =
-        configuration.queued.get(&ring).ok_or(aie2_array::Error::Nothing { tile: mem, what: "queued rings" })?;
+    let queued = queued(&configuration, ring)?;
     let mut rt = Runtime::new(GRID)?;
     rt.ring(queued, 0, SLOTS, 0, S2mm(0))?;
     rt.task(0, S2mm(0), &linear(OUT, SLOTS * BLOCK)?, 1, true)?;

@@ -1,24 +1,11 @@
 //! SET_STATE: changes the device for everybody; root only.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-use super::{File, Ioctl, pin};
+use super::{File, Ioctl};
 use crate::kernel::{Kernel, Pointed};
 use crate::{Error, PowerMode};
 
-/// `struct amdxdna_drm_set_state`.
-#[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-pub struct Layout {
-    /// In: what is set.
-    pub param: u32,
-    /// In: bytes at `buffer`.
-    pub bytes: u32,
-    /// Address.
-    pub buffer: u64,
-}
-
-pin!(Layout: 16 { param 0, bytes 4, buffer 8 });
+/// `struct amdxdna_drm_set_state`: parameter, bytes and address, as GET_INFO has them.
+pub type Layout = super::get_info::Layout;
 
 /// `DRM_AMDXDNA_SET_POWER_MODE`.
 pub const PARAM_POWER_MODE: u32 = 0;

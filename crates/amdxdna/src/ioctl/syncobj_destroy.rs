@@ -1,22 +1,11 @@
 //! SYNCOBJ_DESTROY: gives a syncobj's handle back.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-use super::{File, Ioctl, pin};
+use super::{File, Ioctl};
 use crate::Error;
 use crate::kernel::Kernel;
 
-/// `struct drm_syncobj_destroy`.
-#[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-pub struct Layout {
-    /// In.
-    pub handle: u32,
-    /// Zero.
-    pub pad: u32,
-}
-
-pin!(Layout: 8 { handle 0, pad 4 });
+/// `struct drm_syncobj_destroy`: a handle, as GEM_CLOSE has it.
+pub type Layout = super::gem_close::Layout;
 
 pub(crate) fn syncobj_destroy<K: Kernel>(file: &File<K>, handle: u32) -> Result<(), Error> {
     file.call(Ioctl::SyncobjDestroy, &format_args!("syncobj {handle}"), &mut Layout { handle, pad: 0 }, &mut [])

@@ -2,7 +2,7 @@
 //! its time is that of any contents.
 
 use npu_package::layout::{
-    ARRAY_COLUMNS, GROUP_ROWS, HeadNorm, LayoutError, ProjectionKind, RopeLimbs, RopeTable, names,
+    ARRAY_COLUMNS, GROUP_ROWS, GroupSize, HeadNorm, LayoutError, ProjectionKind, RopeLimbs, RopeTable, names,
 };
 use npu_package::{Argument, Direction, Dtype, Kernel, ModelDims, Package, PackageError};
 
@@ -70,15 +70,18 @@ pub fn contents(
     };
     // docs/package.md gives some arguments by their names alone
     let bytes = match (argument.name.as_str(), argument.layout.as_str(), argument.dtype) {
-        (_, names::PANELS, _) => {
+        (_, names::PANELS | names::PANELS_GROUP32 | names::PANELS_GROUP128, _) => {
             let kind = projections(kernel).into_iter().find(|(name, _)| *name == argument.name);
             let panels = model.panels(kind.ok_or_else(|| layout(kernel, argument))?.1)?;
+            let mut grouped = GroupSize::ALL.into_iter().map(|size| panels.grouped(size));
+            let panels = grouped.find(|panels| panels.layout_name() == argument.layout).unwrap_or(panels);
+            let scales = vec![SCALE; GROUP_ROWS * panels.scales_per_row()];
             let mut out = vec![0; sized(panels.bytes())?];
             for column in 0..ARRAY_COLUMNS {
                 for pass in 0..panels.passes() {
                     let codes: Vec<i8> = (0..GROUP_ROWS * panels.inputs()).map(|i| hash(i) as i8).collect();
                     let at = panels.group_offset(column, pass);
-                    panels.pack_group(&codes, &[SCALE; GROUP_ROWS], &mut out[at..at + panels.group_bytes()])?;
+                    panels.pack_group(&codes, &scales, &mut out[at..at + panels.group_bytes()])?;
                 }
             }
             out
@@ -99,7 +102,7 @@ pub fn contents(
             out
         }
         // codes and scales of an empty cache
-        ("cache", names::KV_SEGMENT, Dtype::I8) => vec![0; argument.bytes as usize],
+        ("cache", names::KV_SEGMENT, Dtype::I8 | Dtype::U8) => vec![0; argument.bytes as usize],
         ("cache", names::KV_SEGMENT | names::OPAQUE, _) | (_, names::ROW_MAJOR, Dtype::Bf16) => {
             (0..argument.bytes as usize / 2).flat_map(|i| small(i).to_le_bytes()).collect()
         }
@@ -151,25 +154,29 @@ mod tests {
     #[test]
     fn every_input_of_a_compiled_package_can_be_filled() {
         let dir = tempfile::tempdir().expect("a directory");
-        let out = dir.path().join("package");
-        let cli =
-            crate::Cli::try_parse_from(["bennu", "compile", "--seq", "1,64", "--out", out.to_str().expect("UTF-8")]);
-        cli.expect("a command line").verb.run(false).expect("a package");
-        let package = Package::open(&out).expect("a package");
-        let manifest = package.manifest();
+        let coded = ["--seq", "1", "--scales", "group32", "--kv-cache", "int8"];
         let mut layouts = std::collections::BTreeSet::new();
-        for kernel in &manifest.kernels {
-            for argument in &kernel.args {
-                let filled = contents(&package, &manifest.model, kernel, argument)
-                    .unwrap_or_else(|error| panic!("{}: {error}", kernel.kernel));
-                assert_eq!(filled.is_some(), argument.direction == Direction::In, "{}", argument.name);
-                if let Some(bytes) = filled {
-                    assert_eq!(bytes.len() as u64, argument.bytes, "{} of {}", argument.name, kernel.kernel);
-                    layouts.insert(argument.layout.as_str());
+        for (name, options) in [("plain", &["--seq", "1,64"][..]), ("coded", &coded)] {
+            let out = dir.path().join(name);
+            let command = [&["bennu", "compile", "--out", out.to_str().expect("UTF-8")], options].concat();
+            let cli = crate::Cli::try_parse_from(command).expect("a command line");
+            cli.verb.run(false).expect("a package");
+            let package = Package::open(&out).expect("a package");
+            let manifest = package.manifest();
+            for kernel in &manifest.kernels {
+                for argument in &kernel.args {
+                    let filled = contents(&package, &manifest.model, kernel, argument)
+                        .unwrap_or_else(|error| panic!("{}: {error}", kernel.kernel));
+                    assert_eq!(filled.is_some(), argument.direction == Direction::In, "{}", argument.name);
+                    if let Some(bytes) = filled {
+                        assert_eq!(bytes.len() as u64, argument.bytes, "{} of {}", argument.name, kernel.kernel);
+                        layouts.insert(argument.layout.clone());
+                    }
                 }
             }
         }
-        for layout in [names::ROW_MAJOR, names::PANELS, names::HEAD_NORMS, names::ROPE_TABLE, names::KV_SEGMENT] {
+        let all = [names::ROW_MAJOR, names::PANELS, names::PANELS_GROUP32, names::HEAD_NORMS, names::ROPE_TABLE];
+        for layout in all.into_iter().chain([names::KV_SEGMENT]) {
             assert!(layouts.contains(layout), "{layout} in {layouts:?}");
         }
     }

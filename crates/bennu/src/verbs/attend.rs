@@ -7,10 +7,12 @@ use std::time::Duration;
 use amdxdna::{DriverVersion, Options};
 use clap::ValueEnum;
 use gemma::attend::{
-    AttendError, Done, Given, Job, Method, Observer, Past, Prepared, RunOptions, Session, StepTimes, Stream,
+    AttendError, Done, Given, Job, Method, Observer, Past, Prepared, RunOptions, Session, StepTimes, Stream, cache_of,
     difference, open_package, prepare, read_tensor, seeded, write_tensor,
 };
-use gemma::{PackedWeights, Refusal};
+use gemma::{CompileAdvice, PackedWeights, Refusal};
+use npu_package::PackageError;
+use npu_package::layout::{KvFormat, KvHeads};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -18,6 +20,7 @@ use crate::format::{Columns, binary_bytes, grouped};
 use crate::npu;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::verbs::compile::KvCache;
 
 /// Arguments of `attend`.
 #[derive(Debug, clap::Args)]
@@ -58,6 +61,10 @@ pub struct Args {
     /// Where to write the keys and values that the next position sees
     #[arg(long, value_name = "FILE")]
     cache_out: Option<PathBuf>,
+
+    /// Elements of the cache; by default those that the package's kernels are for
+    #[arg(long, value_enum)]
+    kv_cache: Option<KvCache>,
 
     /// Way to compute it; `auto` tries one after the other and says why one failed
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
@@ -129,15 +136,23 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let package = open_package(&args.package).map_err(|error| failure(args, error))?;
     let model = PackedWeights::open(&args.model)?;
     let methods = args.method.methods();
-    let job =
-        Job { package: &package, model: &model, layer: args.layer, seq: args.seq, history: args.history, methods };
+    let cache = args.kv_cache.map_or_else(|| cache_of(&package), KvFormat::from);
+    let job = Job {
+        package: &package,
+        model: &model,
+        layer: args.layer,
+        seq: args.seq,
+        history: args.history,
+        cache,
+        methods,
+    };
     let dims = &model.model().description().model;
     let x = match &args.input {
         Some(path) => read_tensor(path, "x", args.seq, dims.hidden).map_err(AttendError::from)?,
         // clap wants one of the two.
         None => seeded(args.seed.unwrap_or_default(), Stream::Hidden, 0, args.seq * dims.hidden),
     };
-    let past = past(args, &model)?;
+    let past = past(args, &model, cache)?;
     progress.spin("checking package and model");
     let prepared = prepare(&job, &x, &past).map_err(|error| failure(args, error))?;
 
@@ -165,7 +180,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
 
     write_tensor(&args.out, "o", args.seq, dims.hidden, &done.output).map_err(AttendError::from)?;
     if let Some(path) = &args.cache_out {
-        done.past.write(path, args.layer, dims.kv_heads, dims.head_dim).map_err(AttendError::from)?;
+        done.past.write(path, args.layer).map_err(AttendError::from)?;
     }
     let compared = args.check.as_deref().map(|path| check(args, path, &done.output, dims.hidden)).transpose()?;
     Ok(Box::new(Finished {
@@ -196,14 +211,15 @@ fn driver(version: &DriverVersion) -> String {
 }
 
 /// Keys and values of earlier positions.
-fn past(args: &Args, model: &PackedWeights) -> Result<Past, Failure> {
+fn past(args: &Args, model: &PackedWeights, cache: KvFormat) -> Result<Past, Failure> {
     let description = model.model().description();
-    let (heads, width) = (description.model.kv_heads, description.model.head_dim);
+    let heads = KvHeads::new(description.model.kv_heads, description.model.head_dim, cache)
+        .map_err(|error| AttendError::from(PackageError::from(error)))?;
     if let Some(path) = &args.cache {
-        return Ok(Past::read(path, args.layer, heads, width).map_err(AttendError::from)?);
+        return Ok(Past::read(path, args.layer, heads).map_err(AttendError::from)?);
     }
     if args.history == 0 {
-        return Ok(Past::empty(heads, width));
+        return Ok(Past::empty(heads));
     }
     let Some(seed) = args.seed else {
         let remedy = "give the file of an earlier attend's --cache-out with --cache, or --seed for made-up ones";
@@ -214,7 +230,7 @@ fn past(args: &Args, model: &PackedWeights) -> Result<Past, Failure> {
     let window = kind.and_then(|&kind| description.attention.window(kind));
     // So is a history beyond the model's context; nothing of its size is made.
     let history = args.history.min(description.attention.max_positions);
-    Ok(Past::seeded(seed, history, window, heads, width))
+    Ok(Past::seeded(seed, history, window, heads))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -237,17 +253,17 @@ fn check(args: &Args, path: &Path, output: &[u16], hidden: usize) -> Result<Stri
 
 /// Errors of attend, with the arguments in the remedies.
 fn failure(args: &Args, error: AttendError) -> Failure {
-    match error {
-        AttendError::Refusal(refusal @ (Refusal::KernelNotCompiled { .. } | Refusal::BinaryMissing { .. })) => {
+    let advice = match &error {
+        AttendError::Refusal(Refusal::KernelNotCompiled { advice, .. }) => advice.clone(),
+        AttendError::Refusal(Refusal::BinaryMissing { .. }) => {
             let history = if args.history == 0 { String::new() } else { format!(" --history {}", args.history) };
-            let force = if args.package.exists() { " --force" } else { "" };
-            let (seq, out) = (args.seq, args.package.display());
-            Failure::of(&refusal).with_remedy(format!(
-                "run `bennu compile --seq {seq}{history} --out {out}{force}`; bennu's own compiler writes the NPU binary, MLIR-AIE is not needed"
-            ))
+            CompileAdvice::Options(format!(" --seq {}{history}", args.seq))
         }
-        error => error.into(),
-    }
+        _ => return error.into(),
+    };
+    let force = if args.package.exists() { " --force" } else { "" };
+    let remedy = advice.remedy(&format!(" --out {}{force}", args.package.display()));
+    Failure::from(error).with_remedy(remedy)
 }
 
 impl From<AttendError> for Failure {
@@ -340,6 +356,10 @@ impl Report for Finished {
             "seq": subject.seq,
             "history": subject.history,
             "method": self.done.method.name(),
+            "cache": match subject.cache {
+                KvFormat::Bf16 => "bf16",
+                KvFormat::Int8 => "int8",
+            },
             "driver": self.driver,
             "firmware": self.firmware,
             "clocks": self.clocks,

@@ -1,15 +1,17 @@
 //! `bennu compile`: the kernels of a model as an NPU package.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use aie2_kernels::decode_projection::DecodeProjection;
 use aie2_kernels::w8a8::Projection;
 use aie2_kernels::{Compiled, KernelError, WeightScales};
 use clap::ValueEnum;
-use gemma::Watch;
+use gemma::{ModelDims, Watch};
 use npu_container::xclbin;
-use npu_package::layout::{Activations, DECODE_TOKENS, KvFormat, ProjectionKind, ProjectionShape};
+use npu_package::layout::{Activations, DECODE_TOKENS, GroupSize, KvFormat, ProjectionKind, ProjectionShape};
 use npu_package::{
     Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter,
     Phase, Producer, Program, Region,
@@ -94,7 +96,7 @@ pub(super) enum Numerics {
 
 /// Elements of keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum KvCache {
+pub(super) enum KvCache {
     /// bfloat16
     Bf16,
     /// INT8 codes with a scale for each head and token
@@ -145,9 +147,9 @@ struct Done {
 
 /// A kernel that does not serve the model, and why.
 #[derive(serde::Serialize)]
-struct NotBuilt {
-    kernel: String,
-    reason: String,
+pub(super) struct NotBuilt {
+    pub(super) kernel: String,
+    pub(super) reason: String,
 }
 
 /// Runs the verb.
@@ -158,91 +160,175 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let model = gemma::package_dims(&dims);
     let mut writer = PackageWriter::create(&args.out, args.force).map_err(package)?;
     progress.spin("compiling");
-    let mut kernels = Vec::new();
-    let mut lengths = args.seq.clone();
+    let wanted = Wanted {
+        dims: &dims,
+        lengths: &args.seq,
+        numerics: args.numerics,
+        groups: Scales::of(args.scales, &args.model)?.groups(),
+        history: args.history,
+        context: args.context,
+        cache: args.kv_cache.into(),
+    };
+    let (kernels, refused) = build(&wanted, &mut writer, &progress)?;
+    let manifest = manifest(model, kernels);
+    let manifest = writer.finish(manifest).map_err(package)?;
+    Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest, refused }))
+}
+
+/// What is compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The model's sizes.
+    pub dims: &'a ModelDims,
+    /// New tokens of a call; a kernel of everything for each.
+    pub lengths: &'a [usize],
+    /// Number scheme of projections.
+    pub numerics: Numerics,
+    /// Inputs that share a scale of the weights; none: all of a channel.
+    pub groups: Option<GroupSize>,
+    /// Positions before the first new token.
+    pub history: usize,
+    /// Positions that the cache of a global layer holds.
+    pub context: usize,
+    /// Elements of the cache.
+    pub cache: KvFormat,
+}
+
+/// Takes the files of kernels.
+pub(super) trait Sink {
+    /// Takes a file.
+    fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError>;
+}
+
+impl Sink for PackageWriter {
+    fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError> {
+        self.add_file(name, contents)
+    }
+}
+
+/// Kernels that are compiled together, or the one that does not serve the model.
+type Compilation = Result<Vec<(Compiled, Call)>, NotBuilt>;
+type Job<'a> = Box<dyn Fn() -> Result<Compilation, Failure> + Send + Sync + 'a>;
+
+/// Everything that is to be compiled, in the order of the manifest.
+fn jobs<'a>(wanted: &Wanted<'a>) -> Result<Vec<Job<'a>>, Failure> {
+    let &Wanted { dims, numerics, groups, history, context, cache, .. } = wanted;
+    let mut lengths = wanted.lengths.to_vec();
     lengths.sort_unstable();
     lengths.dedup();
-    let groups = Scales::of(args.scales, &args.model)?.groups();
+    let model = gemma::package_dims(dims);
+    let panels = |kind| model.panels(kind).map_err(Failure::refused);
     let scales = groups.map_or(WeightScales::PerChannel, WeightScales::PerGroup);
-    // of groups there are kernels of their own
-    let kinds = match (groups, args.numerics) {
-        (Some(size), Numerics::W8a16) => {
-            for kind in ProjectionKind::ALL {
-                let panels = model.panels(kind).map_err(Failure::refused)?;
-                for &seq in &lengths {
-                    for projection in GroupKernel::all(seq, panels, size).map_err(kernel)? {
-                        if progress.cancelled() {
-                            return Err(Failure::refused(Interrupted));
-                        }
-                        let compiled = projection.compile().map_err(kernel)?;
+    let mut jobs: Vec<Job<'a>> = Vec::new();
+    if let (Some(size), Numerics::W8a16) = (groups, numerics) {
+        // of groups there are kernels of their own
+        for kind in ProjectionKind::ALL {
+            for &seq in &lengths {
+                for projection in GroupKernel::all(seq, panels(kind)?, size).map_err(kernel)? {
+                    jobs.push(Box::new(move || {
                         let bound = match projection {
                             GroupKernel::Prefill(projection) => bound(projection.shape()),
                             GroupKernel::Decode(projection) => streamed(projection.shape().weights_bytes() as u64),
                         };
-                        let call = Call::new(seq, args.numerics.name(), bound);
-                        kernels.push(write_kernel(&mut writer, &compiled, call)?);
-                    }
+                        let compiled = projection.compile().map_err(kernel)?;
+                        Ok(Ok(vec![(compiled, Call::new(seq, numerics.name(), bound))]))
+                    }));
                 }
             }
-            &[][..]
         }
-        (None, _) | (Some(_), Numerics::W8a8) => &ProjectionKind::ALL[..],
-    };
-    let mut projections = Vec::new();
-    for &kind in kinds {
-        let panels = model.panels(kind).map_err(Failure::refused)?;
-        for &seq in &lengths {
-            let shape = ProjectionShape::with_activations(seq, panels, args.numerics.activations());
-            let projection = Projection::of(shape.map_err(Failure::refused)?, scales);
-            projections.push(projection.map_err(kernel)?);
+    } else {
+        let mut projections = Vec::new();
+        for kind in ProjectionKind::ALL {
+            for &seq in &lengths {
+                let shape = ProjectionShape::with_activations(seq, panels(kind)?, numerics.activations());
+                projections.push(Projection::of(shape.map_err(Failure::refused)?, scales).map_err(kernel)?);
+            }
         }
-    }
-    for (projection, compiled) in projections.iter().zip(Projection::compile_all(&projections).map_err(kernel)?) {
-        if progress.cancelled() {
-            return Err(Failure::refused(Interrupted));
-        }
-        let shape = projection.shape();
-        let call = Call::new(shape.seq(), args.numerics.name(), bound(shape));
-        kernels.push(write_kernel(&mut writer, &compiled, call)?);
-    }
-    // a model that these do not serve still has its projections
-    let mut refused = Vec::new();
-    for &kind in kinds {
-        let panels = model.panels(kind).map_err(Failure::refused)?;
-        for &seq in lengths.iter().filter(|&&seq| seq <= DECODE_TOKENS) {
-            let projection = DecodeProjection::new(seq, panels, args.numerics.activations(), scales);
-            let compiled = match projection.and_then(|projection| projection.compile()) {
-                Ok(compiled) => compiled,
-                Err(error) => {
-                    let kernel = format!("{}_decode_{}_projection, S = {seq}", args.numerics.name(), kind.name());
-                    refused.push(NotBuilt { kernel, reason: error.to_string() });
-                    continue;
-                }
+        jobs.push(Box::new(move || {
+            let compiled = Projection::compile_all(&projections).map_err(kernel)?;
+            let call = |projection: &Projection| {
+                let shape = projection.shape();
+                Call::new(shape.seq(), numerics.name(), bound(shape))
             };
-            let call = Call::new(seq, args.numerics.name(), streamed(panels.bytes() as u64));
-            kernels.push(write_kernel(&mut writer, &compiled, call)?);
+            Ok(Ok(compiled.into_iter().zip(projections.iter().map(call)).collect()))
+        }));
+        for kind in ProjectionKind::ALL {
+            for &seq in lengths.iter().filter(|&&seq| seq <= DECODE_TOKENS) {
+                let panels = panels(kind)?;
+                jobs.push(Box::new(move || {
+                    let projection = DecodeProjection::new(seq, panels, numerics.activations(), scales);
+                    let call = Call::new(seq, numerics.name(), streamed(panels.bytes() as u64));
+                    // a model that these do not serve still has its projections
+                    Ok(match projection.and_then(|projection| projection.compile()) {
+                        Ok(compiled) => Ok(vec![(compiled, call)]),
+                        Err(error) => {
+                            let kernel = format!("{}_decode_{}_projection, S = {seq}", numerics.name(), kind.name());
+                            Err(NotBuilt { kernel, reason: error.to_string() })
+                        }
+                    })
+                }));
+            }
         }
     }
-    let formats = attention::Formats { activations: args.numerics.activations(), groups, cache: args.kv_cache.into() };
-    for kernel in attention::kernels(&dims, &lengths, args.history, args.context, formats) {
-        if progress.cancelled() {
-            return Err(Failure::refused(Interrupted));
+    let formats = attention::Formats { activations: numerics.activations(), groups, cache };
+    for kernel in attention::kernels(dims, &lengths, history, context, formats) {
+        jobs.push(Box::new(move || {
+            let compiled = kernel.compile().map(|compiled| vec![compiled]);
+            Ok(compiled.map_err(|error| NotBuilt { kernel: kernel.title(), reason: error.to_string() }))
+        }));
+    }
+    Ok(jobs)
+}
+
+/// Compiles on all cores of the host and hands on the files: what does not depend on the number of cores.
+pub(super) fn build(
+    wanted: &Wanted<'_>,
+    files: &mut dyn Sink,
+    progress: &Progress,
+) -> Result<(Vec<Kernel>, Vec<NotBuilt>), Failure> {
+    let jobs = jobs(wanted)?;
+    let (next, done) = (AtomicUsize::new(0), jobs.iter().map(|_| OnceLock::new()).collect::<Vec<_>>());
+    let work = || {
+        while let Some((job, done)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            jobs.get(index).zip(done.get(index))
+        } {
+            let compilation = if progress.cancelled() { Err(Failure::refused(Interrupted)) } else { job() };
+            // PANIC: each index is given out once.
+            assert!(done.set(compilation).is_ok(), "a job is done once");
         }
-        match kernel.compile() {
-            Ok((compiled, call)) => kernels.push(write_kernel(&mut writer, &compiled, call)?),
-            Err(error) => refused.push(NotBuilt { kernel: kernel.title(), reason: error.to_string() }),
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let (mut kernels, mut refused) = (Vec::new(), Vec::new());
+    for compilation in done {
+        // PANIC: the scope ends when every job is done.
+        match compilation.into_inner().expect("every job is done")? {
+            Ok(compiled) => {
+                for (compiled, call) in compiled {
+                    kernels.push(write_kernel(files, &compiled, call)?);
+                }
+            }
+            Err(not_built) => refused.push(not_built),
         }
     }
-    let manifest = Manifest {
+    Ok((kernels, refused))
+}
+
+/// The manifest of kernels of a model; digests are the writer's.
+pub(super) fn manifest(model: npu_package::ModelDims, kernels: Vec<Kernel>) -> Manifest {
+    Manifest {
         format_version: npu_package::FORMAT_VERSION,
         producer: Producer { name: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into() },
         device: DEVICE.into(),
         model,
         kernels,
         digests: Default::default(),
-    };
-    let manifest = writer.finish(manifest).map_err(package)?;
-    Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest, refused }))
+    }
 }
 
 fn kernel(error: KernelError) -> Failure {
@@ -280,7 +366,7 @@ impl Call {
     }
 }
 
-fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> Result<Kernel, Failure> {
+fn write_kernel(writer: &mut dyn Sink, compiled: &Compiled, call: Call) -> Result<Kernel, Failure> {
     let mut stem = compiled.kernel.to_owned();
     if let Some(Context { layer, history, .. }) = call.context {
         stem.push_str(&format!("_{}_h{history}", layer.name()));
@@ -289,7 +375,7 @@ fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> 
     let mut args: Vec<Argument> = compiled.operands.iter().enumerate().map(argument).collect();
     for (name, bytes) in &call.contents {
         let file = format!("{stem}.{name}.bin");
-        writer.add_file(&file, bytes).map_err(package)?;
+        writer.add(&file, bytes).map_err(package)?;
         args.iter_mut().filter(|arg| arg.name == *name).for_each(|arg| arg.file = Some(file.clone()));
     }
     let files = Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
@@ -301,9 +387,9 @@ fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> 
         compiled.operands.len(),
         uuid(&compiled.pdi),
     );
-    writer.add_file(&files.pdi, &compiled.pdi).map_err(package)?;
-    writer.add_file(&files.xclbin, &container.write().map_err(Failure::refused)?).map_err(package)?;
-    writer.add_file(&files.txn, &compiled.txn).map_err(package)?;
+    writer.add(&files.pdi, &compiled.pdi).map_err(package)?;
+    writer.add(&files.xclbin, &container.write().map_err(Failure::refused)?).map_err(package)?;
+    writer.add(&files.txn, &compiled.txn).map_err(package)?;
     let mut programs = Vec::new();
     let mut written: Vec<(&[u8], String)> = Vec::new();
     for (&(col, row), core) in &compiled.cores {
@@ -312,7 +398,7 @@ fn write_kernel(writer: &mut PackageWriter, compiled: &Compiled, call: Call) -> 
             Some((_, file)) => file.clone(),
             None => {
                 let file = format!("{stem}.{}.core.bin", written.len());
-                writer.add_file(&file, &core.bytes).map_err(package)?;
+                writer.add(&file, &core.bytes).map_err(package)?;
                 written.push((&core.bytes, file.clone()));
                 file
             }

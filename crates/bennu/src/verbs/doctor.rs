@@ -8,6 +8,7 @@ use npu_host::{
     CheckId, Clocks, ContextInUse, Device, DeviceFacts, Diagnosis, DriverVersion, Needs, PowerMode, Trial, TrialStep,
     diagnose,
 };
+use npu_package::layout::KvFormat;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -64,7 +65,8 @@ enum Refused {
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let model = outline(&args.model)?;
-    let request = PlanRequest { model: &model, context: args.context, chunk: usize::MAX, package: None };
+    let request =
+        PlanRequest { model: &model, context: args.context, chunk: usize::MAX, cache: KvFormat::Bf16, package: None };
     let plan = Plan::new(&request).map_err(super::plan::refused)?;
     let needs = Needs {
         what: format!("{}, {} tokens", plan.model, grouped(plan.context as u64)),

@@ -1,17 +1,24 @@
 //! `bennu plan`: what lives in which memory, and whether it fits.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use gemma::{Item, Plan, PlanError, PlanRequest, Refusal, Tiles, largest_context};
-use npu_host::{Memory, ProcessMemory};
-use npu_package::Package;
+use gemma::{
+    Item, LayerShare, Outline, PackedWeights, Plan, PlanError, PlanRequest, Refusal, Tiles, largest_context,
+    package_dims,
+};
+use npu_host::{Host, Memory, ProcessMemory};
+use npu_package::layout::KvFormat;
+use npu_package::{FileEntry, LayerFile, Manifest, PACKED_FILE, Package, PackageError};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::format::{Columns, binary_bytes, grouped};
 use crate::model::{PRESET, outline};
 use crate::npu;
+use crate::progress::Progress;
 use crate::report::Report;
+use crate::verbs::compile::{self, KvCache, NotBuilt, Numerics, Sink, Wanted};
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +36,17 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=512))]
     seq: u32,
 
-    /// Compiled kernels, for what they use of L1, L2 and the device heap
+    /// Compiled kernels, for what they use of L1, L2 and the device heap; without it they are compiled and thrown away
     #[arg(long, value_name = "DIR")]
     package: Option<PathBuf>,
+
+    /// Elements of the key-value cache; by default those of the package
+    #[arg(long, value_enum)]
+    kv_cache: Option<KvCache>,
+
+    /// Maps the weights of every layer of a packed model, checks them, and measures what this process has then
+    #[arg(long)]
+    map: bool,
 
     /// Memory to fit into, e.g. 24GiB; else what the machine has available
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -43,8 +58,9 @@ Examples:
   bennu plan
   bennu plan --model gemma-3-27b-it-int8 --context 32768
   bennu plan --context 131072 --package gemma3-27b-npu --budget 24GiB --json
+  bennu plan --model packed --map
 
-Nothing is allocated. A plan that does not fit is printed and refused, with the largest context that would fit.";
+Without --map nothing is allocated. A plan that does not fit is printed and refused, with the largest context that would fit.";
 
 /// Bytes of "24GiB", "512MiB" or "1000000".
 fn size(text: &str) -> Result<u64, String> {
@@ -56,8 +72,93 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "more bytes than there are addresses".to_owned())
 }
 
+/// Sizes of files that are not kept.
+#[derive(Default)]
+struct Sizes(BTreeMap<String, FileEntry>);
+
+impl Sink for Sizes {
+    fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError> {
+        let entry = FileEntry { bytes: contents.len() as u64, sha256: String::new() };
+        self.0.insert(name.to_owned(), entry);
+        Ok(())
+    }
+}
+
+/// The manifest that `bennu compile` would write for decoding and for chunks at the end of the context, where streams are longest.
+fn compiled(
+    model: &Outline,
+    request: &PlanRequest<'_>,
+    progress: &Progress,
+) -> Result<(Manifest, Vec<NotBuilt>), Failure> {
+    let chunk = request.chunk.min(request.context);
+    let wanted = Wanted {
+        dims: &model.dims,
+        lengths: &[1, chunk],
+        numerics: Numerics::W8a16,
+        groups: model.groups,
+        history: request.context - chunk,
+        context: request.context,
+        cache: request.cache,
+    };
+    let mut sizes = Sizes::default();
+    let (kernels, refused) = compile::build(&wanted, &mut sizes, progress)?;
+    let manifest = Manifest { digests: sizes.0, ..compile::manifest(package_dims(&model.dims), kernels) };
+    Ok((manifest, refused))
+}
+
+/// A packed model's weights, mapped.
+struct Mapped {
+    layers: usize,
+    files: usize,
+    bytes: u64,
+    before: Option<ProcessMemory>,
+    after: Option<ProcessMemory>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{model} is not a packed model")]
+struct NotPacked {
+    model: String,
+}
+
+impl Mapped {
+    /// Maps every file of every layer at once and compares each with its digest.
+    fn all(model: &str, host: &Host, progress: &Progress) -> Result<Self, Failure> {
+        if !Path::new(model).join(PACKED_FILE).is_file() {
+            let error = NotPacked { model: model.to_owned() };
+            return Err(Failure::refused(error).with_remedy("give --model the directory that `bennu pack` wrote"));
+        }
+        let weights = PackedWeights::open(Path::new(model))?;
+        let before = host.process_memory();
+        let mut maps = Vec::new();
+        let layers = &weights.model().description().layers;
+        for entry in layers {
+            for file in LayerFile::ALL {
+                if progress.interrupted().load(std::sync::atomic::Ordering::Relaxed) {
+                    return Err(Failure::refused(Interrupted));
+                }
+                maps.push(weights.layer(entry.layer, file)?);
+            }
+        }
+        let bytes = maps.iter().map(|map| map.len() as u64).sum();
+        Ok(Self { layers: layers.len(), files: maps.len(), bytes, before, after: host.process_memory() })
+    }
+
+    /// What the mappings added to the process.
+    fn resident(&self) -> Option<u64> {
+        Some(self.after?.resident_bytes.saturating_sub(self.before?.resident_bytes))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; nothing is left mapped")]
+struct Interrupted;
+
 struct Done {
     plan: Plan,
+    mapped: Option<Mapped>,
+    /// Kernels that do not serve the model, if they were compiled for the plan.
+    not_built: Vec<NotBuilt>,
     budget: Budget,
     machine: Option<Memory>,
     process: Option<ProcessMemory>,
@@ -85,6 +186,7 @@ struct NoBudget;
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
+    let progress = Progress::with_interrupt()?;
     let model = outline(&args.model)?;
     let package = args.package.as_ref().map(Package::open).transpose().map_err(Failure::of_package)?;
     let host = npu::host();
@@ -94,17 +196,50 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
         (None, Some(memory)) => Budget::Available(memory.available),
         (None, None) => return Err(Failure::refused(NoBudget).with_remedy("give --budget")),
     };
-    let request = PlanRequest {
+    let cache = match (args.kv_cache, &package) {
+        (Some(cache), _) => cache.into(),
+        (None, Some(package)) => gemma::attend::cache_of(package),
+        (None, None) => KvFormat::Bf16,
+    };
+    let mut request = PlanRequest {
         model: &model,
         context: args.context,
         chunk: args.seq as usize,
+        cache,
         package: package.as_ref().map(Package::manifest),
     };
+    // What cannot be planned needs no kernels.
+    Plan::new(&request).map_err(refused)?;
+    progress.spin("compiling");
+    let (manifest, not_built) = match &package {
+        Some(_) => (None, Vec::new()),
+        None => {
+            let (manifest, not_built) = compiled(&model, &request, &progress)?;
+            (Some(manifest), not_built)
+        }
+    };
+    request.package = request.package.or(manifest.as_ref());
     let plan = Plan::new(&request).map_err(refused)?;
     let refusal = plan.fit(&request, budget.bytes()).err();
     let whole = PlanRequest { context: model.max_positions, ..request };
     let largest_context = largest_context(&whole, budget.bytes());
-    Ok(Box::new(Done { plan, budget, machine, process: host.process_memory(), largest_context, refusal }))
+    let mapped = match (args.map, &refusal) {
+        (true, None) => {
+            progress.spin("mapping");
+            Some(Mapped::all(&args.model, &host, &progress)?)
+        }
+        (true, Some(_)) | (false, _) => None,
+    };
+    Ok(Box::new(Done {
+        plan,
+        mapped,
+        not_built,
+        budget,
+        machine,
+        process: host.process_memory(),
+        largest_context,
+        refusal,
+    }))
 }
 
 /// A plan that cannot be made.
@@ -131,6 +266,13 @@ impl Report for Done {
             "machine": self.machine,
             "process": self.process,
             "weights": WEIGHTS,
+            "not_built": self.not_built,
+            "mapped": self.mapped.as_ref().map(|mapped| json!({
+                "layers": mapped.layers,
+                "files": mapped.files,
+                "bytes": mapped.bytes,
+                "resident_bytes": mapped.resident(),
+            })),
         })
     }
 
@@ -149,6 +291,9 @@ impl Report for Done {
         };
         lines.row(["DDR, shared with CPU and iGPU".into(), binary_bytes(plan.ddr.bytes), budget]);
         items(&mut lines, &plan.ddr.items);
+        for share in &plan.layers {
+            layer(&mut lines, share);
+        }
 
         let mut facts = Columns::new("ll");
         let mut fact = |name: &str, value: String| facts.row([name.to_owned(), value]);
@@ -172,6 +317,19 @@ impl Report for Done {
                 binary_bytes(process.pinned_bytes)
             );
             fact("this process, measured", words);
+        }
+        if let Some(mapped) = &self.mapped {
+            let resident = mapped.resident().map_or_else(|| "unknown".to_owned(), binary_bytes);
+            let words = format!(
+                "{} files of {} layers, {}; digests as listed; resident of it {resident}",
+                grouped(mapped.files as u64),
+                mapped.layers,
+                binary_bytes(mapped.bytes)
+            );
+            fact("weights mapped, measured", words);
+        }
+        for NotBuilt { kernel, reason } in &self.not_built {
+            fact("not built", format!("{kernel}: {reason}"));
         }
         for note in &plan.notes {
             fact("note", note.clone());
@@ -205,6 +363,22 @@ fn tiles(lines: &mut Columns, name: &str, tiles: &Tiles) {
         format!("of {}{turns}", binary_bytes(tiles.capacity_bytes_per_tile)),
     ]);
     items(lines, &tiles.items);
+}
+
+/// One layer's share of DDR.
+fn layer(lines: &mut Columns, share: &LayerShare) {
+    let LayerShare { kind, layers, qkv_weights_bytes, o_weights_bytes, norms_bytes, cache_bytes, cache_slots, bytes } =
+        share;
+    lines.row([format!("one {kind} layer, of {layers}"), binary_bytes(*bytes), "its own part of DDR".into()]);
+    let cache = format!("keys and values, {cache_slots} slots");
+    for (what, bytes) in [
+        ("packed weights of q, k and v", qkv_weights_bytes),
+        ("packed weights of o", o_weights_bytes),
+        ("norms of queries and keys", norms_bytes),
+        (&cache, cache_bytes),
+    ] {
+        lines.row([format!("  {what}"), binary_bytes(*bytes), String::new()]);
+    }
 }
 
 fn items(lines: &mut Columns, items: &[Item]) {

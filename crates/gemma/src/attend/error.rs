@@ -1,6 +1,7 @@
 //! Why the attention of a layer is not computed.
 
 use npu_package::PackageError;
+use npu_package::layout::KvFormat;
 
 use super::compare::Difference;
 use super::extent::StreamError;
@@ -72,12 +73,6 @@ pub enum Mismatch {
         package: usize,
         /// In the packed model.
         model: usize,
-    },
-    /// Weights of a scheme that the kernels do not take.
-    #[error("the packed model has scheme {found:?}; the kernels take \"w8a8\" panels")]
-    Scheme {
-        /// Scheme of the packed model.
-        found: String,
     },
     /// Norms with another epsilon than the kernels'.
     #[error("the model's norms have an epsilon of {found:e}, the kernels' of {kernels:e}")]
@@ -173,6 +168,14 @@ pub enum Mismatch {
         /// The first new position.
         history: usize,
     },
+    /// Keys and values in another form than the kernels' cache.
+    #[error("keys and values are given in {}; the kernels' cache is {}", format_name(*found), format_name(*needed))]
+    PastFormat {
+        /// Given.
+        found: KvFormat,
+        /// Of the kernels.
+        needed: KvFormat,
+    },
     /// A buffer of another size than the model's.
     #[error("kernel {kernel}: buffer {argument} has {found} bytes, the call needs {needed}")]
     Argument {
@@ -203,6 +206,13 @@ pub enum Mismatch {
         /// Width of the residual stream.
         hidden: usize,
     },
+}
+
+fn format_name(format: KvFormat) -> &'static str {
+    match format {
+        KvFormat::Bf16 => "BF16",
+        KvFormat::Int8 => "INT8",
+    }
 }
 
 impl From<Error> for AttendError {
@@ -250,8 +260,9 @@ impl Mismatch {
             | Mismatch::UnknownArgument { .. } => {
                 Some("compile a package for this model: `bennu compile --model CHECKPOINT`")
             }
-            Mismatch::Scheme { .. } => Some("run `bennu pack` with this version of bennu"),
-            Mismatch::Past { .. } => Some("give the file that the attend before this one wrote with --cache-out"),
+            Mismatch::Past { .. } | Mismatch::PastFormat { .. } => {
+                Some("give the file that the attend before this one wrote with --cache-out")
+            }
             Mismatch::Epsilon { .. } | Mismatch::Layer { .. } | Mismatch::Positions { .. } | Mismatch::Input { .. } => {
                 None
             }

@@ -19,8 +19,11 @@ pub use error::{AttendError, Mismatch};
 pub use extent::StreamError;
 pub use past::Past;
 pub use prepare::{
-    Buffer, Contents, Job, Method, Plan, Prepared, Program, Step, Subject, Written, open_package, prepare,
+    Buffer, Contents, Job, Method, Plan, Prepared, Program, Step, Subject, Written, cache_of, open_package, prepare,
 };
 pub use seeded::{Stream, seeded};
-pub use session::{CANARY, ContextAfter, Doing, Done, Given, Observer, RunError, RunOptions, Session, StepTimes};
+pub use session::{
+    CANARY, CODE_CANARY, ContextAfter, Doing, Done, Given, Observer, RunError, RunOptions, SCALE_CANARY, Session,
+    StepTimes,
+};
 pub use tensors::{FileError, TensorProblem, read_tensor, write_tensor};

@@ -4,6 +4,9 @@
 //! complete   x -> w8a16_attention -> o                                                       one kernel, one submission
 //! modular    x -> qkv projection -> norm_rope -> attention -> o projection -> o              a kernel each; up to four positions by those for decoding
 //! ```
+//!
+//! Kernels for weights with a scale for every 32 or 128 inputs have `group32_` or `group128_` behind their number scheme, those for an INT8 cache
+//! `_kv8` at their end.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use std::path::{Path, PathBuf};
 use amdxdna::ert::MAX_HOST_BUFFERS;
 use half::bf16;
 use npu_package::layout::{
-    DECODE_TOKENS, HeadNorm, KvFormat, KvHeads, KvSegment, ProjectionKind, RopeLimbs, RopeTable,
+    DECODE_TOKENS, GroupSize, HeadNorm, KvFormat, KvHeads, KvSegment, Panels, ProjectionKind, RopeLimbs, RopeTable,
 };
 use npu_package::{Argument, Context, Direction, Kernel, Layer, LayerFile, ModelDims, Package, PackageError};
 
@@ -20,7 +23,7 @@ use super::extent;
 use super::past::Past;
 use super::tensors::bytes;
 use crate::packed::{PackedLayerMap, PackedWeights};
-use crate::refusal::{BinaryCause, MemoryCause, Refusal};
+use crate::refusal::{BinaryCause, CompileAdvice, MemoryCause, Refusal};
 
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
@@ -30,7 +33,9 @@ const COMPLETE: &str = "attention";
 const NORM_ROPE: &str = "norm_rope";
 const SCALED_ATTENTION: &str = "scaled_attention";
 const DECODE_ATTENTION: &str = "decode_attention";
-/// Number schemes of projections, in order of preference.
+/// What names of kernels for an INT8 cache end in.
+const INT8_CACHE: &str = "_kv8";
+/// Number schemes of projections, in order of preference. Weights with group scales have kernels of the first only.
 const NUMERICS: [&str; 2] = ["w8a16", "w8a8"];
 const BF16_BYTES: usize = 2;
 /// Device memory of an open device, and the alignment of what lies in it.
@@ -76,8 +81,20 @@ pub struct Job<'a> {
     pub seq: usize,
     /// Positions before them.
     pub history: usize,
+    /// Elements of the cache: [`cache_of`] the package, unless something else is asked for.
+    pub cache: KvFormat,
     /// Ways to try, in order.
     pub methods: &'a [Method],
+}
+
+/// Elements of the cache that a package's kernels are for; bfloat16 if it has both, or none.
+pub fn cache_of(package: &Package) -> KvFormat {
+    let mut of_attention = package.manifest().kernels.iter().filter(|kernel| kernel.context.is_some()).peekable();
+    if of_attention.peek().is_some() && of_attention.all(|kernel| kernel.kernel.ends_with(INT8_CACHE)) {
+        KvFormat::Int8
+    } else {
+        KvFormat::Bf16
+    }
 }
 
 /// A layer as the packed model and the job say.
@@ -91,6 +108,10 @@ pub struct Subject {
     pub kind: Layer,
     /// Keys a query sees, in a local layer.
     pub window: Option<usize>,
+    /// Inputs that share a scale of the weights; none: all of an output channel.
+    pub groups: Option<GroupSize>,
+    /// Elements of the cache.
+    pub cache: KvFormat,
     /// New positions.
     pub seq: usize,
     /// Positions before them.
@@ -236,25 +257,69 @@ impl Subject {
                 return Err(Mismatch::Model { what, package, model }.into());
             }
         }
-        if description.scheme != npu_package::scheme_name(None) {
-            return Err(Mismatch::Scheme { found: description.scheme.clone() }.into());
-        }
+        let groups = npu_package::scheme_groups(&description.scheme)?;
         if facts.rms_norm_eps != HeadNorm::EPSILON {
             return Err(Mismatch::Epsilon { found: facts.rms_norm_eps, kernels: HeadNorm::EPSILON }.into());
         }
         let Some(&kind) = facts.layer_kinds.get(job.layer) else {
             return Err(Mismatch::Layer { layer: job.layer, layers: model.layers }.into());
         };
-        let &Job { layer, seq, history, .. } = job;
+        let &Job { layer, seq, history, cache, .. } = job;
         let limit = facts.max_positions;
         if seq == 0 || history.checked_add(seq).is_none_or(|end| end > limit) {
             return Err(Mismatch::Positions { history, seq, limit }.into());
         }
-        Ok(Self { dims: model.clone(), layer, kind, window: facts.window(kind), seq, history })
+        Ok(Self { dims: model.clone(), layer, kind, window: facts.window(kind), groups, cache, seq, history })
     }
 
     fn heads(&self) -> Result<KvHeads, PackageError> {
-        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, KvFormat::Bf16)?)
+        Ok(KvHeads::new(self.dims.kv_heads, self.dims.head_dim, self.cache)?)
+    }
+
+    fn panels(&self, kind: ProjectionKind) -> Result<Panels, PackageError> {
+        let panels = self.dims.panels(kind)?;
+        Ok(self.groups.map_or(panels, |size| panels.grouped(size)))
+    }
+
+    /// What stands behind the number scheme in names of kernels that multiply weights.
+    fn infix(&self) -> String {
+        self.groups.map_or_else(String::new, |size| format!("group{}_", size.inputs()))
+    }
+
+    /// What stands at the end of names of kernels that touch the cache.
+    fn suffix(&self) -> &'static str {
+        match self.cache {
+            KvFormat::Bf16 => "",
+            KvFormat::Int8 => INT8_CACHE,
+        }
+    }
+
+    /// How a package comes to hold the kernels of a method.
+    fn advice(&self, method: Method) -> CompileAdvice {
+        let &Self { seq, history, groups, cache, .. } = self;
+        let reasons = [
+            (seq <= DECODE_TOKENS).then(|| format!("for {seq} positions")),
+            groups.map(|size| format!("for weights with a scale for every {} inputs", size.inputs())),
+            (cache == KvFormat::Int8).then(|| "for an INT8 cache".to_owned()),
+        ];
+        if method == Method::Complete
+            && let Some(reason) = reasons.into_iter().flatten().next()
+        {
+            return CompileAdvice::Instead(format!(
+                "`bennu compile` has no complete kernel {reason}: leave --method away, or ask for modular"
+            ));
+        }
+        let mut options = format!(" --seq {seq}");
+        if history > 0 {
+            options.push_str(&format!(" --history {history}"));
+        }
+        if let Some(size) = groups {
+            options.push_str(&format!(" --scales group{}", size.inputs()));
+        }
+        if cache == KvFormat::Int8 {
+            options.push_str(" --kv-cache int8");
+        }
+        CompileAdvice::Options(options)
     }
 }
 
@@ -265,9 +330,13 @@ impl Subject {
 pub fn prepare(job: &Job<'_>, x: &[u16], past: &Past) -> Result<Prepared, AttendError> {
     let subject = Subject::of(job)?;
     finite("x", x, subject.dims.hidden)?;
-    let row = subject.dims.kv_heads * subject.dims.head_dim;
-    finite("keys", &past.keys, row)?;
-    finite("values", &past.values, row)?;
+    if *past.heads() != subject.heads()? {
+        return Err(Mismatch::PastFormat { found: past.heads().format(), needed: subject.cache }.into());
+    }
+    if let Some(found) = past.not_finite() {
+        let super::past::NotFinite { what, position: row, column, value } = found;
+        return Err(AttendError::NotFinite { what, row, column, value });
+    }
     if x.len() != subject.seq * subject.dims.hidden {
         let (found, seq, hidden) = (x.len(), subject.seq, subject.dims.hidden);
         return Err(Mismatch::Input { found, seq, hidden }.into());
@@ -289,7 +358,13 @@ pub fn prepare(job: &Job<'_>, x: &[u16], past: &Past) -> Result<Prepared, Attend
     let operands = Operands { subject: &subject, x, past, norms: &norms, table };
     let (mut plans, mut missing) = (Vec::new(), Vec::new());
     for &method in job.methods {
-        let kernels = kernels(job.package, &subject, method).map_err(|error| lacking(error, job.package.path()));
+        let kernels =
+            kernels(job.package, &subject, method).map_err(|error| match lacking(error, job.package.path()) {
+                AttendError::Refusal(Refusal::KernelNotCompiled { source, .. }) => {
+                    Refusal::KernelNotCompiled { source, advice: subject.advice(method) }.into()
+                }
+                error => error,
+            });
         let found = kernels.and_then(|kernels| {
             check_buffers(&kernels)?;
             Ok(kernels)
@@ -326,19 +401,22 @@ fn kernels<'a>(
 ) -> Result<Vec<(Part, &'a Kernel, Option<Context>)>, PackageError> {
     let &Subject { kind, seq, history, .. } = subject;
     let at = |part, name: &str| {
-        let (kernel, context) = package.kernel_at(name, seq, kind, history)?;
+        let (kernel, context) = package.kernel_at(&format!("{name}{}", subject.suffix()), seq, kind, history)?;
         Ok::<_, PackageError>((part, kernel, Some(context)))
     };
     match method {
         Method::Complete => {
-            let [first, second] = NUMERICS.map(|numerics| at(Part::Complete, &format!("{numerics}_{COMPLETE}")));
+            let infix = subject.infix();
+            let [first, second] = NUMERICS.map(|numerics| at(Part::Complete, &format!("{numerics}_{infix}{COMPLETE}")));
             // What is missed is the kernel of the first scheme.
             Ok(vec![first.or_else(|missing| second.map_err(|_| missing))?])
         }
         Method::Modular => {
-            let (qkv, o) = projections(package, seq)?;
+            let (qkv, o) = projections(package, subject)?;
             let attention = if seq <= DECODE_TOKENS {
-                at(Part::Attention, DECODE_ATTENTION).or_else(|_| at(Part::Attention, SCALED_ATTENTION))
+                // What is missed is the kernel that a user would compile.
+                at(Part::Attention, DECODE_ATTENTION)
+                    .or_else(|missing| at(Part::Attention, SCALED_ATTENTION).map_err(|_| missing))
             } else {
                 at(Part::Attention, SCALED_ATTENTION)
             };
@@ -365,12 +443,13 @@ fn check_buffers(kernels: &[(Part, &Kernel, Option<Context>)]) -> Result<(), Mis
 }
 
 /// Both projections in one number scheme, for few positions those for decoding if they are there.
-fn projections(package: &Package, seq: usize) -> Result<(&Kernel, &Kernel), PackageError> {
+fn projections<'a>(package: &'a Package, subject: &Subject) -> Result<(&'a Kernel, &'a Kernel), PackageError> {
+    let (seq, groups) = (subject.seq, subject.infix());
     let infixes: &[&str] = if seq <= DECODE_TOKENS { &["decode_", ""] } else { &[""] };
     let mut first = None;
     for numerics in NUMERICS {
         for infix in infixes {
-            let name = |kind: ProjectionKind| format!("{numerics}_{infix}{}_projection", kind.name());
+            let name = |kind: ProjectionKind| format!("{numerics}_{groups}{infix}{}_projection", kind.name());
             let both = package
                 .kernel(&name(ProjectionKind::Qkv), seq)
                 .and_then(|qkv| Ok((qkv, package.kernel(&name(ProjectionKind::O), seq)?)));
@@ -543,7 +622,7 @@ impl Builder<'_> {
         let (hidden, row) = (dims.hidden, dims.heads * dims.head_dim);
         let rows = |width: usize| BF16_BYTES * seq * width;
         let weights = |kind: ProjectionKind| -> Result<_, AttendError> {
-            let bytes = dims.panels(kind).map_err(PackageError::from)?.bytes();
+            let bytes = self.operands.subject.panels(kind)?.bytes();
             Ok((format!("{}_weights", kind.name()), Size::Exact(bytes), Contents::Weights(kind)))
         };
         let own = |size| (argument.name.clone(), size, Contents::Zero);

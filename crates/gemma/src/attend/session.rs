@@ -13,18 +13,22 @@ use std::time::{Duration, Instant};
 
 use amdxdna::kernel::Kernel;
 use amdxdna::{Bo, Cause, Cmd, ContextConfig, Device, Error as DeviceError, HwCtx, Sys};
-use npu_package::layout::{Plane, ProjectionKind};
+use npu_package::layout::{KvFormat, KvHeads, Plane, ProjectionKind};
 
 use super::compare::{Difference, difference};
 use super::error::{AttendError, Mismatch};
 use super::past::Past;
 use super::prepare::{Contents, Method, Plan, Prepared, Subject, Written};
 use super::tensors::halves;
-use crate::refusal::{Attempt, Attempts, MemoryCause, Refusal};
+use crate::refusal::{Attempt, Attempts, HardwareCause, MemoryCause, Refusal};
 
 /// What outputs are filled with before a run: a signalling NaN of bfloat16. Kernels write rounded float32 results, and copies of such, of finite
 /// operands; an operation that gives NaN gives a quiet one.
 pub const CANARY: u16 = 0xFFA5;
+/// What codes of new positions are filled with in an INT8 cache: codes end at -127.
+pub const CODE_CANARY: i8 = -128;
+/// What their scales are filled with: a signalling NaN, whose lower half is not zero as that of every scale is.
+pub const SCALE_CANARY: u32 = 0xFFA5_FFA5;
 
 /// Rows of compute tiles that every kernel uses.
 const CORE_ROWS: u16 = 4;
@@ -241,7 +245,7 @@ impl<K: Kernel> Session<K> {
     /// Computes the attention of a layer by the first of its methods that succeeds.
     ///
     /// # Errors
-    /// [`Mismatch::Array`] before anything is made; [`AttendError::Interrupted`]; [`Refusal::MemoryExhausted`] if memory did not suffice for any
+    /// [`Mismatch::Array`] and [`Refusal::HardwareRequired`] before anything is made; [`AttendError::Interrupted`]; [`Refusal::MemoryExhausted`] if memory did not suffice for any
     /// method; else [`Refusal::ExecutionFailed`] with the [`RunError`] of each.
     pub fn run(
         &self,
@@ -285,8 +289,12 @@ impl<K: Kernel> Session<K> {
         }
     }
 
-    /// Whether the array is that of the plans.
+    /// Whether the array is that of the plans, and the driver one whose commands can be waited for.
     fn check(&self, prepared: &Prepared) -> Result<(), AttendError> {
+        self.device.can_wait().map_err(|error| {
+            let doing = "asking how commands can be waited for".to_owned();
+            Refusal::HardwareRequired { source: HardwareCause::Driver { doing, error: Box::new(error) } }
+        })?;
         let array = self.device.metadata();
         let (columns, rows) = (array.columns, array.core.rows);
         match prepared.plans.iter().find(|plan| plan.columns > u32::from(columns) || rows != CORE_ROWS) {
@@ -317,6 +325,7 @@ impl<K: Kernel> Session<K> {
             loaded.run(options, interrupt, &mut times.clone())?;
             let (again, cache_again) = (loaded.output()?, loaded.cache()?);
             let columns = prepared.subject.dims.hidden;
+            // An INT8 cache is compared by pairs of bytes: any that differs counts.
             let of_cache = || difference(&halves(&cache_again), &halves(&cache), 1, "the cache of the first run");
             if let Some(source) = difference(&again, &output, columns, "the output of the first run").or_else(of_cache)
             {
@@ -442,7 +451,7 @@ impl<'a, K: Kernel> Loaded<'a, K> {
             Written::NewPositions { buffer } => {
                 let reading = failed(Doing::Read(self.plan.buffers[buffer].name.clone()));
                 let segment = &self.plan.segment;
-                let row = vec![CANARY; segment.heads().kv_heads() * segment.heads().head_dim()];
+                let row = canary_row(segment.heads());
                 let slots = self.new_slots();
                 let mut contents = self.buffers[buffer].bytes_mut().map_err(reading)?;
                 for slot in slots {
@@ -466,8 +475,8 @@ impl<'a, K: Kernel> Loaded<'a, K> {
         let (Written::Bytes { buffer, .. } | Written::NewPositions { buffer }) = written;
         let name = &self.plan.buffers[buffer].name;
         let (mut unwritten, mut first, mut elements) = (0, None, 0);
-        let mut look = |bits: u16| {
-            if bits == CANARY {
+        let mut look = |bytes: &[u8], canary: &[u8]| {
+            if bytes == canary {
                 unwritten += 1;
                 first.get_or_insert(elements);
             }
@@ -476,16 +485,25 @@ impl<'a, K: Kernel> Loaded<'a, K> {
         match written {
             Written::Bytes { bytes, .. } => {
                 let range = self.buffers[buffer].range(0..bytes).map_err(failed(Doing::Read(name.clone())))?;
-                range.as_chunks::<2>().0.iter().for_each(|half| look(u16::from_le_bytes(*half)));
+                range.as_chunks::<2>().0.iter().for_each(|half| look(half, &CANARY.to_le_bytes()));
             }
             Written::NewPositions { .. } => {
                 let segment = &self.plan.segment;
-                let mut row = vec![0; segment.heads().kv_heads() * segment.heads().head_dim()];
+                let (heads, unwritten) = (segment.heads(), canary_row(segment.heads()));
+                let mut row = vec![0; heads.row_bytes()];
+                let elements = heads.kv_heads() * heads.head_dim() * heads.format().element_bytes();
                 let contents = self.buffers[buffer].bytes().map_err(failed(Doing::Read(name.clone())))?;
                 for slot in self.new_slots() {
                     for plane in [Plane::Key, Plane::Value] {
                         segment.get(&contents, plane, slot, &mut row);
-                        row.iter().for_each(|&bits| look(bits));
+                        for (range, bytes) in [
+                            (0..elements, heads.format().element_bytes()),
+                            (elements..row.len(), size_of_val(&SCALE_CANARY)),
+                        ] {
+                            let pieces =
+                                row[range.clone()].chunks_exact(bytes).zip(unwritten[range].chunks_exact(bytes));
+                            pieces.for_each(|(piece, canary)| look(piece, canary));
+                        }
                     }
                 }
             }
@@ -508,6 +526,17 @@ impl<'a, K: Kernel> Loaded<'a, K> {
     fn cache(&self) -> Result<Vec<u8>, RunError> {
         let contents = self.buffers[self.plan.cache].bytes().map_err(failed(Doing::Read("cache".to_owned())))?;
         Ok(contents.to_vec())
+    }
+}
+
+/// A row of the cache that nothing was written to.
+fn canary_row(heads: &KvHeads) -> Vec<u8> {
+    let elements = heads.kv_heads() * heads.head_dim();
+    match heads.format() {
+        KvFormat::Bf16 => CANARY.to_le_bytes().repeat(elements),
+        KvFormat::Int8 => {
+            [vec![CODE_CANARY as u8; elements], SCALE_CANARY.to_le_bytes().repeat(heads.kv_heads())].concat()
+        }
     }
 }
 

@@ -101,19 +101,19 @@ pub fn write_tensor(path: &Path, name: &str, rows: usize, columns: usize, bits: 
     if !is_safetensors(path) {
         return replace(path, &data);
     }
-    write_safetensors(path, &[(name, vec![rows, columns], &data)], &[])
+    write_safetensors(path, &[(name, Dtype::BF16, vec![rows, columns], &data)], &[])
 }
 
-/// Writes BF16 tensors and notes about them.
+/// Writes tensors and notes about them.
 pub(crate) fn write_safetensors(
     path: &Path,
-    tensors: &[(&str, Vec<usize>, &[u8])],
+    tensors: &[(&str, Dtype, Vec<usize>, &[u8])],
     notes: &[(&str, String)],
 ) -> Result<(), FileError> {
     let invalid = |error: safetensors::SafeTensorError| problem(path, error.to_string());
     let mut views = Vec::new();
-    for (name, shape, data) in tensors {
-        views.push((name.to_string(), TensorView::new(Dtype::BF16, shape.clone(), data).map_err(invalid)?));
+    for (name, dtype, shape, data) in tensors {
+        views.push((name.to_string(), TensorView::new(*dtype, shape.clone(), data).map_err(invalid)?));
     }
     let notes = notes.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     replace(path, &safetensors::serialize(views, Some(notes)).map_err(invalid)?)
@@ -159,7 +159,8 @@ mod tests {
         let path = dir.path().join("two.safetensors");
         let of = |name, rows, columns| read_tensor(&path, name, rows, columns).unwrap_err().to_string();
         assert!(of("x", 1, 2).ends_with("no such file or directory"));
-        write_safetensors(&path, &[("a", vec![1, 2], &[0; 4]), ("b", vec![2], &[0; 4])], &[]).unwrap();
+        write_safetensors(&path, &[("a", Dtype::BF16, vec![1, 2], &[0; 4]), ("b", Dtype::BF16, vec![2], &[0; 4])], &[])
+            .unwrap();
         assert!(of("x", 1, 2).ends_with("no tensor \"x\" among its 2"));
         assert!(of("b", 1, 2).ends_with("the tensor is BF16 [2]; BF16 [1, 2] is needed"));
         fs::write(&path, b"short").unwrap();

@@ -6,7 +6,7 @@ use gemma::{Checkpoint, PackedWeights, Unwatched};
 use npu_container::cdo::Command;
 use npu_container::txn::{self, Direction as Way, Header, Op};
 use npu_container::{pdi, xclbin};
-use npu_package::layout::{KvFormat, KvHeads, KvSegment, ProjectionKind, names};
+use npu_package::layout::{GroupSize, KvFormat, KvHeads, KvSegment, ProjectionKind, names};
 use npu_package::{
     Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, Manifest, ModelDims, Package, PackageWriter,
     Producer, Report,
@@ -23,9 +23,13 @@ pub const WINDOW: usize = 32;
 pub const QKV: usize = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
 
 pub fn packed() -> (TempDir, PackedWeights) {
+    packed_of(&Synthetic::int8(LAYERS))
+}
+
+pub fn packed_of(made: &Synthetic) -> (TempDir, PackedWeights) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("packed");
-    gemma::pack(&Checkpoint::open(Synthetic::int8(LAYERS).saved().path()).unwrap(), &path, false, &Unwatched).unwrap();
+    gemma::pack(&Checkpoint::open(made.saved().path()).unwrap(), &path, false, &Unwatched).unwrap();
     let weights = PackedWeights::open(&path).unwrap();
     (dir, weights)
 }
@@ -43,8 +47,12 @@ pub fn dims() -> ModelDims {
     }
 }
 
+pub fn heads(format: KvFormat) -> KvHeads {
+    KvHeads::new(KV_HEADS, HEAD_DIM, format).unwrap()
+}
+
 pub fn segment(slots: usize) -> KvSegment {
-    KvSegment::new(KvHeads::new(KV_HEADS, HEAD_DIM, KvFormat::Bf16).unwrap(), slots).unwrap()
+    KvSegment::new(heads(KvFormat::Bf16), slots).unwrap()
 }
 
 /// What a package is to hold.
@@ -56,13 +64,25 @@ pub struct Fabric {
     pub decode: bool,
     pub complete: bool,
     pub modular: bool,
+    pub groups: Option<GroupSize>,
+    pub cache: KvFormat,
     /// A last change of kernels.
     pub change: fn(&mut Vec<Kernel>),
 }
 
 impl Default for Fabric {
     fn default() -> Self {
-        Fabric { seq: 8, history: 0, slots: 48, decode: false, complete: false, modular: true, change: |_| {} }
+        Fabric {
+            seq: 8,
+            history: 0,
+            slots: 48,
+            decode: false,
+            complete: false,
+            modular: true,
+            groups: None,
+            cache: KvFormat::Bf16,
+            change: |_| {},
+        }
     }
 }
 
@@ -111,7 +131,13 @@ impl Fabric {
         let mut kernels = Vec::new();
         let s = self.seq;
         let rows = if self.decode { 4 } else { s };
-        let weights = |kind| dims().panels(kind).unwrap().bytes();
+        let weights = |kind| {
+            let panels = dims().panels(kind).unwrap();
+            self.groups.map_or(panels, |size| panels.grouped(size)).bytes()
+        };
+        let groups = self.groups.map_or_else(String::new, |size| format!("group{}_", size.inputs()));
+        let coded = self.cache == KvFormat::Int8;
+        let suffix = if coded { "_kv8" } else { "" };
         use Direction::{In, Out, Scratch};
         let projection = |kind: ProjectionKind, width: usize, out: usize, rows: usize| {
             let (x, y) = kind.operands();
@@ -123,15 +149,15 @@ impl Fabric {
             ]
         };
         let (qkv, o) = (ProjectionKind::Qkv, ProjectionKind::O);
-        let heads = HEADS * HEAD_DIM;
+        let row = HEADS * HEAD_DIM;
         if self.modular {
             for (infix, rows) in [("", s), ("decode_", rows)].into_iter().take(1 + usize::from(self.decode)) {
-                let name = |kind: ProjectionKind| format!("w8a16_{infix}{}_projection", kind.name());
+                let name = |kind: ProjectionKind| format!("w8a16_{groups}{infix}{}_projection", kind.name());
                 kernels.push((name(qkv), "w8a16", None, projection(qkv, HIDDEN, QKV, rows)));
-                kernels.push((name(o), "w8a16", None, projection(o, heads, HIDDEN, rows)));
+                kernels.push((name(o), "w8a16", None, projection(o, row, HIDDEN, rows)));
             }
         }
-        let cache = segment(self.slots).bytes();
+        let cache = KvSegment::new(heads(self.cache), self.slots).unwrap().bytes();
         for layer in Layer::ALL {
             let window = match layer {
                 Layer::Local => Some(WINDOW),
@@ -139,23 +165,24 @@ impl Fabric {
             };
             let context = Some(Context { layer, history: self.history, slots: self.slots, window });
             if self.modular {
-                let args = vec![
+                let mut args = vec![
                     argument("qkv", In, 2 * s * QKV),
                     argument("norms", In, 1024),
                     argument("rotations", In, 1024 * (s + 3)),
-                    argument("q", Out, 2 * s * heads),
+                    argument("q", Out, 2 * s * row),
                     argument("cache", Out, cache),
                 ];
-                kernels.push(("norm_rope".to_owned(), "bf16", context, args));
+                args.extend(coded.then(|| argument("scratch", Scratch, 2048)));
+                kernels.push((format!("norm_rope{suffix}"), "bf16", context, args));
                 for name in ["scaled_attention", "decode_attention"].into_iter().take(1 + usize::from(self.decode)) {
                     let args = vec![
-                        argument("q", In, 2 * s * heads),
+                        argument("q", In, 2 * s * row),
                         argument("cache", In, cache),
                         argument("plan", In, 256),
-                        argument("ctx", Out, 2 * s * heads),
+                        argument("ctx", Out, 2 * s * row),
                         argument("scratch", Scratch, 8192),
                     ];
-                    kernels.push((name.to_owned(), "bf16", context, args));
+                    kernels.push((format!("{name}{suffix}"), "bf16", context, args));
                 }
             }
             if self.complete {
@@ -202,19 +229,7 @@ impl Fabric {
                 files,
                 instruction_words: txn.len() / 4,
                 programs: Vec::new(),
-                report: Report {
-                    program_bytes_max: 0,
-                    data_bytes_max: 0,
-                    memtile_bytes_max: 0,
-                    bundles: 0,
-                    bds: 0,
-                    locks: 0,
-                    routes: 0,
-                    loops: Vec::new(),
-                    bound: Bound { resource: "vec".to_owned(), cycles: 0 },
-                    phases: Vec::new(),
-                    sections: Vec::new(),
-                },
+                report: Report::new(Bound::new("vec", 0)),
             });
         }
         (self.change)(&mut listed);

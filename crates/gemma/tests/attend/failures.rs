@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use amdxdna::{CommandState, Errno, Error as DeviceError, Ioctl};
 use amdxdna_fake::{Driver, FakeKernel, Outcome};
-use gemma::attend::{AttendError, CANARY, ContextAfter, Doing, Done, Method, RunError, RunOptions};
-use gemma::{MemoryCause, Refusal};
+use gemma::attend::{
+    AttendError, CANARY, CODE_CANARY, ContextAfter, Doing, Done, Method, RunError, RunOptions, SCALE_CANARY,
+};
+use gemma::{HardwareCause, MemoryCause, Refusal};
+use npu_package::layout::{KvFormat, Plane};
 
-use crate::rig::{DEADLINE, compute, layer, machine, run, run_with};
+use crate::fabric::Fabric;
+use crate::rig::{DEADLINE, HISTORY, SEQ, compute, layer, layer_of, machine, run, run_with};
+use crate::synthetic::{HEAD_DIM, HIDDEN, KV_HEADS};
 
 /// The error of a single method that failed on the device.
 #[track_caller]
@@ -30,6 +35,9 @@ fn is_typed(error: &AttendError) -> bool {
             source.tried.len() == 1 && source.tried[0].error.downcast_ref::<RunError>().is_some()
         }
         AttendError::Refusal(Refusal::MemoryExhausted { source: MemoryCause::Allocation { .. } }) => true,
+        AttendError::Refusal(Refusal::HardwareRequired { source: HardwareCause::Driver { error, .. } }) => {
+            error.downcast_ref::<DeviceError>().is_some()
+        }
         _ => false,
     }
 }
@@ -66,7 +74,9 @@ fn every_errno_on_every_ioctl_is_a_typed_error_and_leaves_nothing() {
                         let goes_on = matches!(errno, Errno::EINTR | Errno::EAGAIN | Errno::ETIME)
                             || closing
                             || (ioctl == Ioctl::CreateBo || ioctl == Ioctl::GetBoInfo)
-                            || matches!(ioctl, Ioctl::SyncobjTimelineWait | Ioctl::WaitCmd);
+                            || matches!(ioctl, Ioctl::SyncobjTimelineWait | Ioctl::WaitCmd)
+                            // A core without timelines: contexts may have one all the same.
+                            || ioctl == Ioctl::GetCap;
                         assert!(goes_on, "{ioctl:?} {nth} {errno} went unnoticed");
                     }
                     Err(error) => {
@@ -79,6 +89,21 @@ fn every_errno_on_every_ioctl_is_a_typed_error_and_leaves_nothing() {
         }
         assert!(refused > 300, "{refused}");
     }
+}
+
+#[test]
+fn a_driver_that_cannot_be_waited_for_is_refused_before_a_context_is_made() {
+    let layer = layer(&[Method::Complete]);
+    let fake = machine(Driver { timelines: false, wait_cmd: false, ..Driver::current() });
+    let refused = run(&fake, &layer.prepared).0.unwrap_err();
+    assert_eq!(refused.to_string(), "NO CPU FALLBACK ALLOWED - Real NPU hardware required");
+    let AttendError::Refusal(Refusal::HardwareRequired { source: HardwareCause::Driver { error, .. } }) = &refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert!(error.to_string().contains("the driver has no waiting for completion"), "{error}");
+    assert_eq!([fake.calls(Ioctl::CreateHwctx), fake.calls(Ioctl::CreateBo)], [0, 0]);
+    assert!(fake.counts().is_zero());
 }
 
 #[test]
@@ -230,10 +255,53 @@ fn completed_without_outputs_is_no_success() {
     assert_eq!(last, ("w8a16_o_projection".into(), "o".into(), 1, 2047, 2048));
 }
 
+/// Codes and scales of an INT8 cache have canaries of their own; neither is anything that the kernels write.
+#[test]
+fn codes_and_scales_that_were_not_written() {
+    let fabric = Fabric { seq: SEQ, history: HISTORY, cache: KvFormat::Int8, ..Fabric::default() };
+    let layer = layer_of(fabric, &[Method::Modular]);
+    let segment = layer.prepared.plans[0].segment;
+    let last = HISTORY + SEQ - 1;
+    let attend = |at: Option<(usize, [u8; 4], usize)>| {
+        let fake = FakeKernel::new(Driver::current());
+        fake.on_execute(move |run| {
+            let done = compute(run);
+            if run.sequence() == 1 {
+                let cache = run.host_address(4);
+                // Codes end at -127.
+                let codes = run.read(cache, segment.bytes()).iter().map(|&byte| byte.min(0x7F)).collect::<Vec<_>>();
+                run.write(cache, &codes);
+                if let Some((at, canary, bytes)) = at {
+                    run.write(cache + at as u64, &canary[..bytes]);
+                }
+            }
+            done
+        });
+        let result = run(&fake, &layer.prepared).0;
+        assert!(fake.counts().is_zero());
+        result
+    };
+    let done = attend(None).unwrap();
+    let elements = 2 * SEQ * KV_HEADS * (HEAD_DIM + 1);
+    assert_eq!(done.checked, SEQ * (1024 + 512 + 512 + HIDDEN) + elements);
+    assert_eq!((done.past.heads().format(), done.past.end()), (KvFormat::Int8, last + 1));
+    let code = (segment.offset(Plane::Value, 1, last, HEAD_DIM - 1), [CODE_CANARY as u8, 0, 0, 0], 1);
+    let scale = (segment.scale_offset(Plane::Key, 0, HISTORY).unwrap(), SCALE_CANARY.to_le_bytes(), 4);
+    let row = KV_HEADS * (HEAD_DIM + 1);
+    for (at, place) in [(code, elements - 1 - KV_HEADS), (scale, row - KV_HEADS)] {
+        match run_error(attend(Some(at))) {
+            RunError::Unwritten { kernel, buffer, unwritten, first, .. } => {
+                assert_eq!((kernel.as_str(), buffer.as_str(), unwritten, first), ("norm_rope_kv8", "cache", 1, place));
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
 /// A value of the last new position in the cache.
 fn gemma_cache_offset() -> u64 {
-    let last = crate::rig::HISTORY + crate::rig::SEQ - 1;
-    crate::fabric::segment(48).offset(npu_package::layout::Plane::Value, 1, last, 127) as u64
+    let last = HISTORY + SEQ - 1;
+    crate::fabric::segment(48).offset(Plane::Value, 1, last, 127) as u64
 }
 
 #[test]
@@ -332,6 +400,13 @@ fn an_npu_that_goes_away_at_any_moment() {
                     let gone = source.tried[0].error.downcast_ref::<RunError>().and_then(RunError::device_error);
                     assert!(gone.is_some_and(|error| error.errno() == Some(Errno::ENODEV)), "{after}: {source}");
                     assert_eq!(heard.0.len(), 1);
+                }
+                // Already at the first question.
+                Err(AttendError::Refusal(Refusal::HardwareRequired {
+                    source: HardwareCause::Driver { error, .. },
+                })) => {
+                    let gone = error.downcast_ref::<DeviceError>().and_then(DeviceError::errno);
+                    assert_eq!((gone, after, heard.0.len()), (Some(Errno::ENODEV), 2, 0));
                 }
                 Err(other) => panic!("{after}: {other:?}"),
             }

@@ -5,5 +5,6 @@ mod failures;
 mod golden;
 mod prepared;
 mod rig;
+mod signal;
 #[path = "../synthetic/mod.rs"]
 mod synthetic;

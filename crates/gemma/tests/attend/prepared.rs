@@ -3,13 +3,14 @@
 use std::fs;
 
 use gemma::attend::{
-    AttendError, Contents, Job, Method, Mismatch, Past, Plan, Prepared, Stream, Written, open_package, prepare, seeded,
+    AttendError, Contents, Job, Method, Mismatch, Past, Plan, Prepared, Stream, Written, cache_of, open_package,
+    prepare, seeded,
 };
-use gemma::{Checkpoint, MemoryCause, PackedWeights, Refusal, Unwatched};
-use npu_package::layout::{HeadNorm, Plane, ProjectionKind, RopeLimbs, RopeTable};
+use gemma::{MemoryCause, PackedWeights, Refusal};
+use npu_package::layout::{GroupSize, HeadNorm, KvFormat, KvSegment, Plane, ProjectionKind, RopeLimbs, RopeTable};
 use npu_package::{LayerFile, Package, PackageError};
 
-use crate::fabric::{Fabric, GLOBAL, LAYERS, QKV, WINDOW, packed, segment};
+use crate::fabric::{Fabric, GLOBAL, LAYERS, QKV, WINDOW, heads, packed, packed_of, segment};
 use crate::synthetic::{HEAD_DIM, HEADS, HIDDEN, KV_HEADS, Synthetic};
 
 fn prepared(
@@ -22,8 +23,9 @@ fn prepared(
     let methods = &Method::ALL;
     let x = seeded(1, Stream::Hidden, 0, seq * HIDDEN);
     let window = (layer != GLOBAL).then_some(WINDOW);
-    let past = Past::seeded(1, history, window, KV_HEADS, HEAD_DIM);
-    prepare(&Job { package, model, layer, seq, history, methods }, &x, &past)
+    let cache = cache_of(package);
+    let past = Past::seeded(1, history, window, heads(cache));
+    prepare(&Job { package, model, layer, seq, history, cache, methods }, &x, &past)
 }
 
 /// Fabric and job in one; the packed model is whole.
@@ -88,8 +90,9 @@ fn operands_are_those_of_the_layer() {
         assert_eq!(found.weights(ProjectionKind::Qkv), model.model().read_layer(layer, ProjectionKind::Qkv).unwrap());
 
         let Contents::Cache(cache) = contents("cache") else { panic!("the cache is one") };
-        let (row, mut got) = (KV_HEADS * HEAD_DIM, vec![0; KV_HEADS * HEAD_DIM]);
-        let keys = seeded(1, Stream::Keys, 0, history * row);
+        let (row, mut got) = (2 * KV_HEADS * HEAD_DIM, vec![0; 2 * KV_HEADS * HEAD_DIM]);
+        let keys: Vec<u8> =
+            seeded(1, Stream::Keys, 0, history * row / 2).iter().flat_map(|bits| bits.to_le_bytes()).collect();
         for position in 0..56 {
             segment(56).get(cache, Plane::Key, position, &mut got);
             let there = (first..history).contains(&position);
@@ -124,17 +127,90 @@ fn the_complete_method_comes_first() {
 }
 
 #[test]
+fn kernels_of_the_weights_scales_and_of_the_cache_s_elements() {
+    for (groups, infix) in [(None, ""), (Some(GroupSize::Of32), "group32_"), (Some(GroupSize::Of128), "group128_")] {
+        for (cache, suffix) in [(KvFormat::Bf16, ""), (KvFormat::Int8, "_kv8")] {
+            for (seq, decode, attention, few) in [(8, false, "scaled", ""), (3, true, "decode", "decode_")] {
+                let made =
+                    groups.map_or_else(|| Synthetic::int8(LAYERS), |size| Synthetic::grouped(LAYERS, size.inputs()));
+                let fabric = Fabric { seq, decode, history: 20, groups, cache, ..Fabric::default() };
+                let ((_package, package), (_model, model)) = (fabric.written(), packed_of(&made));
+                assert_eq!(cache_of(&package), cache);
+                let found = prepared(&package, &model, GLOBAL, seq, 20).unwrap();
+                let plan = &found.plans[0];
+                let kernels: Vec<&str> = plan.steps.iter().map(|step| step.kernel.as_str()).collect();
+                let projection = |kind| format!("w8a16_{infix}{few}{kind}_projection");
+                let [norm_rope, attention] = [format!("norm_rope{suffix}"), format!("{attention}_attention{suffix}")];
+                assert_eq!(kernels, [&projection("qkv"), &norm_rope, &attention, &projection("o")]);
+                let bytes = |name: &str| plan.buffers.iter().find(|buffer| buffer.name == name).unwrap().bytes;
+                let panels = model.panels(ProjectionKind::Qkv).bytes();
+                let segment = KvSegment::new(heads(cache), 48).unwrap();
+                assert_eq!([bytes("qkv_weights"), bytes("cache")], [panels, segment.bytes()]);
+                assert_eq!(plan.segment, segment);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_bennu_compile_must_be_asked_for() {
+    let remedy = |fabric: Fabric, made: Synthetic, method, seq| {
+        let ((_package, package), (_model, model)) = (fabric.written(), packed_of(&made));
+        let (x, cache) = (seeded(1, Stream::Hidden, 0, seq * HIDDEN), cache_of(&package));
+        let past = Past::seeded(1, 20, None, heads(cache));
+        let methods = &[method];
+        let job = Job { package: &package, model: &model, layer: GLOBAL, seq, history: 20, cache, methods };
+        let error = prepare(&job, &x, &past).map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "Real NPU kernel requires MLIR-AIE2 compilation to NPU binary");
+        error.remedy().unwrap()
+    };
+    let plain = || Fabric { history: 20, ..Fabric::default() };
+    let coded = || Fabric { cache: KvFormat::Int8, ..plain() };
+    let (int8, grouped) = (|| Synthetic::int8(LAYERS), |size| Synthetic::grouped(LAYERS, size));
+    let (complete, modular) = (Method::Complete, Method::Modular);
+    // weights of the model decide about scales, the package about the cache
+    for (fabric, made, seq, options) in [
+        (plain(), int8(), 9, "`bennu compile --seq 9 --history 20`"),
+        (plain(), grouped(32), 8, "`bennu compile --seq 8 --history 20 --scales group32`"),
+        (coded(), grouped(128), 8, "`bennu compile --seq 8 --history 20 --scales group128 --kv-cache int8`"),
+        (coded(), int8(), 9, "`bennu compile --seq 9 --history 20 --kv-cache int8`"),
+    ] {
+        let found = remedy(fabric, made, modular, seq);
+        assert!(found.contains(options), "{found}");
+    }
+    let found = remedy(plain(), int8(), complete, 8);
+    assert!(found.contains("`bennu compile --seq 8 --history 20`"), "{found}");
+    for (fabric, made, seq, reason) in [
+        (plain(), int8(), 3, "for 3 positions"),
+        (plain(), grouped(32), 8, "for weights with a scale for every 32 inputs"),
+        (coded(), int8(), 8, "for an INT8 cache"),
+    ] {
+        let found = remedy(fabric, made, complete, seq);
+        assert_eq!(
+            found,
+            format!("`bennu compile` has no complete kernel {reason}: leave --method away, or ask for modular")
+        );
+    }
+    // without the kernel for prefill of a format, decoding of it still runs
+    let change = |kernels: &mut Vec<npu_package::Kernel>| kernels.retain(|k| k.kernel != "scaled_attention_kv8");
+    let found = remedy(Fabric { change, ..coded() }, int8(), modular, 8);
+    assert!(found.contains("--seq 8 --history 20 --kv-cache int8"), "{found}");
+    of(Fabric { change, seq: 3, decode: true, ..coded() }, GLOBAL).unwrap();
+}
+
+#[test]
 fn a_kernel_that_is_not_there_is_the_refusal() {
     let ((_package, package), (_model, model)) = (Fabric::default().written(), packed());
     let error = prepared(&package, &model, 0, 9, 0).unwrap_err();
     assert_eq!(error.to_string(), "Real NPU kernel requires MLIR-AIE2 compilation to NPU binary");
     assert!(error.remedy().unwrap().contains("bennu compile --seq 9"));
-    let AttendError::Refusal(Refusal::KernelNotCompiled { source }) = prepared(&package, &model, 0, 8, 5).unwrap_err()
+    let AttendError::Refusal(Refusal::KernelNotCompiled { source, advice }) =
+        prepared(&package, &model, 0, 8, 5).unwrap_err()
     else {
         panic!("a refusal")
     };
     assert!(matches!(source, PackageError::NoContext { history: 5, .. }), "{source}");
-    assert!(Refusal::KernelNotCompiled { source }.remedy().contains("bennu compile --seq 8 --history 5"));
+    assert!(Refusal::KernelNotCompiled { source, advice }.remedy().contains("bennu compile --seq 8 --history 5"));
 
     let nowhere = _package.path().join("nowhere");
     let error = open_package(&nowhere).unwrap_err();
@@ -227,22 +303,26 @@ fn jobs_that_the_model_does_not_have() {
     assert!(refused(prepared(&package, &model, 6, 8, 0)).contains("layer 6 was asked for; the model has 6"));
     assert!(refused(prepared(&package, &model, 0, 0, 0)).contains("at least one new one"));
     assert!(refused(prepared(&package, &model, 0, 8, 131_065)).contains("131065 earlier and 8 new positions"));
-    let job = Job { package: &package, model: &model, layer: 0, seq: 8, history: 0, methods: &Method::ALL };
-    let (mut x, none) = (seeded(1, Stream::Hidden, 0, 8 * HIDDEN), Past::empty(KV_HEADS, HEAD_DIM));
+    let cache = KvFormat::Bf16;
+    let job = Job { package: &package, model: &model, layer: 0, seq: 8, history: 0, cache, methods: &Method::ALL };
+    let (mut x, none) = (seeded(1, Stream::Hidden, 0, 8 * HIDDEN), Past::empty(heads(cache)));
     let with = |x: &[u16], past: &Past| refused(prepare(&job, x, past));
     assert!(with(&x[1..], &none).contains("2047 elements of x were given; 8 positions of 256 are needed"));
     x[2 * HIDDEN + 7] = 0x7F80;
     assert_eq!(with(&x, &none), "input x, row 2, column 7: inf is not finite");
-    let mut past = Past::seeded(1, 9, None, KV_HEADS, HEAD_DIM);
-    past.values[KV_HEADS * HEAD_DIM] = 0x7FC0;
+    let mut past = Past::seeded(1, 9, None, heads(cache));
+    past.values[2 * KV_HEADS * HEAD_DIM..][..2].copy_from_slice(&0x7FC0u16.to_le_bytes());
     assert_eq!(
         with(&seeded(1, Stream::Hidden, 0, 8 * HIDDEN), &past),
         "input values, row 1, column 0: NaN is not finite"
     );
     let later = Job { history: 12, ..job };
-    let short = Past::seeded(1, 9, None, KV_HEADS, HEAD_DIM);
+    let short = Past::seeded(1, 9, None, heads(cache));
     let text = refused(prepare(&later, &seeded(1, Stream::Hidden, 0, 8 * HIDDEN), &short));
     assert!(text.contains("positions 0 to 9 are given; the first new position, 12, sees others"), "{text}");
+    let coded = Past::seeded(1, 12, None, heads(KvFormat::Int8));
+    let text = refused(prepare(&later, &seeded(1, Stream::Hidden, 0, 8 * HIDDEN), &coded));
+    assert_eq!(text, "keys and values are given in INT8; the kernels' cache is BF16");
 }
 
 #[test]
@@ -278,11 +358,6 @@ fn a_package_of_another_model_or_device() {
     let unknown = PackedWeights::open(model.model().path()).err().map(|error| error.to_string());
     assert!(unknown.as_deref().is_some_and(|text| text.contains("\"w4\"")), "{unknown:?}");
 
-    let (dir, source) = (tempfile::tempdir().unwrap(), Synthetic::grouped(LAYERS, 32).saved());
-    gemma::pack(&Checkpoint::open(source.path()).unwrap(), dir.path().join("packed").as_path(), false, &Unwatched)
-        .unwrap();
-    let grouped = PackedWeights::open(&dir.path().join("packed")).unwrap();
-    assert!(refused(prepared(&package, &grouped, 0, 8, 0)).contains("scheme \"int8_group32\""));
     assert_eq!(HeadNorm::EPSILON, 1e-6);
 }
 

@@ -7,13 +7,13 @@ use amdxdna::Options;
 use amdxdna_fake::{Driver, Execution, FakeKernel, Outcome};
 use gemma::PackedWeights;
 use gemma::attend::{
-    AttendError, Done, Job, Method, Observer, Past, Prepared, RunOptions, Session, Stream, prepare, seeded,
+    AttendError, Done, Job, Method, Observer, Past, Prepared, RunOptions, Session, Stream, cache_of, prepare, seeded,
 };
 use npu_container::txn::{self, Op};
 use tempfile::TempDir;
 
-use crate::fabric::{Fabric, GLOBAL, packed};
-use crate::synthetic::{HEAD_DIM, HIDDEN, KV_HEADS};
+use crate::fabric::{Fabric, GLOBAL, heads, packed};
+use crate::synthetic::HIDDEN;
 
 pub const SEQ: usize = 8;
 pub const HISTORY: usize = 20;
@@ -27,12 +27,17 @@ pub struct Layer {
 
 /// The global layer, by both methods or by the modular one alone.
 pub fn layer(methods: &[Method]) -> Layer {
-    let fabric =
-        Fabric { seq: SEQ, history: HISTORY, complete: methods.contains(&Method::Complete), ..Fabric::default() };
+    let complete = methods.contains(&Method::Complete);
+    layer_of(Fabric { seq: SEQ, history: HISTORY, complete, ..Fabric::default() }, methods)
+}
+
+/// The global layer with the kernels of a fabric.
+pub fn layer_of(fabric: Fabric, methods: &[Method]) -> Layer {
     let ((package_dir, package), (model_dir, model)) = (fabric.written(), packed());
     let x = seeded(1, Stream::Hidden, 0, SEQ * HIDDEN);
-    let past = Past::seeded(1, HISTORY, None, KV_HEADS, HEAD_DIM);
-    let job = Job { package: &package, model: &model, layer: GLOBAL, seq: SEQ, history: HISTORY, methods };
+    let past = Past::seeded(1, HISTORY, None, heads(fabric.cache));
+    let cache = cache_of(&package);
+    let job = Job { package: &package, model: &model, layer: GLOBAL, seq: SEQ, history: HISTORY, cache, methods };
     let prepared = prepare(&job, &x, &past).unwrap();
     Layer { prepared, model, _dirs: (package_dir, model_dir) }
 }

@@ -20,6 +20,14 @@ const FIRST_SVA: [u32; 2] = [6, 10];
 
 pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let host = subject.host;
+    let units: Vec<String> = host.names("/sys/class/iommu");
+    let group = host.link_name(npu.file("iommu_group"));
+    if let (Device::Open(_), None) = (subject.device, &group) {
+        return Check::pass(
+            ID,
+            format!("{} is in no IOMMU group; the driver does without, from memory set aside", npu.address),
+        );
+    }
     let words = host.command_line();
     if let Some(word) = words.iter().find(|word| ["iommu=off", "amd_iommu=off"].contains(&word.as_str())) {
         return Check::fail(
@@ -28,8 +36,6 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
             format!("remove {word} from the boot loader's configuration and boot again"),
         );
     }
-    let units: Vec<String> = host.names("/sys/class/iommu");
-    let group = host.link_name(npu.file("iommu_group"));
     let virtual_machine = subject.cpu.as_ref().is_some_and(|cpu| cpu.virtual_machine);
     let Some(group) = group else {
         let found = if units.is_empty() {
@@ -50,7 +56,7 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let domain = domain.map_or_else(String::new, |domain| format!(", domain {domain}"));
     let evidence = format!("IOMMU {}, {} in group {group}{domain}", units.join(", "), npu.address);
     match subject.device {
-        Device::Open(_) => return Check::pass(ID, format!("{evidence}; the driver bound this process's addresses")),
+        Device::Open(_) => return Check::pass(ID, format!("{evidence}; the driver gave this process addresses")),
         Device::Refused { errno, .. } => {
             if let Some((_, name)) = SVA_REFUSED.iter().find(|(number, _)| Some(*number) == *errno) {
                 return Check::fail(

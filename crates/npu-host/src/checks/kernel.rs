@@ -31,8 +31,16 @@ pub(crate) fn version(release: &str) -> Option<[u32; 2]> {
     Some([parts.next()?.parse().ok()?, parts.next()?.parse().ok()?])
 }
 
-/// The kernel's configuration where distributions keep it as text.
+/// What the kernel itself tells of its configuration, if it was built to (CONFIG_IKCONFIG_PROC).
+const OWN_WORD: &str = "/proc/config.gz";
+/// A configuration has some 300 KB.
+const CONFIGURATION_BYTES: u64 = 16 << 20;
+
+/// The kernel's configuration: its own word, or where distributions keep it as text.
 fn configuration(host: &Host, release: &str) -> Option<(PathBuf, String)> {
+    if let Some(text) = host.unpacked(OWN_WORD, CONFIGURATION_BYTES) {
+        return Some((PathBuf::from(OWN_WORD), text));
+    }
     [
         format!("/boot/config-{release}"),
         format!("/lib/modules/{release}/config"),

@@ -1,6 +1,7 @@
 //! Machines laid out in a directory.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -107,6 +108,15 @@ impl Machine {
         let path = self.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, contents).unwrap();
+    }
+
+    /// Writes a file that gzip has packed.
+    pub fn packed(&self, path: &str, contents: &str) {
+        self.write(path, "");
+        let file = fs::File::create(self.root.path().join(path)).unwrap();
+        let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+        packer.write_all(contents.as_bytes()).unwrap();
+        packer.finish().unwrap();
     }
 
     pub fn link(&self, path: &str, to: &str) {

@@ -112,9 +112,13 @@ impl KvHeads {
     pub const fn group_bytes(&self) -> usize {
         self.heads_per_lane() * self.record_bytes()
     }
+    /// Bytes of the keys, or values, of all heads of a token.
+    pub const fn row_bytes(&self) -> usize {
+        self.kv_heads * self.record_bytes() / KV_GROUP_SLOTS
+    }
     /// Bytes that a token takes in one layer: key and value of every head.
     pub const fn token_bytes(&self) -> usize {
-        2 * self.kv_heads * self.record_bytes() / KV_GROUP_SLOTS
+        2 * self.row_bytes()
     }
 }
 
@@ -229,34 +233,42 @@ impl KvSegment {
         self.record_offset(plane, head, slot) + element * self.heads.format.element_bytes()
     }
 
-    /// Writes the keys, or values, of all heads into a slot of a bfloat16 cache: `row` is `[head][d]`.
+    /// Writes the keys, or values, of all heads into a slot: `row` are the bytes of `[head][d]` elements, then, in an int8 cache, those of
+    /// `[head]` scales.
     ///
     /// # Panics
-    /// If there is no such slot, `segment` or `row` has another size, or the cache is int8.
-    pub fn put(&self, segment: &mut [u8], plane: Plane, slot: usize, row: &[u16]) {
-        self.check_row(segment.len(), row.len());
-        for (i, element) in row.iter().enumerate() {
-            let at = self.offset(plane, i / self.heads.head_dim, slot, i % self.heads.head_dim);
-            segment[at..at + 2].copy_from_slice(&element.to_le_bytes());
-        }
+    /// If there is no such slot, or `segment` or `row` has another size.
+    pub fn put(&self, segment: &mut [u8], plane: Plane, slot: usize, row: &[u8]) {
+        assert_eq!([segment.len(), row.len()], [self.bytes(), self.heads.row_bytes()], "segment and row");
+        self.pieces(plane, slot, |at, of_row| segment[at..at + of_row.len()].copy_from_slice(&row[of_row]));
     }
 
-    /// Reads the keys, or values, of all heads from a slot of a bfloat16 cache into `row`, `[head][d]`.
+    /// Reads a slot as [`KvSegment::put`] writes it.
     ///
     /// # Panics
     /// As [`KvSegment::put`].
-    pub fn get(&self, segment: &[u8], plane: Plane, slot: usize, row: &mut [u16]) {
-        self.check_row(segment.len(), row.len());
-        for (i, element) in row.iter_mut().enumerate() {
-            let at = self.offset(plane, i / self.heads.head_dim, slot, i % self.heads.head_dim);
-            *element = u16::from_le_bytes([segment[at], segment[at + 1]]);
-        }
+    pub fn get(&self, segment: &[u8], plane: Plane, slot: usize, row: &mut [u8]) {
+        assert_eq!([segment.len(), row.len()], [self.bytes(), self.heads.row_bytes()], "segment and row");
+        self.pieces(plane, slot, |at, of_row| {
+            let bytes = of_row.len();
+            row[of_row].copy_from_slice(&segment[at..at + bytes]);
+        });
     }
 
-    fn check_row(&self, segment: usize, row: usize) {
-        assert_eq!(self.heads.format, KvFormat::Bf16, "rows are of bfloat16 caches");
-        assert_eq!(segment, self.bytes(), "another segment");
-        assert_eq!(row, self.heads.kv_heads * self.heads.head_dim, "a row has all heads");
+    /// Each element and scale of a slot: its byte offset, and its bytes in a row.
+    fn pieces(&self, plane: Plane, slot: usize, mut piece: impl FnMut(usize, Range<usize>)) {
+        let KvHeads { kv_heads, head_dim, format } = self.heads;
+        let (bytes, scales) = (format.element_bytes(), kv_heads * head_dim * format.element_bytes());
+        for head in 0..kv_heads {
+            for d in 0..head_dim {
+                let of_row = (head * head_dim + d) * bytes;
+                piece(self.offset(plane, head, slot, d), of_row..of_row + bytes);
+            }
+            if let Some(at) = self.scale_offset(plane, head, slot) {
+                let of_row = scales + head * SCALE_BYTES;
+                piece(at, of_row..of_row + SCALE_BYTES);
+            }
+        }
     }
 
     /// Byte offset of the float32 scale of the key or value of `head` in `slot`; bfloat16 caches have none.
@@ -484,24 +496,38 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_back_from_their_slots() {
-        let segment = KvSegment::new(KvHeads::new(8, 32, KvFormat::Bf16).unwrap(), 16).unwrap();
-        let row =
-            |slot: usize, plane: u16| -> Vec<u16> { (0..256).map(|i| plane << 15 | (slot * 256 + i) as u16).collect() };
-        let planes = [(Plane::Key, 0), (Plane::Value, 1)];
-        let mut bytes = vec![0; segment.bytes()];
-        for slot in 0..16 {
-            planes.iter().for_each(|(plane, number)| segment.put(&mut bytes, *plane, slot, &row(slot, *number)));
-        }
-        let mut found = vec![0; 256];
-        for slot in 0..16 {
-            for (plane, number) in planes {
-                segment.get(&bytes, plane, slot, &mut found);
-                assert_eq!(found, row(slot, number));
+    fn rows_hold_elements_and_then_scales() {
+        for format in [KvFormat::Bf16, KvFormat::Int8] {
+            let segment = KvSegment::new(KvHeads::new(8, 32, format).unwrap(), 16).unwrap();
+            let bytes = segment.heads().row_bytes();
+            assert_eq!(bytes, 8 * (32 * format.element_bytes() + format.scale_bytes()));
+            let row = |n: usize| -> Vec<u8> { (0..bytes).map(|i| (n * 83 + i * 7) as u8).collect() };
+            let places = || (0..16).flat_map(|slot| [(slot, Plane::Key), (slot, Plane::Value)]);
+            let mut all = vec![0; segment.bytes()];
+            places().enumerate().for_each(|(n, (slot, plane))| segment.put(&mut all, plane, slot, &row(n)));
+            let mut found = vec![0; bytes];
+            for (n, (slot, plane)) in places().enumerate() {
+                segment.get(&all, plane, slot, &mut found);
+                assert_eq!(found, row(n), "{format:?}, slot {slot}");
             }
         }
-        let at = segment.offset(Plane::Value, 5, 9, 7);
-        assert_eq!(bytes[at..at + 2], row(9, 1)[5 * 32 + 7].to_le_bytes());
+        let int8 = KvSegment::new(KvHeads::new(8, 32, KvFormat::Int8).unwrap(), 16).unwrap();
+        let mut all = vec![0; int8.bytes()];
+        let row: Vec<u8> = (0..8 * 32).map(|i| i as u8).chain((0..8).flat_map(|h| (h as f32).to_le_bytes())).collect();
+        int8.put(&mut all, Plane::Value, 9, &row);
+        assert_eq!(all[int8.offset(Plane::Value, 5, 9, 7)], 5 * 32 + 7);
+        let at = int8.scale_offset(Plane::Value, 5, 9).unwrap();
+        assert_eq!(all[at..at + 4], 5f32.to_le_bytes());
+        let bf16 = KvSegment::new(KvHeads::new(8, 32, KvFormat::Bf16).unwrap(), 16).unwrap();
+        let mut all = vec![0; bf16.bytes()];
+        bf16.put(
+            &mut all,
+            Plane::Value,
+            9,
+            &(0..256).flat_map(|i| (1000 + i as u16).to_le_bytes()).collect::<Vec<_>>(),
+        );
+        let at = bf16.offset(Plane::Value, 5, 9, 7);
+        assert_eq!(all[at..at + 2], (1000u16 + 5 * 32 + 7).to_le_bytes());
     }
 
     #[test]

@@ -374,19 +374,40 @@ fn cycles<K: Kernel>(
     Ok(evidence.number("cycles", found).number("modelled_cycles", timing.cycles))
 }
 
-/// Inputs and outputs of a stored case by argument index; `None` unless all of them are there.
-fn case(package: &Package, kernel: &npu_package::Kernel) -> Result<Option<BTreeMap<usize, Vec<u8>>>, PackageError> {
-    let mut case = BTreeMap::new();
+/// What buffers hold before and after a call, by argument index.
+#[derive(Default)]
+struct Case {
+    before: BTreeMap<usize, Vec<u8>>,
+    after: BTreeMap<usize, Vec<u8>>,
+}
+
+/// A stored case; `None` unless it has all inputs and outputs.
+fn case(package: &Package, kernel: &npu_package::Kernel) -> Result<Option<Case>, PackageError> {
+    let mut case = Case::default();
+    let stored = |name: &str| package.manifest().digests.contains_key(name);
     for (index, argument) in kernel.args.iter().enumerate() {
-        let stored = match (argument.direction, &argument.file) {
-            (Direction::Scratch, _) => continue,
-            (Direction::In, Some(file)) => file.clone(),
-            (Direction::In, None) | (Direction::Out, _) => kernel.case_file(&argument.name),
-        };
-        if !package.manifest().digests.contains_key(&stored) {
-            return Ok(None);
+        let (of_case, before) = (kernel.case_file(&argument.name), kernel.case_file_before(&argument.name));
+        match (argument.direction, &argument.file) {
+            (Direction::In, Some(file)) => {
+                case.before.insert(index, package.read_file(file)?);
+            }
+            (Direction::In, None) if stored(&of_case) => {
+                case.before.insert(index, package.read_file(&of_case)?);
+            }
+            (Direction::Out | Direction::Scratch, _) if stored(&of_case) => {
+                let after = package.read_file(&of_case)?;
+                // What nothing is known of before is not as it must be after.
+                let found = if stored(&before) {
+                    package.read_file(&before)?
+                } else {
+                    after.iter().map(|byte| !byte).collect()
+                };
+                case.before.insert(index, found);
+                case.after.insert(index, after);
+            }
+            (Direction::Scratch, _) => {}
+            (Direction::In | Direction::Out, _) => return Ok(None),
         }
-        case.insert(index, package.read_file(&stored)?);
     }
     Ok(Some(case))
 }
@@ -403,20 +424,19 @@ fn kernels<K: Kernel>(device: &Device<K>, package: Option<&Package>, host: Host<
         let (pdi, txn) = (package.read_file(&kernel.files.pdi)?, package.read_file(&kernel.files.txn)?);
         let sizes: Vec<usize> = kernel.args.iter().map(|arg| arg.bytes as usize).collect();
         let mut loaded = Loaded::new(device, kernel.columns as u32, &pdi, &txn, &sizes)?;
-        for (&index, contents) in case.iter().filter(|(index, _)| kernel.args[**index].direction == Direction::In) {
-            loaded.write(index, contents)?;
-        }
         for _ in 0..probe::CALLS {
+            for (&index, contents) in &case.before {
+                loaded.write(index, contents)?;
+            }
             calls_us.push(loaded.run(host)?.as_secs_f64() * 1e6);
-            for (&index, expected) in case.iter().filter(|(i, _)| kernel.args[**i].direction == Direction::Out) {
+            for (&index, expected) in &case.after {
                 compare(kernel, index, expected, &loaded.read(index, expected.len())?)?;
             }
         }
         ran.push(title);
     }
     if ran.is_empty() {
-        let why =
-            "the package holds no stored cases (files KERNEL.case.ARGUMENT.bin for every input and output of a kernel)";
+        let why = "the package holds no stored cases (files KERNEL.case.ARGUMENT.bin for every input and output of a kernel; `bennu-lab cases` makes them)";
         return Ok(Evidence::skipped(why));
     }
     let mut says = format!("bit for bit: {}", ran.join(", "));

@@ -190,6 +190,11 @@ fn two_programs_may_keep_their_state_or_lose_it() {
 
 /// A package of one kernel, [`probe::one_tile`], with a stored case or none.
 pub(in crate::verbs) fn package(dir: &Path, layout: &str, case: Option<&[u8]>) -> Package {
+    package_with(dir, layout, case, None)
+}
+
+/// The same; `before` is what stands in the output before a call.
+fn package_with(dir: &Path, layout: &str, case: Option<&[u8]>, before: Option<&[u8]>) -> Package {
     let probe = probe::one_tile(4).expect("served");
     let compiled = &probe.compiled;
     let files = Files { pdi: "k.pdi".into(), xclbin: "k.xclbin".into(), txn: "k.txn".into() };
@@ -201,6 +206,9 @@ pub(in crate::verbs) fn package(dir: &Path, layout: &str, case: Option<&[u8]>) -
     if let Some(out) = case {
         writer.add_file("k.case.in.bin", &probe.input).expect("written");
         writer.add_file("k.case.out.bin", out).expect("written");
+    }
+    if let Some(before) = before {
+        writer.add_file("k.case.out.before.bin", before).expect("written");
     }
     let argument = |index, name: &str, direction, bytes: usize| Argument {
         index,
@@ -226,19 +234,7 @@ pub(in crate::verbs) fn package(dir: &Path, layout: &str, case: Option<&[u8]>) -
         files,
         instruction_words: compiled.txn.len() / 4,
         programs: Vec::new(),
-        report: npu_package::Report {
-            program_bytes_max: 0,
-            data_bytes_max: 0,
-            memtile_bytes_max: 0,
-            bundles: 0,
-            bds: 0,
-            locks: 0,
-            routes: 0,
-            loops: Vec::new(),
-            bound: Bound { resource: "stream".into(), cycles: 1024 },
-            phases: Vec::new(),
-            sections: Vec::new(),
-        },
+        report: npu_package::Report::new(Bound::new("stream", 1024)),
     };
     let model = ModelDims {
         name: "tiny".into(),
@@ -285,6 +281,31 @@ fn kernels_are_compared_with_their_stored_cases() {
     let evidence = record.evidence("kernels").expect("last step");
     assert_eq!(evidence.status, Status::Skipped);
     assert!(evidence.says.contains("no stored cases"), "{}", evidence.says);
+}
+
+#[test]
+fn every_call_of_a_case_finds_what_stood_there_before() {
+    let probe = probe::one_tile(4).expect("served");
+    let right = probe.outcomes[0].after[0].clone();
+    let dir = tempfile::tempdir().expect("a directory");
+    let stored: Vec<u8> = (0..right.len()).map(|i| (i * 7) as u8).collect();
+    let unknown: Vec<u8> = right.iter().map(|byte| !byte).collect();
+    for (name, before, found) in [("stored", Some(&stored), &stored), ("unknown", None, &unknown)] {
+        let package = package_with(&dir.path().join(name), names::ROW_MAJOR, Some(&right), before.map(Vec::as_slice));
+        let found = found.clone();
+        let fake = board::scripted(move |run| {
+            assert!(run.read(run.host_address(1), found.len()) == found, "what stood there before");
+            board::simulate(run)
+        });
+        let (record, failed) = up(&fake, Some("kernels"), Some(&package));
+        assert!(failed.is_none(), "{}", record.table());
+        assert_eq!(record.evidence("kernels").map(|evidence| evidence.calls_us.len()), Some(probe::CALLS));
+        // A call that leaves its output as it was is no success, even behind one that was.
+        let fake = board::scripted(|run| if run.sequence() == 0 { board::simulate(run) } else { Outcome::completed() });
+        let (step, error) = stopped(&up(&fake, Some("kernels"), Some(&package)));
+        assert_eq!(step, "kernels");
+        assert!(error.starts_with("one_tile, argument \"out\": "), "{error}");
+    }
 }
 
 #[test]
