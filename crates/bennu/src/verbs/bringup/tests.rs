@@ -211,6 +211,7 @@ pub(in crate::verbs) fn package(dir: &Path, layout: &str, case: Option<&[u8]>) -
         shape: vec![bytes / 2],
         layout: layout.into(),
         file: None,
+        parts: Vec::new(),
     };
     let kernel = Entry {
         kernel: "one_tile".into(),
