@@ -361,7 +361,7 @@ fn streams_that_leave_their_buffers_are_not_run() {
         // The stream was made for 8 KiB more.
         let kernel = kernels.iter_mut().find(|kernel| kernel.kernel == "scaled_attention").unwrap();
         kernel.args[3].name = "scratch".to_owned();
-        kernel.args[3].direction = npu_package::Direction::Scratch;
+        kernel.args[3].direction = Direction::Scratch;
         kernel.args[3].bytes = 64;
     };
     let ((_package, package), (_model, model)) =
@@ -395,6 +395,7 @@ fn kernels_with_more_buffers_than_some_drivers_pass_on() {
             for index in 7..8 {
                 let mut more = kernel.args[6].clone();
                 (more.index, more.name) = (index, format!("scratch_{index}"));
+                more.parts.clear();
                 kernel.args.push(more);
             }
         }
