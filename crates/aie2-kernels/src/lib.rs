@@ -215,6 +215,32 @@ impl From<&aie2_codegen::Program> for CoreBinary {
     }
 }
 
+/// Where an operand begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its argument.
+    pub arg: u32,
+    /// Byte offset in it.
+    pub offset: u64,
+}
+
+impl Place {
+    /// A buffer of its own.
+    pub const fn whole(arg: u32) -> Self {
+        Self { arg, offset: 0 }
+    }
+
+    /// A shim BD that begins so many bytes further on.
+    fn bd(self, offset: u64, pattern: aie2_array::Pattern) -> aie2_array::ShimBd {
+        aie2_array::ShimBd::new(self.arg, self.offset + offset, pattern)
+    }
+
+    /// The same for consecutive bytes.
+    fn linear(self, offset: u64, bytes: u64) -> Result<aie2_array::ShimBd, aie2_array::Error> {
+        aie2_array::ShimBd::linear(self.arg, self.offset + offset, bytes)
+    }
+}
+
 /// Direction of a host buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -250,12 +276,14 @@ pub struct Operand {
     pub shape: Vec<usize>,
     /// Layout name of `docs/package.md`.
     pub layout: &'static str,
+    /// What lies where in it, in order, where several operands share it: byte offset and operand.
+    pub parts: Vec<(usize, Operand)>,
 }
 
 impl Operand {
     fn new(name: &'static str, direction: Direction, bytes: usize) -> Self {
         let layout = npu_package::layout::names::OPAQUE;
-        Self { name, direction, bytes, dtype: Dtype::U8, shape: vec![bytes], layout }
+        Self { name, direction, bytes, dtype: Dtype::U8, shape: vec![bytes], layout, parts: Vec::new() }
     }
 
     /// A buffer that the NPU reads.
@@ -271,6 +299,22 @@ impl Operand {
     /// A buffer whose contents mean nothing to the host.
     pub fn scratch(name: &'static str, bytes: usize) -> Self {
         Self::new(name, Direction::Scratch, bytes)
+    }
+
+    /// A buffer that these operands share, one after the other, each on pages of its own.
+    pub fn merged(name: &'static str, direction: Direction, operands: impl IntoIterator<Item = Self>) -> Self {
+        let (mut parts, mut end) = (Vec::new(), 0_usize);
+        for operand in operands {
+            let offset = end.next_multiple_of(npu_package::PART_ALIGN as usize);
+            end = offset + operand.bytes;
+            parts.push((offset, operand));
+        }
+        Self { parts, ..Self::new(name, direction, end) }
+    }
+
+    /// Where the part of a name begins.
+    pub fn offset_of(&self, part: &str) -> Option<usize> {
+        self.parts.iter().find(|(_, operand)| operand.name == part).map(|(offset, _)| *offset)
     }
 }
 

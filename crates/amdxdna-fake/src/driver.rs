@@ -42,6 +42,9 @@ pub struct Driver {
     pub sync_from_device: bool,
     /// Power modes that can be set.
     pub power_modes: &'static [u8],
+    /// Words of a register map that it passes on, where it knows no command lists. A command with more is never run.
+    // SOURCE: drivers/accel/amdxdna/aie2_msg_priv.h, payload of EXECUTE_BUFFER_CF.
+    pub register_map_words: Option<usize>,
     /// Whether the program is root.
     pub root: bool,
     /// Contexts the firmware has.
@@ -68,6 +71,7 @@ impl Driver {
             second_heap: Errno::EBUSY,
             sync_from_device: true,
             power_modes: &[0, 3, 4],
+            register_map_words: Some(19),
             root: false,
             contexts: 6,
             memlock: u64::MAX,
@@ -87,6 +91,7 @@ impl Driver {
             second_heap: Errno::ENOSPC,
             sync_from_device: false,
             power_modes: &[0, 1, 2, 3, 4],
+            register_map_words: None,
             ..Self::mainline_6_14()
         }
     }

@@ -343,8 +343,12 @@ impl State {
             fits.then(|| packet[..4 * words].to_vec())
         });
         let view = self.view(fd)?;
+        let most = self.driver.register_map_words;
+        let too_long = |packet: &[u8]| most.is_some_and(|words| packet.len() / 4 - 2 > words);
         let mut executor = self.executor.take();
         let outcome = match packet {
+            // the job fails before the firmware hears of it
+            Some(packet) if too_long(&packet) => Outcome::state(1),
             Some(packet) if u32_at(&packet, 0) >> 23 & 0x1F == 0 => {
                 assert_eq!(u32_at(&packet, 0) & 0xF, 1, "a command starts in state NEW");
                 let mut execution = Execution {

@@ -22,6 +22,9 @@ use std::fmt;
 pub const PACKET_BYTES: usize = 4096;
 /// Most host buffers of a register map.
 pub const MAX_HOST_BUFFERS: usize = 16;
+/// Host buffers that every driver passes on: those without command lists send 19 words of a register map, five of which are no buffer's.
+// SOURCE: drivers/accel/amdxdna/aie2_msg_priv.h, struct execute_cu_cf_req of EXECUTE_BUFFER_CF.
+pub const HOST_BUFFERS_EVERYWHERE: usize = (19 - 5) / 2;
 /// Slots a register map has at least: shorter maps have ended in an abort in chained submission.
 // SOURCE: kMinHostBOs of mlir-aie
 pub const MIN_HOST_SLOTS: usize = 5;

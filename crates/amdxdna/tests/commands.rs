@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use amdxdna::ert::HOST_BUFFERS_EVERYWHERE;
 use amdxdna::{
     Busy, Cause, Cmd, CommandState, ContextConfig, Errno, Error, Health, Ioctl, MAX_IN_FLIGHT, Options, Refusal,
 };
@@ -303,6 +304,26 @@ fn arguments_are_refused_before_the_kernel_sees_them() {
     assert!(matches!(refused(run.device.host_buffer(0).map(drop)), Refusal::BufferBytes { .. }));
     assert!(matches!(refused(run.device.dev_buffer((64 << 20) + 1).map(drop)), Refusal::BufferBytes { .. }));
     assert!(fake.log().is_empty(), "{:?}", fake.log());
+}
+
+#[test]
+fn drivers_without_command_lists_run_no_command_of_more_than_seven_host_buffers() {
+    for driver in Driver::all() {
+        let lists = driver.register_map_words.is_none();
+        for (count, runs) in [(HOST_BUFFERS_EVERYWHERE, true), (HOST_BUFFERS_EVERYWHERE + 1, lists)] {
+            let fake = machine(driver.clone());
+            let mut run = prepare(&fake).expect("a run");
+            let buffers: Vec<_> = (0..count).map(|_| (&run.input).into()).collect();
+            run.command.start(0, &run.stream, 1, &buffers).expect("a packet");
+            run.context.submit(&mut run.command).expect("taken");
+            let ended = run.command.wait(SECOND, &NEVER);
+            match ended {
+                Ok(()) => assert!(runs, "{count} buffers"),
+                Err(Error::Command { state: CommandState::New, .. }) => assert!(!runs, "{count} buffers"),
+                Err(error) => panic!("{count} buffers: {error}"),
+            }
+        }
+    }
 }
 
 #[test]

@@ -165,17 +165,16 @@ impl AttentionCase {
         let (keys, values) = (of_slots(seed + 1), of_slots(seed + 2));
         let seq = kernel.seq;
         let mut case = Self { what, model, context, seq, segment, ring, rows, keys, values, norms, inputs: Vec::new() };
-        for argument in &kernel.args {
-            let name = argument.name.as_str();
-            let contents = match (name, &argument.file) {
+        for operand in kernel.operands() {
+            let contents = match (operand.name, operand.file) {
                 (_, Some(file)) => package.read_file(file)?,
-                ("q" | "qkv", None) if argument.direction == Direction::In => bytes(&case.rows),
+                ("q" | "qkv", None) if operand.argument.direction == Direction::In => bytes(&case.rows),
                 ("cache", None) => case.cache(),
                 ("norms", None) => case.norm_records()?,
-                ("rotations", None) => case.rotations(usize::try_from(argument.bytes)?)?,
+                ("rotations", None) => case.rotations(usize::try_from(operand.bytes)?)?,
                 _ => continue,
             };
-            case.inputs.push((argument.name.clone(), contents));
+            case.inputs.push((operand.name.to_owned(), contents));
         }
         Ok(case)
     }

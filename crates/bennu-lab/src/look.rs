@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use npu_package::{Kernel, Package};
 
 use crate::attention::{AttentionCase, is_attention};
+use crate::attention_layer::{LayerCase, is_layer};
 use crate::case::{self, Case};
 use crate::machine::{Binary, Loaded, clock_hz, known};
 
@@ -34,6 +35,10 @@ impl Look {
         let binary = Binary::read(package, kernel)?;
         if is_attention(kernel) {
             let case = AttentionCase::random(package, kernel, seed)?;
+            return Self::run(&binary, &|loaded| case.write_to(loaded), (&kernel.kernel, kernel.seq), labels, window);
+        }
+        if is_layer(kernel) {
+            let case = LayerCase::random(package, kernel, seed)?;
             return Self::run(&binary, &|loaded| case.write_to(loaded), (&kernel.kernel, kernel.seq), labels, window);
         }
         known(kernel)?;

@@ -1,11 +1,12 @@
 //! One kernel of a package on the simulated array: load the PDI, run the stream, read the output.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use aie2_kernels::{Compiled, CoreBinary};
 use aie2_sim::{BufferId, Config, Machine, RunReport, Timing};
 use anyhow::{Context, Result, bail};
-use npu_package::{Direction, Kernel, Manifest, Package};
+use npu_package::{Direction, Kernel, Manifest, Operand, Package};
 
 /// Cycles per second that turn modelled cycles into time: the array clock of the timing table.
 pub fn clock_hz() -> f64 {
@@ -15,7 +16,8 @@ pub fn clock_hz() -> f64 {
 /// A loaded kernel with its host buffers.
 pub struct Loaded {
     machine: Machine,
-    buffers: Vec<(String, BufferId)>,
+    buffers: Vec<(String, BufferId, usize)>,
+    parts: Vec<Part>,
     txn: Vec<u8>,
 }
 
@@ -37,6 +39,19 @@ pub struct Binary {
     pub cores: Vec<Intended>,
     /// Host buffers in call order: name and bytes.
     pub buffers: Vec<(String, usize)>,
+    /// Operands that share a buffer.
+    pub parts: Vec<Part>,
+}
+
+/// An operand that shares a buffer with others.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Index of the buffer.
+    pub buffer: usize,
+    /// Where in it.
+    pub bytes: Range<usize>,
 }
 
 /// Addresses at which a core's program does on purpose what would otherwise be a fault.
@@ -60,11 +75,17 @@ impl Binary {
     /// Reads a kernel's files, checked against their digests.
     pub fn read(package: &Package, kernel: &Kernel) -> Result<Self> {
         let buffers = kernel.args.iter().map(|arg| Ok((arg.name.clone(), usize::try_from(arg.bytes)?)));
+        let parts = kernel.args.iter().filter(|arg| !arg.parts.is_empty()).flat_map(|arg| arg.operands());
+        let part = |operand: Operand<'_>| -> Result<Part> {
+            let (start, bytes) = (usize::try_from(operand.offset)?, usize::try_from(operand.bytes)?);
+            Ok(Part { name: operand.name.to_owned(), buffer: operand.argument.index, bytes: start..start + bytes })
+        };
         Ok(Self {
             pdi: package.read_file(&kernel.files.pdi)?,
             txn: package.read_file(&kernel.files.txn)?,
             cores: kernel.programs.iter().map(Intended::of).collect(),
             buffers: buffers.collect::<Result<_>>()?,
+            parts: parts.map(part).collect::<Result<_>>()?,
         })
     }
 }
@@ -81,7 +102,23 @@ impl From<&Compiled> for Binary {
             txn: compiled.txn.clone(),
             cores: compiled.cores.iter().map(intended).collect(),
             buffers: compiled.operands.iter().map(|o| (o.name.to_owned(), o.bytes)).collect(),
+            parts: Part::of(&compiled.operands),
         }
+    }
+}
+
+impl Part {
+    /// The operands that share buffers.
+    pub fn of(operands: &[aie2_kernels::Operand]) -> Vec<Self> {
+        let part = |buffer: usize, (start, operand): &(usize, aie2_kernels::Operand)| Self {
+            name: operand.name.to_owned(),
+            buffer,
+            bytes: *start..start + operand.bytes,
+        };
+        let of = |(buffer, operand): (usize, &aie2_kernels::Operand)| {
+            operand.parts.iter().map(|p| part(buffer, p)).collect::<Vec<_>>()
+        };
+        operands.iter().enumerate().flat_map(of).collect()
     }
 }
 
@@ -101,8 +138,9 @@ impl Loaded {
             core.allow_early_reads(early_reads.iter().copied());
             core.allow_partial_locks(partial_locks.iter().copied());
         }
-        let buffers = binary.buffers.iter().map(|(name, bytes)| (name.clone(), machine.alloc(name, *bytes))).collect();
-        Ok(Self { machine, buffers, txn: binary.txn.clone() })
+        let buffers =
+            binary.buffers.iter().map(|(name, bytes)| (name.clone(), machine.alloc(name, *bytes), *bytes)).collect();
+        Ok(Self { machine, buffers, parts: binary.parts.clone(), txn: binary.txn.clone() })
     }
 
     /// The simulated machine, for hooks.
@@ -112,27 +150,44 @@ impl Loaded {
 
     /// The buffer of a name.
     pub fn buffer(&self, name: &str) -> Result<BufferId> {
-        let found = self.buffers.iter().find(|(n, _)| n == name).map(|(_, id)| *id);
+        Ok(self.named(name)?.0)
+    }
+
+    fn named(&self, name: &str) -> Result<(BufferId, usize)> {
+        let found = self.buffers.iter().find(|(n, ..)| n == name).map(|(_, id, bytes)| (*id, *bytes));
         found.with_context(|| format!("the kernel has no buffer {name:?}"))
     }
 
-    /// Fills an input.
+    /// The place of an operand: a buffer of its own or a part of one.
+    fn place(&self, name: &str) -> Result<(BufferId, Range<usize>)> {
+        if let Some(part) = self.parts.iter().find(|part| part.name == name) {
+            return Ok((self.buffers[part.buffer].1, part.bytes.clone()));
+        }
+        let (buffer, bytes) = self.named(name)?;
+        Ok((buffer, 0..bytes))
+    }
+
+    /// Fills an operand from its start.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        let buffer = self.buffer(name)?;
-        Ok(self.machine.write_buffer(buffer, 0, bytes)?)
+        let (buffer, place) = self.place(name)?;
+        if bytes.len() > place.len() {
+            bail!("{} bytes for {name:?}, which has {}", bytes.len(), place.len());
+        }
+        Ok(self.machine.write_buffer(buffer, place.start, bytes)?)
     }
 
     /// Runs the stream once.
     pub fn run(&mut self) -> Result<Ran> {
         let start = Instant::now();
-        let ids: Vec<BufferId> = self.buffers.iter().map(|(_, id)| *id).collect();
+        let ids: Vec<BufferId> = self.buffers.iter().map(|(_, id, _)| *id).collect();
         let report = self.machine.run(&self.txn, &ids).context("running the instruction stream")?;
         Ok(Ran { report, wall_s: start.elapsed().as_secs_f64() })
     }
 
-    /// Reads an output; every byte must have been written.
+    /// Reads an operand; every byte must have been written.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        Ok(self.machine.read_buffer(self.buffer(name)?)?)
+        let (buffer, place) = self.place(name)?;
+        Ok(self.machine.read_buffer_range(buffer, place.start, place.len())?)
     }
 }
 

@@ -31,8 +31,8 @@ use npu_package::layout::{
     Plane, ProjectionKind, ProjectionShape, RopeLimbs, RopeTable, names,
 };
 use npu_package::{
-    Argument, Bound, Context, Direction, Files, Kernel, Layer, LayerFile, Manifest, Package, PackageWriter, Producer,
-    Program, Report,
+    Argument, Bound, Context, Direction, Files, Kernel, Layer, LayerFile, Manifest, Package, PackageWriter, Part,
+    Producer, Program, Report,
 };
 use oracle::attention::{HeadProblem, Precision};
 use oracle::flash;
@@ -211,7 +211,16 @@ fn write(path: &Path, model: &npu_package::ModelDims, seq: usize, history: usize
             });
         }
         let argument = |(index, operand): (usize, &Operand)| {
-            let file = plan.as_ref().filter(|_| operand.name == "plan").map(|_| format!("{stem}.plan.bin"));
+            let file = |name: &str| plan.as_ref().filter(|_| name == "plan").map(|_| format!("{stem}.plan.bin"));
+            let part = |(offset, part): &(usize, Operand)| Part {
+                name: part.name.to_owned(),
+                offset: *offset as u64,
+                bytes: part.bytes as u64,
+                dtype: npu_package::Dtype::U8,
+                shape: vec![part.bytes],
+                layout: names::OPAQUE.to_owned(),
+                file: file(part.name),
+            };
             Argument {
                 index,
                 name: operand.name.to_owned(),
@@ -224,7 +233,8 @@ fn write(path: &Path, model: &npu_package::ModelDims, seq: usize, history: usize
                 dtype: npu_package::Dtype::U8,
                 shape: vec![operand.bytes],
                 layout: names::OPAQUE.to_owned(),
-                file,
+                file: file(operand.name),
+                parts: operand.parts.iter().map(part).collect(),
             }
         };
         let args: Vec<Argument> = compiled.operands.iter().enumerate().map(argument).collect();

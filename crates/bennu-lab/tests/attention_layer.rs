@@ -89,8 +89,8 @@ impl Chain {
         let cache = bytes(&activations(seed + 2, attention.cache_bytes() / 2));
 
         let compiled = norm_rope::compile(std::slice::from_ref(layer.call())).expect("norm_rope compiles");
-        let buffers = layer.operands().iter().map(|o| (o.name.to_owned(), o.bytes)).collect();
-        let mut loaded = Loaded::new(&Binary { buffers, ..Binary::from(&compiled) }, None).expect("the PDI loads");
+        let compiled = Compiled { operands: layer.operands(), ..compiled };
+        let mut loaded = Loaded::new(&Binary::from(&compiled), None).expect("the PDI loads");
         for (name, data) in [("qkv", &qkv), ("norms", &norms), ("rotations", &rotations), ("cache", &cache)] {
             loaded.write(name, data).expect("an operand fits");
         }

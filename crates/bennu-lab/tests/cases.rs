@@ -32,6 +32,7 @@ fn argument((index, operand): (usize, &Operand)) -> Argument {
         shape: operand.shape.clone(),
         layout: operand.layout.into(),
         file: None,
+        parts: Vec::new(),
     }
 }
 

@@ -109,7 +109,7 @@ fn defaults_compile_three_lengths_of_a_model() {
         let place = kernel.context.map_or_else(String::new, |at| format!("_{}_h{}", at.layer.name(), at.history));
         let stem = format!("{}{place}_s{}", kernel.kernel, kernel.seq);
         assert_eq!(kernel.context.is_some(), kernel.kernel == "scaled_attention");
-        assert_eq!(kernel.argument("plan").is_some_and(|plan| plan.file.is_some()), kernel.context.is_some());
+        assert_eq!(kernel.operand("plan").is_some_and(|plan| plan.file.is_some()), kernel.context.is_some());
         assert_eq!(kernel.files.pdi, format!("{stem}.pdi"));
         assert_eq!(kernel.programs.len(), kernel.tiles);
         assert!(kernel.programs.iter().all(|program| program.file.starts_with(&stem) && program.bytes > 0));

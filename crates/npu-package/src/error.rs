@@ -27,6 +27,41 @@ impl std::fmt::Display for PackageKind {
     }
 }
 
+/// What is wrong with a part of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PartFault {
+    /// It does not begin at a multiple of [`crate::PART_ALIGN`].
+    #[error("it begins at byte {offset}, no multiple of {}", crate::PART_ALIGN)]
+    Unaligned {
+        /// Where it begins.
+        offset: u64,
+    },
+    /// It begins before the end of the part in front of it.
+    #[error("it begins at byte {offset}, and the part in front of it ends at {end}")]
+    Overlap {
+        /// Where it begins.
+        offset: u64,
+        /// Where the other ends.
+        end: u64,
+    },
+    /// It leaves the buffer.
+    #[error("{bytes} bytes at {offset} leave a buffer of {buffer}")]
+    Outside {
+        /// Where it begins.
+        offset: u64,
+        /// Its size.
+        bytes: u64,
+        /// Size of the buffer.
+        buffer: u64,
+    },
+    /// Another operand of the kernel has its name.
+    #[error("another operand has this name")]
+    Name,
+    /// The whole buffer has contents from a file.
+    #[error("the buffer has a file of its own")]
+    File,
+}
+
 /// Why a package cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
@@ -105,6 +140,18 @@ pub enum PackageError {
         position: usize,
         /// Index found there.
         index: usize,
+    },
+    /// A part of a buffer lies where it cannot.
+    #[error("kernel {kernel:?}, argument {argument:?}, part {part:?}: {fault}")]
+    Part {
+        /// The kernel.
+        kernel: String,
+        /// The buffer.
+        argument: String,
+        /// The part.
+        part: String,
+        /// Why.
+        fault: PartFault,
     },
     /// A file that the package lists is not there.
     #[error("{} lacks file {name:?}", package.display())]

@@ -15,10 +15,10 @@ mod package;
 mod packed;
 
 pub use directory::FileEntry;
-pub use error::{PackageError, PackageKind};
+pub use error::{PackageError, PackageKind, PartFault};
 pub use manifest::{
-    Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LoopReport, Manifest, ModelDims, Phase, Producer,
-    Program, Region, Report,
+    Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LoopReport, Manifest, ModelDims, Operand,
+    PART_ALIGN, Part, Phase, Producer, Program, Region, Report,
 };
 pub use package::{MANIFEST_FILE, Package, PackageWriter};
 pub use packed::{
@@ -27,4 +27,4 @@ pub use packed::{
 };
 
 /// Version of `manifest.json` that this crate writes and reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;

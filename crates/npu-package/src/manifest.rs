@@ -158,6 +158,87 @@ pub struct Argument {
     /// File with the contents, of an input that depends on nothing but the kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// What lies where in it, in order of offset, where several operands share the buffer. Bytes between parts mean nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// An operand that shares its host buffer with others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Name, unlike that of any other operand of the kernel.
+    pub name: String,
+    /// Where it begins in the buffer: a multiple of [`PART_ALIGN`].
+    pub offset: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Name of the element order, see `docs/package.md`.
+    pub layout: String,
+    /// File with the contents, of an input that depends on nothing but the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// Bytes that the offset of a [`Part`] is a multiple of: a page.
+pub const PART_ALIGN: u64 = 4096;
+
+/// An operand wherever it lies: a whole host buffer or a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand<'a> {
+    /// The buffer.
+    pub argument: &'a Argument,
+    /// Name.
+    pub name: &'a str,
+    /// Where it begins in the buffer.
+    pub offset: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Extents, outermost first.
+    pub shape: &'a [usize],
+    /// Name of the element order.
+    pub layout: &'a str,
+    /// File with the contents, if the package has one.
+    pub file: Option<&'a str>,
+}
+
+impl Argument {
+    /// The operands in it: its parts, or itself.
+    pub fn operands(&self) -> impl Iterator<Item = Operand<'_>> {
+        let whole = self.parts.is_empty().then(|| Operand {
+            argument: self,
+            name: &self.name,
+            offset: 0,
+            bytes: self.bytes,
+            dtype: self.dtype,
+            shape: &self.shape,
+            layout: &self.layout,
+            file: self.file.as_deref(),
+        });
+        let part = move |part| Operand::of_part(self, part);
+        whole.into_iter().chain(self.parts.iter().map(part))
+    }
+}
+
+impl<'a> Operand<'a> {
+    fn of_part(argument: &'a Argument, part: &'a Part) -> Self {
+        Self {
+            argument,
+            name: &part.name,
+            offset: part.offset,
+            bytes: part.bytes,
+            dtype: part.dtype,
+            shape: &part.shape,
+            layout: &part.layout,
+            file: part.file.as_deref(),
+        }
+    }
 }
 
 /// Who fills a host buffer.
@@ -336,6 +417,16 @@ impl Kernel {
         self.args.iter().find(|argument| argument.name == name)
     }
 
+    /// All operands, in order of buffer and offset.
+    pub fn operands(&self) -> impl Iterator<Item = Operand<'_>> {
+        self.args.iter().flat_map(Argument::operands)
+    }
+
+    /// The operand of a name, be it a buffer of its own or a part of one.
+    pub fn operand(&self, name: &str) -> Option<Operand<'_>> {
+        self.operands().find(|operand| operand.name == name)
+    }
+
     /// Name of the file that stores an argument of the kernel's case, if the package has one: contents of an input, or what any other buffer must
     /// begin with after a call.
     pub fn case_file(&self, argument: &str) -> String {
@@ -352,7 +443,9 @@ impl Kernel {
     /// Names of every file the kernel refers to.
     pub fn file_names(&self) -> impl Iterator<Item = &str> {
         let programs = self.programs.iter().map(|program| program.file.as_str());
-        let contents = self.args.iter().filter_map(|argument| argument.file.as_deref());
+        let whole = self.args.iter().filter_map(|argument| argument.file.as_deref());
+        let parts = self.args.iter().flat_map(|argument| &argument.parts).filter_map(|part| part.file.as_deref());
+        let contents = whole.chain(parts);
         [self.files.pdi.as_str(), &self.files.xclbin, &self.files.txn].into_iter().chain(programs).chain(contents)
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::directory::{self, FileTable, NewDirectory};
-use crate::error::{PackageError, PackageKind};
-use crate::manifest::{Context, Files, Kernel, Layer, Manifest};
+use crate::error::{PackageError, PackageKind, PartFault};
+use crate::manifest::{Context, Files, Kernel, Layer, Manifest, PART_ALIGN};
 
 /// The file that describes a package.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -141,11 +141,11 @@ impl Package {
         if !container.partition.pdis.iter().any(|image| image.image == pdi_bytes) {
             return Err(PackageError::XclbinPdi { name: name(xclbin), pdi: name(pdi) });
         }
-        for argument in &kernel.args {
-            let Some(file) = &argument.file else { continue };
-            let (found, bytes) = (self.read_file(file)?.len() as u64, argument.bytes);
+        for operand in kernel.operands() {
+            let Some(file) = operand.file else { continue };
+            let (found, bytes) = (self.read_file(file)?.len() as u64, operand.bytes);
             if found != bytes {
-                return Err(PackageError::ArgumentFile { name: name(file), found, bytes });
+                return Err(PackageError::ArgumentFile { name: file.to_owned(), found, bytes });
             }
         }
         Ok(())
@@ -180,10 +180,41 @@ fn check_kernels(manifest: &Manifest) -> Result<(), PackageError> {
             let (kernel, index) = (kernel.kernel.clone(), argument.index);
             return Err(PackageError::ArgumentIndex { kernel, position, index });
         }
+        check_parts(kernel)?;
         for name in kernel.file_names() {
             if !manifest.digests.contains_key(name) {
                 return Err(PackageError::UnlistedFile { kernel: kernel.kernel.clone(), name: name.to_owned() });
             }
+        }
+    }
+    Ok(())
+}
+
+/// Parts of buffers in order, apart and inside; names of operands once.
+fn check_parts(kernel: &Kernel) -> Result<(), PackageError> {
+    for argument in &kernel.args {
+        let mut end = 0;
+        for part in &argument.parts {
+            let &crate::Part { offset, bytes, .. } = part;
+            let buffers = kernel.args.iter().map(|argument| &argument.name);
+            let parts = kernel.args.iter().flat_map(|argument| &argument.parts).map(|part| &part.name);
+            let fault = if argument.file.is_some() {
+                Some(PartFault::File)
+            } else if buffers.chain(parts).filter(|name| **name == part.name).count() > 1 {
+                Some(PartFault::Name)
+            } else if !offset.is_multiple_of(PART_ALIGN) {
+                Some(PartFault::Unaligned { offset })
+            } else if offset < end {
+                Some(PartFault::Overlap { offset, end })
+            } else {
+                let inside = offset.checked_add(bytes).is_some_and(|end| end <= argument.bytes);
+                (!inside).then_some(PartFault::Outside { offset, bytes, buffer: argument.bytes })
+            };
+            if let Some(fault) = fault {
+                let (kernel, argument, part) = (kernel.kernel.clone(), argument.name.clone(), part.name.clone());
+                return Err(PackageError::Part { kernel, argument, part, fault });
+            }
+            end = offset + bytes;
         }
     }
     Ok(())

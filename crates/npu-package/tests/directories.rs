@@ -10,8 +10,8 @@ use npu_container::{pdi, xclbin};
 use npu_package::layout::{LayoutError, ProjectionKind, names};
 use npu_package::{
     Argument, AttentionFacts, Bound, Context, Direction, Dtype, Files, Kernel, Layer, LayerFile, LoopReport,
-    MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE, Package, PackageError, PackageWriter, PackedManifest, PackedModel,
-    PackedWriter, Phase, Producer, Program, Region, Report, Rotation, layer_file_name,
+    MANIFEST_FILE, Manifest, ModelDims, PACKED_FILE, PART_ALIGN, Package, PackageError, PackageWriter, PackedManifest,
+    PackedModel, PackedWriter, Part, PartFault, Phase, Producer, Program, Region, Report, Rotation, layer_file_name,
 };
 use tempfile::TempDir;
 
@@ -46,6 +46,7 @@ fn kernel() -> Kernel {
         shape: vec![8, 256],
         layout: names::ROW_MAJOR.to_owned(),
         file: None,
+        parts: Vec::new(),
     };
     let program = Program {
         tile: [0, 2],
@@ -147,7 +148,7 @@ fn a_package_is_read_as_it_was_written() {
     let package = Package::open(&path).unwrap();
     package.verify().unwrap();
     let read = package.manifest();
-    assert_eq!((read.format_version, &read.model, &read.kernels[0]), (2, &model(), &kernel()));
+    assert_eq!((read.format_version, &read.model, &read.kernels[0]), (3, &model(), &kernel()));
     assert_eq!(read.digests["core_0_2.bin"].bytes, 4);
     // SOURCE: SHA-256 of the bytes 01 02 03 04 by coreutils sha256sum.
     let sha256 = "9f64a747e1b97f131fabb6b447296c9b6f0201e79fb3c5356e6c77e89b6a806a";
@@ -196,7 +197,7 @@ fn equal_packages_have_equal_bytes() {
 fn the_manifest_names_its_fields_as_documented() {
     let (_directory, path) = package();
     let text = fs::read_to_string(path.join(MANIFEST_FILE)).unwrap();
-    assert!(text.starts_with("{\n  \"format_version\": 2,\n  \"producer\": {\n    \"name\": \"bennu\""));
+    assert!(text.starts_with("{\n  \"format_version\": 3,\n  \"producer\": {\n    \"name\": \"bennu\""));
     assert!(text.ends_with("}\n"));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let kernel = &json["kernels"][0];
@@ -305,7 +306,7 @@ fn another_version_is_named_before_anything_else_is_read() {
     let (_directory, path) = package();
     let file = path.join(MANIFEST_FILE);
     fs::write(&file, r#"{"format_version": 7, "kernels": "somewhere else"}"#).unwrap();
-    assert_error!(Package::open(&path), PackageError::Version { found: 7, supported: 2, path: named } if named == file);
+    assert_error!(Package::open(&path), PackageError::Version { found: 7, supported: 3, path: named } if named == file);
 }
 
 #[test]
@@ -323,7 +324,7 @@ fn what_is_not_a_package_is_said_so() {
 #[test]
 fn damaged_manifests_are_refused() {
     for (from, to) in [
-        ("\"format_version\": 2", "\"format_version\": -1"),
+        ("\"format_version\": 3", "\"format_version\": -1"),
         ("\"device\"", "\"devize\""),
         ("\"kernels\": [", "\"extra\": 1, \"kernels\": ["),
         ("\"in\"", "\"sideways\""),
@@ -355,6 +356,63 @@ fn damaged_files_are_named() {
     assert_error!(package.verify(), PackageError::Digest { name, .. } if name == "core_0_2.bin");
     assert_error!(package.read_file("core_0_2.bin"), PackageError::Digest { name, .. } if name == "core_0_2.bin");
     assert_error!(package.read_file("manifest.json"), PackageError::MissingFile { .. });
+}
+
+#[test]
+fn parts_of_a_buffer_are_operands_that_lie_apart() {
+    let part = |name: &str, offset, bytes| Part {
+        name: name.to_owned(),
+        offset,
+        bytes,
+        dtype: Dtype::U8,
+        shape: vec![bytes as usize],
+        layout: names::OPAQUE.to_owned(),
+        file: None,
+    };
+    let open = |parts: Vec<Part>, file: Option<&str>| {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("package");
+        write_package(&path, false).unwrap();
+        let mut manifest = Package::open(&path).unwrap().manifest().clone();
+        let whole = manifest.kernels[0].args[0].clone();
+        let file = file.map(str::to_owned);
+        let tables = Argument { index: 1, name: "tables".to_owned(), bytes: 8192 + 60, parts, file, ..whole };
+        manifest.kernels[0].args.push(tables);
+        fs::write(path.join(MANIFEST_FILE), manifest.text()).unwrap();
+        let opened = Package::open(&path);
+        // the writer refuses what the reader refuses
+        let mut writer = PackageWriter::create(&path, true).unwrap();
+        for name in manifest.digests.keys() {
+            writer.add_file(name, &fs::read(path.join(name)).unwrap()).unwrap();
+        }
+        assert_eq!(writer.finish(manifest).is_ok(), opened.is_ok());
+        opened
+    };
+    let package = open(vec![part("norms", 0, 1000), part("plan", 8192, 60)], None).unwrap();
+    let kernel = &package.manifest().kernels[0];
+    let all: Vec<_> = kernel.operands().map(|o| (o.argument.index, o.name, o.offset, o.bytes)).collect();
+    assert_eq!(all, [(0, "x", 0, 4096), (1, "norms", 0, 1000), (1, "plan", 8192, 60)]);
+    assert_eq!(kernel.operand("plan").unwrap().argument.name, "tables");
+    assert_eq!(kernel.operand("tables"), None);
+
+    let fault = |parts, file| match open(parts, file).unwrap_err() {
+        PackageError::Part { argument, part, fault, .. } if argument == "tables" => (part, fault),
+        other => panic!("{other}"),
+    };
+    let found = fault(vec![part("norms", 0, 1000), part("plan", 64, 60)], None);
+    assert_eq!(found, ("plan".to_owned(), PartFault::Unaligned { offset: 64 }));
+    let found = fault(vec![part("norms", 0, PART_ALIGN + 1), part("plan", PART_ALIGN, 60)], None);
+    assert_eq!(found, ("plan".to_owned(), PartFault::Overlap { offset: PART_ALIGN, end: PART_ALIGN + 1 }));
+    let found = fault(vec![part("plan", 8192, 61)], None);
+    assert_eq!(found, ("plan".to_owned(), PartFault::Outside { offset: 8192, bytes: 61, buffer: 8252 }));
+    let found = fault(vec![part("plan", 8192, u64::MAX)], None);
+    assert_eq!(found, ("plan".to_owned(), PartFault::Outside { offset: 8192, bytes: u64::MAX, buffer: 8252 }));
+    for name in ["x", "tables"] {
+        assert_eq!(fault(vec![part(name, 0, 60)], None), (name.to_owned(), PartFault::Name));
+    }
+    let twice = fault(vec![part("plan", 0, 60), part("plan", 4096, 60)], None);
+    assert_eq!(twice, ("plan".to_owned(), PartFault::Name));
+    assert_eq!(fault(vec![part("plan", 0, 60)], Some("a.txn")), ("plan".to_owned(), PartFault::File));
 }
 
 #[test]

@@ -21,9 +21,9 @@ use npu_package::layout::{Activations, KvFormat, KvHeads, Panels, ProjectionKind
 
 use crate::attention::scaled::{self, Cache, ScaledAttention};
 use crate::grid::{self, GRID};
-use crate::norm_rope::{self, CacheRun, Call};
+use crate::norm_rope::{self, Buffers, CacheRun, Call};
 use crate::w8a8::{self, phase};
-use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand, WeightScales, w8a16};
+use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand, Place, WeightScales, w8a16};
 
 pub use array::{Region, memory_map};
 pub use program::sections;
@@ -48,16 +48,75 @@ const TABLE_BYTES: usize = 1024;
 mod arg {
     pub const X: u32 = 0;
     pub const QKV_WEIGHTS: u32 = 1;
-    pub const QKV: u32 = 2;
-    pub const NORMS: u32 = 3;
-    pub const ROTATIONS: u32 = 4;
-    pub const Q: u32 = 5;
-    pub const CACHE: u32 = 6;
-    pub const PLAN: u32 = 7;
-    pub const CTX: u32 = 8;
-    pub const O_WEIGHTS: u32 = 9;
-    pub const O: u32 = 10;
-    pub const SCRATCH: u32 = 11;
+    pub const O_WEIGHTS: u32 = 2;
+    pub const TABLES: u32 = 3;
+    pub const CACHE: u32 = 4;
+    pub const O: u32 = 5;
+    pub const SCRATCH: u32 = 6;
+}
+
+/// Most host buffers of a kernel that every driver passes on.
+pub const HOST_BUFFERS: usize = 7;
+
+/// Where the operands begin.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    x: Place,
+    qkv_weights: Place,
+    o_weights: Place,
+    norms: Place,
+    plan: Place,
+    rotations: Place,
+    cache: Place,
+    o: Place,
+    qkv: Place,
+    q: Place,
+    ctx: Place,
+    work: Place,
+}
+
+impl Places {
+    fn new(tables: &Operand, scratch: &Operand) -> Self {
+        // PANIC: both are built in this module, with these parts.
+        let part = |arg, of: &Operand, name| Place { arg, offset: of.offset_of(name).expect("a part") as u64 };
+        let (table, own) = (|name| part(arg::TABLES, tables, name), |name| part(arg::SCRATCH, scratch, name));
+        Self {
+            x: Place::whole(arg::X),
+            qkv_weights: Place::whole(arg::QKV_WEIGHTS),
+            o_weights: Place::whole(arg::O_WEIGHTS),
+            norms: table("norms"),
+            plan: table("plan"),
+            rotations: table("rotations"),
+            cache: Place::whole(arg::CACHE),
+            o: Place::whole(arg::O),
+            qkv: own("qkv"),
+            q: own("q"),
+            ctx: own("ctx"),
+            work: own("work"),
+        }
+    }
+}
+
+/// What the host fills and no kernel changes. The rotations come last: where the others begin does not depend on how many there are.
+fn tables(attention: &ScaledAttention, positions: usize) -> Operand {
+    let bytes = |name, bytes| Operand::input(name, bytes, Dtype::U8, vec![bytes], OPAQUE);
+    let [_, _, plan, _, _] = of_attention(attention);
+    let parts = [bytes("norms", NORM_BYTES), plan, bytes("rotations", positions * TABLE_BYTES)];
+    Operand::merged("tables", Direction::In, parts)
+}
+
+/// What the phases hand to each other, and what each needs for itself.
+fn scratch(qkv: &ProjectionShape, o: &ProjectionShape, attention: &ScaledAttention) -> Operand {
+    let [q, _, _, _, own] = of_attention(attention);
+    let [_, _, rows] = w8a8::operands(qkv, "qkv_weights");
+    let [ctx, _, _] = w8a8::operands(o, "o_weights");
+    let work = qkv.scratch_bytes().max(o.scratch_bytes()).max(own.bytes).max(array::OUT_TURN_BYTES);
+    Operand::merged("scratch", Direction::Scratch, [rows, q, ctx, Operand::scratch("work", work)])
+}
+
+fn of_attention(attention: &ScaledAttention) -> [Operand; 5] {
+    // PANIC: that kernel has five.
+    attention.operands().try_into().expect("the operands of scaled_attention")
 }
 
 /// One instance: a layer's attention for some new positions.
@@ -67,6 +126,7 @@ pub struct AttentionLayer {
     o: ProjectionShape,
     call: Call,
     attention: ScaledAttention,
+    places: Places,
     extent: Extent,
 }
 
@@ -169,8 +229,11 @@ impl AttentionLayer {
             Ok::<_, KernelError>(shape)
         };
         let attention = ScaledAttention::new(seq, history, KV_HEADS, cache)?;
-        let call = Call::new(stream::norm_buffers(), runs(&attention))?;
-        Ok(Self { qkv: shape(qkv)?, o: shape(o)?, call, attention, extent: Extent::Whole })
+        let (qkv, o) = (shape(qkv)?, shape(o)?);
+        let places = Places::new(&tables(&attention, 0), &scratch(&qkv, &o, &attention));
+        let Places { qkv: rows, norms, rotations, q, .. } = places;
+        let call = Call::new(Buffers { qkv: rows, weights: norms, tables: rotations, q }, runs(&attention))?;
+        Ok(Self { qkv, o, call, attention, places, extent: Extent::Whole })
     }
 
     /// The same with some of the phases.
@@ -264,36 +327,12 @@ impl AttentionLayer {
 
     /// Host buffers in order.
     pub fn operands(&self) -> Vec<Operand> {
-        let [x, qkv_weights, qkv] = w8a8::operands(&self.qkv, "qkv_weights");
-        let [ctx, o_weights, o] = w8a8::operands(&self.o, "o_weights");
-        let [q, cache, plan, _, attention_scratch] =
-            <[Operand; 5]>::try_from(self.attention.operands()).expect("the operands of scaled_attention");
-        let inner = |operand: Operand| Operand { direction: Direction::Scratch, ..operand };
-        let qkv = match self.extent {
-            Extent::Attention => Operand { direction: Direction::In, ..qkv },
-            Extent::Whole | Extent::Projections => inner(qkv),
-        };
-        let ctx = match self.extent {
-            Extent::Attention => Operand { direction: Direction::Out, ..ctx },
-            Extent::Whole => inner(ctx),
-            Extent::Projections => ctx,
-        };
-        let bytes = |name, bytes| Operand::input(name, bytes, Dtype::U8, vec![bytes], OPAQUE);
-        let scratch = self.qkv.scratch_bytes().max(self.o.scratch_bytes()).max(attention_scratch.bytes);
-        vec![
-            x,
-            qkv_weights,
-            qkv,
-            bytes("norms", NORM_BYTES),
-            bytes("rotations", self.call.tables() * TABLE_BYTES),
-            inner(q),
-            inner(cache),
-            plan,
-            ctx,
-            o_weights,
-            o,
-            Operand::scratch("scratch", scratch.max(array::OUT_TURN_BYTES)),
-        ]
+        let [x, qkv_weights, _] = w8a8::operands(&self.qkv, "qkv_weights");
+        let [_, o_weights, o] = w8a8::operands(&self.o, "o_weights");
+        let [_, cache, ..] = of_attention(&self.attention);
+        let cache = Operand { direction: Direction::Scratch, ..cache };
+        let tables = tables(&self.attention, self.call.tables());
+        vec![x, qkv_weights, o_weights, tables, cache, o, scratch(&self.qkv, &self.o, &self.attention)]
     }
 }
 
@@ -308,7 +347,7 @@ fn runs(attention: &ScaledAttention) -> Vec<CacheRun> {
         }
     }
     let run = |(segment, slot, tokens): (usize, usize, usize)| CacheRun {
-        place: norm_rope::Place { arg: arg::CACHE, offset: (segment * attention.cache_segment().bytes()) as u64 },
+        place: Place { arg: arg::CACHE, offset: (segment * attention.cache_segment().bytes()) as u64 },
         segment: *attention.cache_segment(),
         slot,
         tokens,
@@ -317,3 +356,50 @@ fn runs(attention: &ScaledAttention) -> Vec<CacheRun> {
 }
 
 const _: () = assert!(array::PROJECTION.m as usize == 8 * ROW_GROUP);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(seq: usize) -> AttentionLayer {
+        let qkv = Panels::new(5376, 4096, 2048, 2048).expect("legal dimensions");
+        let o = Panels::output(4096, 5376).expect("legal dimensions");
+        let heads = KvHeads::new(KV_HEADS, scaled::HEAD_DIM, KvFormat::Bf16).expect("legal heads");
+        let cache = Cache::linear(1024).expect("whole groups");
+        AttentionLayer::new(seq, 40, qkv, o, Activations::Int16, heads, cache).expect("a legal layer")
+    }
+
+    #[test]
+    fn every_driver_passes_the_buffers_on() {
+        let operands = layer(300).operands();
+        let names: Vec<&str> = operands.iter().map(|operand| operand.name).collect();
+        assert_eq!(names, ["x", "qkv_weights", "o_weights", "tables", "cache", "o", "scratch"]);
+        assert_eq!(names.len(), HOST_BUFFERS);
+    }
+
+    /// Parts lie apart, inside and where the stream takes them to be, whatever S.
+    #[test]
+    fn parts_of_a_buffer_do_not_overlap() {
+        for seq in [5, 17, 300, 512, 1000] {
+            let layer = layer(seq);
+            let operands = layer.operands();
+            let parts = |name: &str| {
+                let operand = operands.iter().find(|operand| operand.name == name).expect("a buffer");
+                let mut end = 0;
+                for (offset, part) in &operand.parts {
+                    assert!(*offset >= end && offset.is_multiple_of(4096), "S = {seq}, {} at {offset}", part.name);
+                    end = offset + part.bytes;
+                }
+                assert_eq!(end, operand.bytes, "S = {seq}, {name}");
+                operand.parts.iter().map(|(offset, part)| (part.name, *offset as u64)).collect::<Vec<_>>()
+            };
+            let Places { norms, plan, rotations, qkv, q, ctx, work, .. } = layer.places;
+            let at = |places: [Place; 3]| places.map(|place| place.offset);
+            let (tables, scratch) = (parts("tables"), parts("scratch"));
+            let [norms, plan, rotations] = at([norms, plan, rotations]);
+            assert_eq!(tables, [("norms", norms), ("plan", plan), ("rotations", rotations)]);
+            let [qkv, q, ctx] = at([qkv, q, ctx]);
+            assert_eq!(scratch, [("qkv", qkv), ("q", q), ("ctx", ctx), ("work", work.offset)]);
+        }
+    }
+}

@@ -1,23 +1,17 @@
 //! The runtime stream of one dispatch: words of the cores, then phase after phase; each leaves nothing in flight.
 
 use aie2_array::runtime::Stream;
-use aie2_array::{Error, Mm2s, Runtime, S2mm, ShimBd, Tile};
+use aie2_array::{Error, Mm2s, Runtime, S2mm, Tile};
 use npu_package::layout::{ProjectionShape, UNIT_BYTES};
 
 use super::array::{self, NORM_ROPE, Rings, ring, words};
-use super::{AttentionLayer, Extent, NORM_BYTES, Step, arg};
+use super::{AttentionLayer, Extent, NORM_BYTES, Places, Step};
 use crate::attention::scaled;
-use crate::norm_rope::{Buffers, Call, Place};
+use crate::norm_rope::Call;
 use crate::w8a8::{GRID, stream as projection};
 
 /// Units of A, or pairs of B, that one task of every ring takes: three entries of its queue, one is left for a broken round.
 const UNITS_PER_TASK: usize = 3 * 256 * 4;
-
-/// Operands of `norm_rope`.
-pub fn norm_buffers() -> Buffers {
-    let whole = |arg| Place { arg, offset: 0 };
-    Buffers { qkv: whole(arg::QKV), weights: whole(arg::NORMS), tables: whole(arg::ROTATIONS), q: whole(arg::Q) }
-}
 
 /// Units of B that a block of a projection takes.
 fn b_units(shape: &ProjectionShape) -> usize {
@@ -54,13 +48,15 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         cores.try_for_each(|core| rt.write_words(core, words::AT & 0xFFFF, &words))?;
         layer.call().parameters(rt, &NORM_ROPE)
     };
-    let args = projection::Args { x: arg::X, weights: arg::QKV_WEIGHTS, y: arg::QKV, scratch: arg::SCRATCH };
+    let places = layer.places;
+    let Places { x, qkv_weights: weights, qkv: y, work: scratch, .. } = places;
+    let args = projection::Args { x, weights, y, scratch };
     let rounds = head + 4 * groups + tail;
     // A's first units depend on nothing that is computed
     let norm_rings = |rt: &mut Runtime| {
         queue_a(rt, rings, ring::NORM_ROPE, 1 + segments + idle)?;
         if idle > 0 {
-            let weights = ShimBd::linear(arg::NORMS, 0, NORM_BYTES as u64)?;
+            let weights = places.norms.linear(0, NORM_BYTES as u64)?;
             for col in 0..GRID {
                 rt.task(col, Mm2s(0), &weights, array::UNIT_BYTES / NORM_BYTES as u32, false)?;
             }
@@ -91,7 +87,7 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         }
     })?;
     if !rounds.is_multiple_of(2) {
-        let turn = ShimBd::linear(arg::SCRATCH, 0, array::OUT_TURN_BYTES as u64)?;
+        let turn = scratch.linear(0, array::OUT_TURN_BYTES as u64)?;
         for col in 0..GRID {
             rt.task(col, S2mm(0), &turn, 1, true)?;
         }
@@ -105,7 +101,7 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
         rt.mark();
         steps.push(Step::Attention);
     }
-    let args = projection::Args { x: arg::CTX, weights: arg::O_WEIGHTS, y: arg::O, scratch: arg::SCRATCH };
+    let args = projection::Args { x: places.ctx, weights: places.o_weights, y: places.o, scratch };
     if layer.extent != Extent::Attention {
         project(&mut rt, rings, &layer.o, args, |_| Ok(()), |_| Ok(()))?;
         rt.mark();
@@ -130,8 +126,8 @@ fn attention_rings(rt: &mut Runtime, rings: &Rings, [a, b]: [usize; 2]) -> Resul
 
 /// The passes, their first tasks of A and of B queued; behind them B is queued for the output projection.
 fn attend(rt: &mut Runtime, rings: &Rings, layer: &AttentionLayer) -> Result<(), Error> {
-    let args =
-        scaled::stream::Args { q: arg::Q, cache: arg::CACHE, plan: arg::PLAN, ctx: arg::CTX, scratch: arg::SCRATCH };
+    let Places { q, cache, plan, ctx, work: scratch, .. } = layer.places;
+    let args = scaled::stream::Args { q, cache, plan, ctx, scratch };
     scaled::stream::append(
         &layer.attention,
         args,

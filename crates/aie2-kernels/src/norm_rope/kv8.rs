@@ -12,7 +12,8 @@
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KvAppend, Plane};
 
-use super::stream::{COLUMN_KV, COLUMN_Q, Call, HEAD, KV_HEADS, Place, Q_HEADS, Q_ROW, QKV_ROW, WORD, make_room, push};
+use super::stream::{COLUMN_KV, COLUMN_Q, Call, HEAD, KV_HEADS, Q_HEADS, Q_ROW, QKV_ROW, WORD, make_room, push};
+use crate::Place;
 use crate::grid::GRID;
 
 /// Bytes that a core sends a round.

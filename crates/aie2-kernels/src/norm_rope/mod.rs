@@ -30,11 +30,12 @@ use npu_package::layout::KvFormat;
 use crate::grid::{GRID, Locks, cores, usage};
 use crate::{Compiled, CoreBinary, KernelError};
 
+pub use crate::Place;
 pub use array::{L1_ALONE, L1_KV8_ALONE};
 pub use geometry::{GEOMETRY_BYTES, GEOMETRY_KV8_BYTES, geometry, geometry_kv8};
 pub use kv8::SCRATCH_BYTES;
 pub use program::{A_UNIT_BYTES, CALL_WORDS, L1, Phase, Pointers, WORK_BYTES};
-pub use stream::{Buffers, CacheRun, Call, Place, Refusal};
+pub use stream::{Buffers, CacheRun, Call, Refusal};
 
 /// Name of the kernel.
 pub const NAME: &str = "norm_rope";

@@ -15,6 +15,7 @@ use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment,
 
 use super::kv8::{CORE_BYTES, scratch_rest};
 use super::program::{A_UNIT_BYTES, L1, WEIGHTS_BYTES};
+use crate::Place;
 use crate::grid::GRID;
 
 /// Width of a head.
@@ -39,15 +40,6 @@ pub(super) const COLUMN_KV: u32 = (KV_HEADS / GRID as usize) as u32;
 // SOURCE: Xilinx/mlir-aie aie_registers_aie2.json, iteration wrap of 6 bits.
 const IN_GROUPS: usize = 64;
 const OUT_GROUPS: usize = IN_GROUPS / GROUP_ROUNDS;
-
-/// A part of a host buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its argument.
-    pub arg: u32,
-    /// Byte offset of the part.
-    pub offset: u64,
-}
 
 /// Where a call's operands begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,7 +84,7 @@ impl GroupProjection {
         let (array, groups, m) = (self.array()?, Groups(self.size), self.shape.m() as u32);
         let program = program::CoreProgram { m, groups, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
-        let args = stream::Args { x: 0, weights: 1, y: 2, scratch: 3 };
+        let args = stream::Args::from_first(0, 3);
         let stream = stream::stream(&[stream::Phase { shape: self.shape, args }])?;
         let binary = CoreBinary::from(&program);
         let [x, weights, y] = operands(&self.shape, "weights");

@@ -66,7 +66,7 @@ impl AttentionProjections {
         let mut buffers = operands(&self.qkv, "qkv_weights").to_vec();
         buffers.extend(operands(&self.o, "o_weights"));
         buffers.push(Operand::scratch("scratch", scratch));
-        let args = |x| stream::Args { x, weights: x + 1, y: x + 2, scratch: 6 };
+        let args = |x| stream::Args::from_first(x, 6);
         let phases =
             vec![stream::Phase { shape: self.qkv, args: args(0) }, stream::Phase { shape: self.o, args: args(3) }];
         Build { kernel: self.name(), phases, operands: buffers }.compile()

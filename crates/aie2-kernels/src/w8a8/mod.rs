@@ -109,7 +109,7 @@ impl Projection {
     }
 
     fn build(&self) -> Build {
-        let args = stream::Args { x: 0, weights: 1, y: 2, scratch: 3 };
+        let args = stream::Args::from_first(0, 3);
         Build {
             kernel: self.name(),
             phases: vec![stream::Phase { shape: self.shape, args }],

@@ -12,19 +12,28 @@ use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{Panels, ProjectionShape, ROW_GROUP, UNIT_BYTES};
 
+use crate::Place;
 use crate::grid::{GRID, JOIN_BYTES};
 
-/// Host buffers of a projection, by index.
+/// Operands of a projection.
 #[derive(Clone, Copy, Debug)]
 pub struct Args {
     /// Activations.
-    pub x: u32,
+    pub x: Place,
     /// Packed weights.
-    pub weights: u32,
+    pub weights: Place,
     /// Outputs.
-    pub y: u32,
+    pub y: Place,
     /// Quantised activations, and where padded rows drain.
-    pub scratch: u32,
+    pub scratch: Place,
+}
+
+impl Args {
+    /// Buffers of their own: activations, weights and outputs from index `x` on, and `scratch`.
+    pub(crate) fn from_first(x: u32, scratch: u32) -> Self {
+        let [x, weights, y, scratch] = [x, x + 1, x + 2, scratch].map(Place::whole);
+        Self { x, weights, y, scratch }
+    }
 }
 
 /// A phase of the stream; the entries of [`super::phase`] come in the same order.
@@ -132,10 +141,10 @@ impl Block<'_> {
         let records = Pattern::new(&[(1, unit), (words(record), TOGETHER as u32), (unit, units)])
             .iterate(words(TOGETHER * record), (m / TOGETHER) as u8);
         let region = self.shape.region_offset(c) as u64;
-        rt.task(col, S2mm(0), &ShimBd::new(self.args.scratch, region, records), (m / TOGETHER) as u32, true)?;
+        rt.task(col, S2mm(0), &self.args.scratch.bd(region, records), (m / TOGETHER) as u32, true)?;
         self.rows(rt, col)?;
         let panels = self.shape.panels();
-        let linear = |offset: usize, bytes: usize| ShimBd::linear(self.args.weights, offset as u64, bytes as u64);
+        let linear = |offset: usize, bytes: usize| self.args.weights.linear(offset as u64, bytes as u64);
         let mut chain = vec![linear(panels.group_offset(c, 0), panels.column_bytes())?];
         // x in whole units: any bytes fill the last one
         let x_bytes = BF16 * m * self.inputs();
@@ -157,7 +166,7 @@ impl Block<'_> {
         let mut idle = Vec::new();
         if self.idle {
             let weights = self.shape.panels().group_offset(usize::from(col), 0) as u64;
-            idle.push(ShimBd::linear(self.args.weights, weights, UNIT_BYTES as u64)?);
+            idle.push(self.args.weights.linear(weights, UNIT_BYTES as u64)?);
         }
         let mut send = |rt: &mut Runtime, bd: ShimBd, runs: u32, last: bool| {
             if runs > 1 && !idle.is_empty() {
@@ -172,16 +181,16 @@ impl Block<'_> {
             let (inner, outer) = factor(words(GROUP * row_bytes));
             let stride = words(GROUP * usize::from(GRID) * row_bytes);
             let pattern = Pattern::new(&[(1, inner), (inner, outer), (stride, whole as u32)]);
-            send(rt, ShimBd::new(self.args.x, at(group_row(0)), pattern), 1, whole == groups)?;
+            send(rt, self.args.x.bd(at(group_row(0)), pattern), 1, whole == groups)?;
         }
         let ragged = if whole < groups { in_group(whole) } else { 0 };
         let padded = m - whole * GROUP - ragged;
         if ragged > 0 {
             let bytes = (ragged * row_bytes) as u64;
-            send(rt, ShimBd::linear(self.args.x, at(group_row(whole)), bytes)?, 1, padded == 0)?;
+            send(rt, self.args.x.linear(at(group_row(whole)), bytes)?, 1, padded == 0)?;
         }
         if padded > 0 {
-            let last = ShimBd::linear(self.args.x, at(valid - 1), row_bytes as u64)?;
+            let last = self.args.x.linear(at(valid - 1), row_bytes as u64)?;
             send(rt, last, padded as u32, true)?;
         }
         Ok(())
@@ -193,11 +202,11 @@ impl Block<'_> {
         let region = self.shape.region_offset(usize::from(col)) as u64;
         let (k, column) = (self.inputs(), words(self.shape.limbs() * A_COLUMN_K));
         let behind = region + (self.shape.limbs() * k) as u64;
-        let scales = ShimBd::new(self.args.scratch, behind, Pattern::new(&[(1, column), (record, m)]));
+        let scales = self.args.scratch.bd(behind, Pattern::new(&[(1, column), (record, m)]));
         let codes = Pattern::new(&[(1, column), (record, m), (column, (k / A_COLUMN_K) as u32)]);
         let passes = self.shape.panels().passes() as u32;
         rt.task(col, Mm2s(0), &scales, 1, false)?;
-        rt.task(col, Mm2s(0), &ShimBd::new(self.args.scratch, region, codes), passes, false)?;
+        rt.task(col, Mm2s(0), &self.args.scratch.bd(region, codes), passes, false)?;
         rt.task(col, Mm2s(0), &scales, 1, true)
     }
 
@@ -226,11 +235,11 @@ impl Block<'_> {
         let line = words(BF16 * TILE_COLUMNS);
         let pattern = Pattern::new(&[(1, line), (words(BF16 * width), valid as u32)]);
         let start = (BF16 * (row * width + column)) as u64;
-        let mut chain = vec![ShimBd::new(self.args.y, start, pattern)];
+        let mut chain = vec![self.args.y.bd(start, pattern)];
         if valid < rows {
             let pad = self.shape.pad_offset() + usize::from(col) * self.shape.pad_bytes_per_column();
             let bytes = (rows - valid) * BF16 * TILE_COLUMNS;
-            chain.push(ShimBd::linear(self.args.scratch, pad as u64, bytes as u64)?);
+            chain.push(self.args.scratch.linear(pad as u64, bytes as u64)?);
         }
         Ok(chain)
     }

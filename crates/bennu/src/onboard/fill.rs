@@ -4,7 +4,7 @@
 use npu_package::layout::{
     ARRAY_COLUMNS, GROUP_ROWS, GroupSize, HeadNorm, LayoutError, ProjectionKind, RopeLimbs, RopeTable, names,
 };
-use npu_package::{Argument, Direction, Dtype, Kernel, ModelDims, Package, PackageError};
+use npu_package::{Argument, Direction, Dtype, Kernel, ModelDims, Operand, Package, PackageError};
 
 /// Why an argument cannot be filled.
 #[derive(Debug, thiserror::Error)]
@@ -56,20 +56,34 @@ pub fn contents(
         Direction::In => {}
         Direction::Out | Direction::Scratch => return Ok(None),
     }
-    if let Some(file) = &argument.file {
-        return Ok(Some(package.read_file(file)?));
+    let mut all = Vec::new();
+    for operand in argument.operands() {
+        all.resize(operand.offset as usize, 0);
+        all.extend(of_operand(package, model, kernel, operand)?);
     }
-    let name = || (kernel.kernel.clone(), argument.name.clone());
+    all.resize(all.len().max(argument.bytes as usize), 0);
+    Ok(Some(all))
+}
+
+fn of_operand(
+    package: &Package,
+    model: &ModelDims,
+    kernel: &Kernel,
+    argument: Operand<'_>,
+) -> Result<Vec<u8>, FillError> {
+    if let Some(file) = argument.file {
+        return Ok(package.read_file(file)?);
+    }
     let sized = |expected: usize| {
-        let (kernel, name) = name();
         if expected as u64 == argument.bytes {
             Ok(expected)
         } else {
-            Err(FillError::Size { kernel, argument: name, expected, found: argument.bytes })
+            let (kernel, argument, found) = (kernel.kernel.clone(), argument.name.to_owned(), argument.bytes);
+            Err(FillError::Size { kernel, argument, expected, found })
         }
     };
     // docs/package.md gives some arguments by their names alone
-    let bytes = match (argument.name.as_str(), argument.layout.as_str(), argument.dtype) {
+    let bytes = match (argument.name, argument.layout, argument.dtype) {
         (_, names::PANELS | names::PANELS_GROUP32 | names::PANELS_GROUP128, _) => {
             let kind = projections(kernel).into_iter().find(|(name, _)| *name == argument.name);
             let panels = model.panels(kind.ok_or_else(|| layout(kernel, argument))?.1)?;
@@ -108,26 +122,26 @@ pub fn contents(
         }
         _ => return Err(layout(kernel, argument)),
     };
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
-fn layout(kernel: &Kernel, argument: &Argument) -> FillError {
-    let (kernel, name) = (kernel.kernel.clone(), argument.name.clone());
-    FillError::Layout { kernel, argument: name, layout: argument.layout.clone() }
+fn layout(kernel: &Kernel, argument: Operand<'_>) -> FillError {
+    let (kernel, name) = (kernel.kernel.clone(), argument.name.to_owned());
+    FillError::Layout { kernel, argument: name, layout: argument.layout.to_owned() }
 }
 
 /// Arguments that hold weights, and of which projection.
 pub fn projections(kernel: &Kernel) -> Vec<(&str, ProjectionKind)> {
-    let of = |argument: &'_ Argument| match argument.name.as_str() {
+    let of = |operand: Operand<'_>| match operand.name {
         "qkv_weights" => Some(ProjectionKind::Qkv),
         "o_weights" => Some(ProjectionKind::O),
         "weights" => ProjectionKind::ALL.into_iter().find(|kind| {
             let (x, y) = kind.operands();
-            kernel.argument(x).is_some() && kernel.argument(y).is_some()
+            kernel.operand(x).is_some() && kernel.operand(y).is_some()
         }),
         _ => None,
     };
-    kernel.args.iter().filter_map(|argument| Some((argument.name.as_str(), of(argument)?))).collect()
+    kernel.operands().filter_map(|operand| Some((operand.name, of(operand)?))).collect()
 }
 
 /// 2⁻⁸ in bfloat16: a scale of weights.

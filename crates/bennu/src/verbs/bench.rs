@@ -247,7 +247,7 @@ fn work(model: &ModelDims, kernel: &npu_package::Kernel) -> Result<Vec<Products>
         Ok(Products { macs, limbs, macs_per_cycle: INT8_MACS })
     };
     let mut all = fill::projections(kernel).into_iter().map(projection).collect::<Result<Vec<_>, LayoutError>>()?;
-    if let (Some(context), Some(_)) = (kernel.context, kernel.argument("plan")) {
+    if let (Some(context), Some(_)) = (kernel.context, kernel.operand("plan")) {
         let seen = |s: usize| (context.history + s + 1).min(context.window.unwrap_or(usize::MAX)) as u64;
         let pairs: u64 = (0..kernel.seq).map(seen).sum();
         let macs = 2 * pairs * (model.heads * model.head_dim) as u64;

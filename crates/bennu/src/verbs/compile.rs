@@ -13,7 +13,7 @@ use gemma::{ModelDims, Watch};
 use npu_container::xclbin;
 use npu_package::layout::{Activations, DECODE_TOKENS, GroupSize, KvFormat, ProjectionKind, ProjectionShape};
 use npu_package::{
-    Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter,
+    Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Part,
     Phase, Producer, Program, Region,
 };
 use serde_json::{Value, json};
@@ -377,6 +377,8 @@ fn write_kernel(writer: &mut dyn Sink, compiled: &Compiled, call: Call) -> Resul
         let file = format!("{stem}.{name}.bin");
         writer.add(&file, bytes).map_err(package)?;
         args.iter_mut().filter(|arg| arg.name == *name).for_each(|arg| arg.file = Some(file.clone()));
+        let parts = args.iter_mut().flat_map(|arg| &mut arg.parts);
+        parts.filter(|part| part.name == *name).for_each(|part| part.file = Some(file.clone()));
     }
     let files = Files { pdi: format!("{stem}.pdi"), xclbin: format!("{stem}.xclbin"), txn: format!("{stem}.txn") };
     let container = xclbin::Builder::new(
@@ -483,13 +485,30 @@ fn argument((index, operand): (usize, &aie2_kernels::Operand)) -> Argument {
             aie2_kernels::Direction::Scratch => Direction::Scratch,
         },
         bytes: operand.bytes as u64,
-        dtype: match operand.dtype {
-            aie2_kernels::Dtype::Bf16 => Dtype::Bf16,
-            aie2_kernels::Dtype::U8 => Dtype::U8,
-        },
+        dtype: dtype(operand.dtype),
         shape: operand.shape.clone(),
         layout: operand.layout.into(),
         file: None,
+        parts: operand.parts.iter().map(part).collect(),
+    }
+}
+
+fn part((offset, operand): &(usize, aie2_kernels::Operand)) -> Part {
+    Part {
+        name: operand.name.into(),
+        offset: *offset as u64,
+        bytes: operand.bytes as u64,
+        dtype: dtype(operand.dtype),
+        shape: operand.shape.clone(),
+        layout: operand.layout.into(),
+        file: None,
+    }
+}
+
+fn dtype(dtype: aie2_kernels::Dtype) -> Dtype {
+    match dtype {
+        aie2_kernels::Dtype::Bf16 => Dtype::Bf16,
+        aie2_kernels::Dtype::U8 => Dtype::U8,
     }
 }
 

@@ -96,8 +96,8 @@ pub enum Mismatch {
         /// Rows of compute tiles they use.
         needed_rows: u16,
     },
-    /// More host buffers than a command holds.
-    #[error("kernel {kernel} has {count} host buffers; a command holds {limit}")]
+    /// More host buffers than every driver passes on.
+    #[error("kernel {kernel} has {count} host buffers; every driver passes on {limit}")]
     HostBuffers {
         /// The kernel.
         kernel: String,

@@ -11,12 +11,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use amdxdna::ert::MAX_HOST_BUFFERS;
+use amdxdna::ert::HOST_BUFFERS_EVERYWHERE;
 use half::bf16;
 use npu_package::layout::{
     DECODE_TOKENS, GroupSize, HeadNorm, KvFormat, KvHeads, KvSegment, Panels, ProjectionKind, RopeLimbs, RopeTable,
 };
-use npu_package::{Argument, Context, Direction, Kernel, Layer, LayerFile, ModelDims, Package, PackageError};
+use npu_package::{Argument, Context, Direction, Kernel, Layer, LayerFile, ModelDims, Operand, Package, PackageError};
 
 use super::error::{AttendError, Mismatch};
 use super::extent;
@@ -430,14 +430,14 @@ fn kernels<'a>(
     }
 }
 
-/// Whether a command holds all buffers of a method's kernels. Drivers without command lists pass on seven of them and refuse the others at submission.
+/// Whether every driver passes on all buffers of a method's kernels.
 fn check_buffers(kernels: &[(Part, &Kernel, Option<Context>)]) -> Result<(), Mismatch> {
-    match kernels.iter().find(|(_, kernel, _)| kernel.args.len() > MAX_HOST_BUFFERS) {
+    match kernels.iter().find(|(_, kernel, _)| kernel.args.len() > HOST_BUFFERS_EVERYWHERE) {
         None => Ok(()),
         Some((_, kernel, _)) => Err(Mismatch::HostBuffers {
             kernel: kernel.kernel.clone(),
             count: kernel.args.len(),
-            limit: MAX_HOST_BUFFERS,
+            limit: HOST_BUFFERS_EVERYWHERE,
         }),
     }
 }
@@ -587,20 +587,12 @@ impl Builder<'_> {
 
     /// The buffer of an argument: that of the kernels before, or a new one.
     fn buffer(&mut self, part: Part, kernel: &Kernel, argument: &Argument) -> Result<usize, AttendError> {
-        let (name, size, contents) = self.meaning(part, kernel, argument)?;
-        let found = argument.bytes;
-        let (needed, fits) = match size {
-            Size::Exact(bytes) => (bytes, found == bytes as u64),
-            Size::Least(bytes) => (bytes, found >= bytes as u64),
+        let (name, bytes, contents) = if argument.parts.is_empty() {
+            // PANIC: a buffer without parts is its only operand.
+            self.sized(part, kernel, argument.operands().next().expect("an operand"))?
+        } else {
+            self.shared(part, kernel, argument)?
         };
-        if !fits {
-            let (kernel, argument) = (kernel.kernel.clone(), argument.name.clone());
-            return Err(Mismatch::Argument { kernel, argument, found, needed: needed as u64 }.into());
-        }
-        let bytes = usize::try_from(found).map_err(|_| {
-            let (kernel, argument) = (kernel.kernel.clone(), argument.name.clone());
-            Mismatch::Argument { kernel, argument, found, needed: needed as u64 }
-        })?;
         if let Some(&index) = self.by_name.get(&name) {
             let buffer = &mut self.buffers[index];
             buffer.bytes = buffer.bytes.max(bytes);
@@ -611,12 +603,66 @@ impl Builder<'_> {
         Ok(self.buffers.len() - 1)
     }
 
+    /// A buffer of several operands: inputs one after the other, each where the manifest has it, or what is the kernel's own.
+    fn shared(
+        &self,
+        part: Part,
+        kernel: &Kernel,
+        argument: &Argument,
+    ) -> Result<(String, usize, Contents), AttendError> {
+        let unknown = |argument: &str| {
+            let (kernel, argument) = (kernel.kernel.clone(), argument.to_owned());
+            AttendError::from(Mismatch::UnknownArgument { kernel, argument })
+        };
+        if argument.direction == Direction::Out {
+            return Err(unknown(&argument.name));
+        }
+        let (mut all, mut given) = (Vec::new(), false);
+        for operand in argument.operands() {
+            match self.sized(part, kernel, operand)?.2 {
+                Contents::Zero => {}
+                Contents::Bytes(bytes) => {
+                    all.resize(operand.offset as usize, 0);
+                    all.extend(bytes);
+                    given = true;
+                }
+                // These are buffers of their own.
+                Contents::Weights(_) | Contents::Cache(_) => return Err(unknown(operand.name)),
+            }
+        }
+        let bytes = usize::try_from(argument.bytes).map_err(|_| unknown(&argument.name))?;
+        let name = format!("{}_{}", kernel.kernel, argument.name);
+        Ok((name, bytes, if given { Contents::Bytes(all) } else { Contents::Zero }))
+    }
+
+    /// The same as [`Self::meaning`], with the size that the manifest gives, which must be the model's.
+    fn sized(
+        &self,
+        part: Part,
+        kernel: &Kernel,
+        operand: Operand<'_>,
+    ) -> Result<(String, usize, Contents), AttendError> {
+        let (name, size, contents) = self.meaning(part, kernel, operand)?;
+        let found = operand.bytes;
+        let (needed, fits) = match size {
+            Size::Exact(bytes) => (bytes, found == bytes as u64),
+            Size::Least(bytes) => (bytes, found >= bytes as u64),
+        };
+        match usize::try_from(found) {
+            Ok(bytes) if fits => Ok((name, bytes, contents)),
+            Ok(_) | Err(_) => {
+                let (kernel, argument) = (kernel.kernel.clone(), operand.name.to_owned());
+                Err(Mismatch::Argument { kernel, argument, found, needed: needed as u64 }.into())
+            }
+        }
+    }
+
     /// Name of the buffer, its size by the model, and its contents.
     fn meaning(
         &self,
         part: Part,
         kernel: &Kernel,
-        argument: &Argument,
+        argument: Operand<'_>,
     ) -> Result<(String, Size, Contents), AttendError> {
         let Subject { dims, seq, history, .. } = self.operands.subject;
         let (hidden, row) = (dims.hidden, dims.heads * dims.head_dim);
@@ -625,8 +671,8 @@ impl Builder<'_> {
             let bytes = self.operands.subject.panels(kind)?.bytes();
             Ok((format!("{}_weights", kind.name()), Size::Exact(bytes), Contents::Weights(kind)))
         };
-        let own = |size| (argument.name.clone(), size, Contents::Zero);
-        Ok(match (part, argument.name.as_str()) {
+        let own = |size| (argument.name.to_owned(), size, Contents::Zero);
+        Ok(match (part, argument.name) {
             (_, "x") => ("x".to_owned(), Size::Least(rows(hidden)), Contents::Bytes(bytes(self.operands.x))),
             (Part::Projection(kind), "weights") => weights(kind)?,
             (Part::Complete, "qkv_weights") => weights(ProjectionKind::Qkv)?,
@@ -650,8 +696,10 @@ impl Builder<'_> {
                 let contents = self.operands.past.segment(&self.segment, *history);
                 ("cache".to_owned(), Size::Exact(self.segment.bytes()), Contents::Cache(contents))
             }
-            (_, name) if argument.direction == Direction::Scratch => (name.to_owned(), Size::Least(0), Contents::Zero),
-            (_, name) => match &argument.file {
+            (_, name) if argument.argument.direction == Direction::Scratch => {
+                (name.to_owned(), Size::Least(0), Contents::Zero)
+            }
+            (_, name) => match argument.file {
                 Some(file) => {
                     let contents = self.package.read_file(file)?;
                     (name.to_owned(), Size::Exact(contents.len()), Contents::Bytes(contents))

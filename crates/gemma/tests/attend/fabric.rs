@@ -8,8 +8,8 @@ use npu_container::txn::{self, Direction as Way, Header, Op};
 use npu_container::{pdi, xclbin};
 use npu_package::layout::{GroupSize, KvFormat, KvHeads, KvSegment, ProjectionKind, names};
 use npu_package::{
-    Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, Manifest, ModelDims, Package, PackageWriter,
-    Producer, Report,
+    Argument, Bound, Context, Direction, Dtype, Files, Kernel, Layer, Manifest, ModelDims, PART_ALIGN, Package,
+    PackageWriter, Part, Producer, Report,
 };
 use tempfile::TempDir;
 
@@ -96,7 +96,27 @@ fn argument(name: &str, direction: Direction, bytes: usize) -> Argument {
         shape: vec![bytes],
         layout: names::OPAQUE.to_owned(),
         file: None,
+        parts: Vec::new(),
     }
+}
+
+/// A buffer that several operands share, each on pages of its own.
+fn shared(name: &str, direction: Direction, operands: &[(&str, usize)]) -> Argument {
+    let (mut parts, mut end) = (Vec::new(), 0u64);
+    for &(name, bytes) in operands {
+        let offset = end.next_multiple_of(PART_ALIGN);
+        end = offset + bytes as u64;
+        parts.push(Part {
+            name: name.to_owned(),
+            offset,
+            bytes: bytes as u64,
+            dtype: Dtype::U8,
+            shape: vec![bytes],
+            layout: names::OPAQUE.to_owned(),
+            file: None,
+        });
+    }
+    Argument { parts, ..argument(name, direction, end as usize) }
 }
 
 /// A stream that writes every output and cache from end to end, so that its transfers reach as far as they may.
@@ -190,10 +210,14 @@ impl Fabric {
                     argument("x", In, 2 * s * HIDDEN),
                     argument("qkv_weights", In, weights(qkv)),
                     argument("o_weights", In, weights(o)),
-                    argument("norms", In, 1024),
+                    shared("tables", In, &[("norms", 1024), ("plan", 256), ("rotations", 1024 * (s + 3))]),
                     argument("cache", Out, cache),
                     argument("o", Out, 2 * s * HIDDEN),
-                    argument("scratch", Scratch, 65_536),
+                    shared(
+                        "scratch",
+                        Scratch,
+                        &[("qkv", 2 * s * QKV), ("q", 2 * s * row), ("ctx", 2 * s * row), ("work", 65_536)],
+                    ),
                 ];
                 kernels.push(("w8a16_attention".to_owned(), "w8a16", context, args));
             }
@@ -203,10 +227,14 @@ impl Fabric {
             let place = context.map_or_else(String::new, |at: Context| format!("_{}", at.layer.name()));
             let stem = format!("{name}{place}_s{s}");
             args.iter_mut().enumerate().for_each(|(index, arg)| arg.index = index);
-            for arg in args.iter_mut().filter(|arg| arg.name == "plan") {
-                let file = format!("{stem}.plan.bin");
-                writer.add_file(&file, &[0x5A; 256]).unwrap();
-                arg.file = Some(file);
+            let files = args.iter_mut().flat_map(|Argument { name, file, parts, .. }| {
+                let parts = parts.iter_mut().map(|Part { name, file, .. }| (&*name, file));
+                std::iter::once((&*name, file)).chain(parts)
+            });
+            for (_, file) in files.filter(|(name, _)| *name == "plan") {
+                let name = format!("{stem}.plan.bin");
+                writer.add_file(&name, &[0x5A; 256]).unwrap();
+                *file = Some(name);
             }
             // Kernels of one name have one configuration.
             let tag = name.bytes().fold(0, |sum, byte| sum * 31 % 0xFFFF + u32::from(byte));

@@ -107,6 +107,14 @@ fn the_first_driver_is_asked_the_same() {
     assert_golden("modular.txt", &transcribed(Method::Modular, Driver::mainline_6_14()));
 }
 
+/// It knows no command lists and passes seven buffers on.
+#[test]
+fn the_first_driver_runs_the_complete_method() {
+    let driver = Driver::mainline_6_14();
+    assert_eq!(driver.register_map_words, Some(19));
+    assert_golden("complete.txt", &transcribed(Method::Complete, driver));
+}
+
 #[test]
 fn a_driver_without_timelines_to_the_byte() {
     assert_golden("complete_out_of_tree.txt", &transcribed(Method::Complete, Driver::out_of_tree()));

@@ -14,25 +14,33 @@ use aie2_array::runtime::Stream;
 use aie2_array::{Error, Mm2s, Pattern, Runtime, S2mm, ShimBd};
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, Plane};
 
+use crate::Place;
+
 use super::{GRID, GROUP, Group, HEAD_BYTES, PLAN_ZEROS_AT, ROW_TILES, ScaledAttention, TILE};
 
-/// Host buffers by index.
+/// Operands.
 #[derive(Clone, Copy, Debug)]
 pub struct Args {
     /// Queries.
-    pub q: u32,
+    pub q: Place,
     /// Keys and values.
-    pub cache: u32,
+    pub cache: Place,
     /// Groups of the dispatch.
-    pub plan: u32,
+    pub plan: Place,
     /// Contexts.
-    pub ctx: u32,
+    pub ctx: Place,
     /// Where the rows of positions behind the last one drain.
-    pub scratch: u32,
+    pub scratch: Place,
 }
 
 /// Buffers of the kernel by itself.
-const ALONE: Args = Args { q: 0, cache: 1, plan: 2, ctx: 3, scratch: 4 };
+const ALONE: Args = Args {
+    q: Place::whole(0),
+    cache: Place::whole(1),
+    plan: Place::whole(2),
+    ctx: Place::whole(3),
+    scratch: Place::whole(4),
+};
 
 const WORD: usize = 4;
 /// Words of the codes of a record.
@@ -146,7 +154,7 @@ impl Builder<'_> {
     fn plan(&mut self) -> Result<(), Error> {
         let mut waits = Vec::new();
         for col in 0..GRID {
-            let plan = ShimBd::linear(self.args.plan, 0, super::PLAN_UNIT_BYTES as u64)?;
+            let plan = self.args.plan.linear(0, super::PLAN_UNIT_BYTES as u64)?;
             self.rt.task(col, Mm2s(1), &plan, 1, true)?;
             waits.push((col, Mm2s(1).into()));
         }
@@ -229,7 +237,7 @@ impl Builder<'_> {
                 // codes, then what ends with the scales: as long as a BF16 record
                 KvFormat::Int8 => Pattern::new(&[(1, CODE_WORDS), (record - CODE_WORDS, 2), (stride, *records as u32)]),
             };
-            chain.push(ShimBd::new(self.args.cache, at as u64, pattern));
+            chain.push(self.args.cache.bd(at as u64, pattern));
         }
         Ok(chain)
     }
@@ -251,15 +259,15 @@ impl Builder<'_> {
         if units.iter().all(|&unit| valid(unit) == TILE) {
             let apart = (units[1] - units[0]) as u32;
             let pattern = Pattern::new(&[(1, line), (stride, TILE as u32), (apart * stride, units.len() as u32)]);
-            return Ok(vec![ShimBd::new(self.args.q, at(units[0]), pattern)]);
+            return Ok(vec![self.args.q.bd(at(units[0]), pattern)]);
         }
         let mut missing = units.len() * TILE;
         // the first of two ragged units takes all rows there are: the second lies behind it
         for &unit in units.iter().filter(|&&unit| valid(unit) > 0) {
-            chain.push(ShimBd::new(self.args.q, at(unit), Pattern::new(&[(1, line), (stride, valid(unit) as u32)])));
+            chain.push(self.args.q.bd(at(unit), Pattern::new(&[(1, line), (stride, valid(unit) as u32)])));
             missing -= valid(unit);
         }
-        chain.push(ShimBd::linear(self.args.plan, PLAN_ZEROS_AT as u64, (missing * HEAD_BYTES) as u64)?);
+        chain.push(self.args.plan.linear(PLAN_ZEROS_AT as u64, (missing * HEAD_BYTES) as u64)?);
         Ok(chain)
     }
 
@@ -272,15 +280,15 @@ impl Builder<'_> {
         let at = ((group.first + first) * row_bytes + head * HEAD_BYTES) as u64;
         if valid == COLUMN_ROWS {
             let pattern = Pattern::new(&[(1, piece), (stride, valid as u32), (piece, PIECES as u32)]);
-            return Ok((vec![ShimBd::new(self.args.ctx, at, pattern)], 1));
+            return Ok((vec![self.args.ctx.bd(at, pattern)], 1));
         }
         let mut chain = Vec::new();
         if valid > 0 {
             let pattern = Pattern::new(&[(1, piece), (stride, valid as u32)]).iterate(piece, PIECES as u8);
-            chain.push(ShimBd::new(self.args.ctx, at, pattern));
+            chain.push(self.args.ctx.bd(at, pattern));
         }
         let rest = ((COLUMN_ROWS - valid) * PIECE_BYTES) as u64;
-        chain.push(ShimBd::linear(self.args.scratch, (usize::from(col) * COLUMN_ROWS * PIECE_BYTES) as u64, rest)?);
+        chain.push(self.args.scratch.linear((usize::from(col) * COLUMN_ROWS * PIECE_BYTES) as u64, rest)?);
         Ok((chain, PIECES as u32))
     }
 }

@@ -219,6 +219,7 @@ fn package_with(dir: &Path, layout: &str, case: Option<&[u8]>, before: Option<&[
         shape: vec![bytes / 2],
         layout: layout.into(),
         file: None,
+        parts: Vec::new(),
     };
     let kernel = Entry {
         kernel: "one_tile".into(),
