@@ -723,6 +723,12 @@ impl Device {
                 self.journal.counters.completed += 1;
                 self.journal.note(line, format_args!("ran {what}"));
             }
+            Report::Columns(Err(why)) => self.journal.refused(line, format_args!("status of the columns: {why}")),
+            Report::Columns(Ok(status)) => {
+                if let Some(context) = self.contexts.get_mut(&context) {
+                    context.status = status;
+                }
+            }
             Report::Refused(why) => {
                 self.journal.counters.failed += 1;
                 self.journal.refused(line, format_args!("{opcode}: {why}"));

@@ -174,7 +174,13 @@ fn queries_answer_into_buffers() {
     assert_eq!(driver.get(buffer, 4096), vec![0xff; 4096]);
     let slots = [design::slot_npu(1, 0, 0, 0, &map())];
     assert_eq!(chain(&mut driver, &mut context, 0x18, &slots), [0, 0, 0]);
-    assert_eq!(driver.manage(0x0d, &[at[0], at[1], 816 * 5, 1, 0b10]).words(), [0, 816]);
+    assert_eq!(driver.manage(0x0d, &[at[0], at[1], 816 * 5, 2, 0b110]).words(), [0, 1632]);
+    // The shim channels of the copy, behind four core tiles and the mem tile: both have worked with a BD of theirs.
+    let shim = driver.get(buffer + 4 * 144 + 160, 16);
+    assert_eq!(driver::words_of(&shim)[..2].iter().map(|status| status & 3).collect::<Vec<_>>(), [0, 0], "idle");
+    assert_eq!(driver.get(buffer + 816, 816), vec![0; 816], "a column of nobody");
+    let core = driver.get(buffer + 112, 4);
+    assert_eq!(driver::words_of(&core), [2], "the core of row 2 is in reset");
     assert_eq!(driver.manage(0x0d, &[at[0], at[1], 815, 1, 0b10]).words(), [0x0200_0008, 0]);
     assert_eq!(driver.manage(0x0d, &[at[0], at[1], 4096, 2, 0b10]).words(), [0x0400_0003, 0]);
     assert_eq!(driver.manage(0x0d, &[at[0], at[1], 4096, 0, 0]).words(), [0, 0]);
