@@ -131,9 +131,15 @@ in_root() {
     fi
 }
 
-# beside_root PROGRAM ARG...: runs one with its own loader and libraries, but with this machine's files: QEMU's way.
+# beside_root SECONDS PROGRAM ARG...: runs one with its own loader and libraries, but with this machine's files, for a limited time: QEMU's way.
 beside_root() {
-    local lib=$lab_root/usr/lib/x86_64-linux-gnu program=$1
-    shift
-    QEMU_MODULE_DIR=$lib/qemu exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$lab_root/usr/bin/$program" "$@"
+    local lib=$lab_root/usr/lib/x86_64-linux-gnu seconds=$1 program=$2
+    shift 2
+    QEMU_MODULE_DIR=$lib/qemu exec timeout --signal=KILL "$seconds" "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$lab_root/usr/bin/$program" "$@"
+}
+
+# bennu as released, and its developers' tool.
+lab_programs() {
+    command -v cargo >/dev/null || refuse "cargo is not on PATH" "install Rust 1.95 or newer"
+    cargo build --quiet --release --locked -p bennu -p bennu-lab || refuse "bennu cannot be built" "cargo says why, above"
 }
