@@ -325,6 +325,39 @@ pub enum Fault {
         /// Extent of that buffer in bytes.
         bytes: u64,
     },
+    /// A shim BD reaches host memory that cannot be accessed.
+    #[error("{channel}: BD {bd} word {word} goes to DDR address {addr:#x}, host address {host:#x}: {why}")]
+    HostAddress {
+        /// Channel.
+        channel: ChannelId,
+        /// BD number.
+        bd: u8,
+        /// Word index inside the BD.
+        word: u64,
+        /// 48-bit array-side DDR address.
+        addr: u64,
+        /// The host's address of it.
+        host: u64,
+        /// The host's reason.
+        why: String,
+    },
+    /// What the array wrote cannot be stored in the host's memory.
+    #[error("storing at host address {addr:#x}: {why}")]
+    HostStore {
+        /// The host's address.
+        addr: u64,
+        /// The host's reason.
+        why: String,
+    },
+    /// A command with host addresses on a machine that has no host's memory.
+    #[error("the machine has no host memory attached")]
+    NoHostMemory,
+    /// The run was called off.
+    #[error("called off in operation {op}")]
+    CalledOff {
+        /// Operation under way.
+        op: usize,
+    },
     /// A task token has no route to the firmware's sink.
     #[error("{channel}: task token has no route: {why}")]
     TokenRoute {

@@ -39,7 +39,7 @@ mod run;
 pub mod timing;
 
 pub use crate::core::Core;
-pub use array::ddr::{BufferId, Ddr};
+pub use array::ddr::{BufferId, Ddr, HostMemory};
 pub use core_fault::CoreFault;
 pub use deadlock::{DeadlockReport, Waiter};
 pub use fault::{ChannelId, Direction, Fault, PortId, PortSide};

@@ -14,7 +14,7 @@
 //! ```
 
 use crate::array::bus::{AloneBus, TileBus};
-use crate::array::ddr::{BufferId, Ddr};
+use crate::array::ddr::{BufferId, Ddr, HostMemory};
 use crate::array::fabric::{BankTrace, CoreRegs, Fabric, RUN_AHEAD, RUN_AHEAD_TOGETHER};
 use crate::array::index::{self, CoreIx};
 use crate::array::memory::Memory;
@@ -28,6 +28,8 @@ use crate::report::Stalls;
 use crate::timing::Timing;
 use npu_container::{cdo, pdi};
 use std::ops::{ControlFlow, Index, IndexMut, Range};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Limits and parameters of a machine.
 #[derive(Clone, PartialEq, Debug)]
@@ -372,6 +374,8 @@ pub struct MachineOf<C> {
     pub(crate) push_at: [[Option<u64>; index::CHANNELS]; 2],
     /// Cycles of the next run to record.
     record: Option<Range<u64>>,
+    /// Set by somebody else to end a run.
+    pub(crate) call_off: Option<Arc<AtomicBool>>,
 }
 
 impl<C: CoreModel> MachineOf<C> {
@@ -389,6 +393,7 @@ impl<C: CoreModel> MachineOf<C> {
             op_hooks: Vec::new(),
             push_at: [[None; index::CHANNELS]; 2],
             record: None,
+            call_off: None,
         }
     }
 
@@ -408,6 +413,21 @@ impl<C: CoreModel> MachineOf<C> {
         self.fabric.settle_network()?;
         self.fabric.network.check_masters()?;
         self.sync_cores()
+    }
+
+    /// Commands run by [`MachineOf::run_at`] find their data in `memory`.
+    pub fn attach(&mut self, memory: Box<dyn HostMemory>) {
+        self.fabric.ddr.attach(memory);
+    }
+
+    /// A run ends with [`Fault::CalledOff`] soon after `flag` becomes true.
+    pub fn call_off_on(&mut self, flag: Arc<AtomicBool>) {
+        self.call_off = Some(flag);
+    }
+
+    /// Present value of a register, by array address, as a controller would read it.
+    pub fn read_register(&self, addr: u32) -> Result<u32, Fault> {
+        self.fabric.read_register(addr.into())
     }
 
     /// Adds a host buffer; no byte of it is written.

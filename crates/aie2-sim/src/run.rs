@@ -11,6 +11,7 @@ use crate::picture;
 use crate::port::TileLoc;
 use crate::report::{ControllerReport, CoreReport, RunReport, ShimChannelReport, Stalls};
 use npu_container::txn::{self, Op};
+use std::sync::atomic::Ordering;
 
 /// What the controller is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,22 @@ impl<C: CoreModel> MachineOf<C> {
     pub fn run(&mut self, stream: &[u8], arguments: &[BufferId]) -> Result<RunReport, Fault> {
         let ops = txn::read(stream)?.ops;
         self.fabric.ddr.map(arguments)?;
+        self.execute(ops)
+    }
+
+    /// As [`MachineOf::run`], with arguments that are addresses in the memory of [`MachineOf::attach`]. What the array wrote is there
+    /// when the run ends, however it ends; nothing is before.
+    pub fn run_at(&mut self, stream: &[u8], arguments: &[u64]) -> Result<RunReport, Fault> {
+        let ops = txn::read(stream)?.ops;
+        self.fabric.ddr.map_host(arguments)?;
+        let outcome = self.execute(ops);
+        let stored = self.fabric.ddr.flush();
+        let report = outcome?;
+        stored?;
+        Ok(report)
+    }
+
+    fn execute(&mut self, ops: Vec<Op>) -> Result<RunReport, Fault> {
         let start = self.fabric.now;
         let stats: Vec<_> = self.cores.iter().map(|s| s.stats()).collect();
         for slot in self.cores.iter_mut() {
@@ -111,6 +128,9 @@ impl<C: CoreModel> MachineOf<C> {
             }
             if controller.waiting == Waiting::Done {
                 return Ok(());
+            }
+            if self.call_off.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                return Err(Fault::CalledOff { op: controller.at });
             }
             self.fabric.settle_network()?;
             self.run_cores(crew)?;

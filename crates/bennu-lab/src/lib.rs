@@ -17,4 +17,5 @@ pub mod spread;
 pub mod table;
 pub mod timeline;
 pub mod trace;
+pub mod vdev;
 pub mod verify;

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use bennu_lab::{bench, cases, foreign, layer_report, table, timeline, trace, verify};
+use bennu_lab::{bench, cases, foreign, layer_report, table, timeline, trace, vdev, verify};
 use clap::{Parser, Subcommand};
 
 /// Runs NPU packages in the simulator.
@@ -37,6 +37,8 @@ enum Verb {
     Trace(trace::Args),
     /// Draw what every tile did over the time of one run as an SVG
     Timeline(timeline::Args),
+    /// Present a virtual Phoenix to QEMU over vfio-user, for the driver of a guest
+    Vdev(vdev::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Timing => table::run(json).map(|()| true),
         Verb::Trace(args) => trace::run(&args, json).map(|()| true),
         Verb::Timeline(args) => timeline::run(&args, json).map(|()| true),
+        Verb::Vdev(args) => vdev::run(&args).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -202,6 +202,18 @@ pub fn file_bytes(commands: &[Command]) -> usize {
     CDO_OFFSET + 4 * padded(cdo::HEADER_WORDS as u32 + cdo::command_words(commands)) as usize
 }
 
+/// Size in bytes of the PDI whose first [`CDO_OFFSET`] bytes are `head`, by its partition header; [`read`] verifies it.
+///
+/// # Errors
+/// If `head` is shorter.
+pub fn bytes_by_header(head: &[u8]) -> Result<u64, PdiError> {
+    let padded_words = head
+        .get(..CDO_OFFSET)
+        .and_then(|head| word_at(head, PARTITION_HEADER_OFFSET + 4 * ENCRYPTED_WORDS))
+        .ok_or(PdiError::Truncated { needed_bytes: CDO_OFFSET as u64, found_bytes: head.len() })?;
+    Ok(CDO_OFFSET as u64 + 4 * u64::from(padded_words))
+}
+
 fn padded(cdo_words: u32) -> u64 {
     u64::from(cdo_words).next_multiple_of(4)
 }

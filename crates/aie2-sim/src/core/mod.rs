@@ -51,6 +51,16 @@ pub enum EarlyReads {
     Anywhere,
 }
 
+/// Which lock instructions may stand close to accesses that they do not guard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PartialLocks {
+    /// Those listed by [`Core::allow_partial_locks`]; elsewhere it is a fault.
+    #[default]
+    Listed,
+    /// All, as on hardware: a race shows as wrong data.
+    Anywhere,
+}
+
 /// Multiply-accumulates by operand type.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct MacStats {
@@ -209,6 +219,12 @@ impl Core {
     pub fn allow_partial_locks(&mut self, pcs: impl IntoIterator<Item = u32>) {
         self.flights.unchain();
         self.program.set_partial_locks(pcs);
+    }
+
+    /// What a lock instruction close to an access of the same core means, in bundles that [`Core::allow_partial_locks`] does not list.
+    pub fn set_partial_locks(&mut self, mode: PartialLocks) {
+        self.flights.unchain();
+        self.program.set_partial_locks_anywhere(mode == PartialLocks::Anywhere);
     }
 
     /// Cycles lost per further access to a bank of the same bundle, and per lock instruction.

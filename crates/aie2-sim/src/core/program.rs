@@ -21,6 +21,7 @@ pub(crate) struct Program {
     pub bundles: Vec<Decoded>,
     early_reads: HashSet<u32>,
     partial_locks: HashSet<u32>,
+    partial_locks_anywhere: bool,
 }
 
 impl Program {
@@ -32,6 +33,7 @@ impl Program {
             bundles: Vec::new(),
             early_reads: HashSet::new(),
             partial_locks: HashSet::new(),
+            partial_locks_anywhere: false,
         }
     }
 
@@ -62,6 +64,11 @@ impl Program {
         self.forget();
     }
 
+    pub(crate) fn set_partial_locks_anywhere(&mut self, anywhere: bool) {
+        self.partial_locks_anywhere = anywhere;
+        self.forget();
+    }
+
     /// Index of the bundle at `pc`.
     #[inline]
     pub(crate) fn lookup(&mut self, pc: u32) -> Result<u32, CoreFaultKind> {
@@ -86,7 +93,7 @@ impl Program {
         }
         let mut decoded = lower(&bundle, pc, len as u32)?;
         decoded.early_reads_allowed = self.early_reads.contains(&pc);
-        decoded.partial_lock = self.partial_locks.contains(&pc);
+        decoded.partial_lock = self.partial_locks_anywhere || self.partial_locks.contains(&pc);
         let index = self.bundles.len() as u32;
         self.bundles.push(decoded);
         self.cache[at / STEP] = index;
