@@ -99,6 +99,8 @@ pub struct Context {
     pub heap: Option<Heap>,
     /// Its compute units, once configured.
     pub units: Arc<Vec<Unit>>,
+    /// Status of its columns after its last command; empty before.
+    pub status: Vec<Vec<u8>>,
     /// A command of it never ends, and none after it.
     pub hung: bool,
     /// It was lost.
@@ -127,6 +129,7 @@ impl Context {
             columns,
             heap: None,
             units: Arc::default(),
+            status: Vec::new(),
             hung: false,
             evicted: false,
             jobs,

@@ -554,14 +554,13 @@ impl Device {
     }
 
     fn map_heap(&mut self, context: u32, heap: Heap) -> Answer {
-        let covered = self.memory.covers(heap.address, heap.bytes);
         let Some(context) = self.contexts.get_mut(&context) else {
             return refuse(Status::MANAGEMENT_PARAMETER, format!("there is no context {context}"));
         };
         if heap.bytes == 0 || heap.bytes > HEAP_BYTES {
             return refuse(Status::BUFFER_SIZE, format!("a heap of {:#x} bytes", heap.bytes));
         }
-        if !covered {
+        if !self.memory.covers(heap.address, heap.bytes) {
             let why = format!("{:#x} bytes at {:#x} are not all mapped", heap.bytes, heap.address);
             return refuse(Status::INPUT_BUFFER, why);
         }
@@ -723,6 +722,12 @@ impl Device {
             Report::Ended(what) => {
                 self.journal.counters.completed += 1;
                 self.journal.note(line, format_args!("ran {what}"));
+            }
+            Report::Columns(Err(why)) => self.journal.refused(line, format_args!("status of the columns: {why}")),
+            Report::Columns(Ok(status)) => {
+                if let Some(context) = self.contexts.get_mut(&context) {
+                    context.status = status;
+                }
             }
             Report::Refused(why) => {
                 self.journal.counters.failed += 1;

@@ -5,6 +5,7 @@
 //! command with a status of the documented families; what it finds stuck never ends, as on hardware.
 
 use crate::context::{ContextMemory, Heap, Unit};
+use crate::geometry;
 use crate::message::{ChainForm, Fields, Opcode, Request, Status, words};
 use aie2_sim::core::{EarlyReads, PartialLocks};
 use aie2_sim::{Config, Fault, HostMemory, Machine};
@@ -45,6 +46,8 @@ pub enum Report {
     Started(String),
     /// A stream ended well.
     Ended(String),
+    /// Status of the columns after a stream.
+    Columns(Result<Vec<Vec<u8>>, String>),
     /// Why a command fails.
     Refused(String),
     /// Answer of a command.
@@ -216,7 +219,8 @@ impl Array {
             };
             self.owns(addr).map_err(fail)?;
         }
-        let mut machine = Machine::new(Config::default());
+        // Hardware has no limits of time: a core that computes for long is not stuck.
+        let mut machine = Machine::new(Config { cycle_limit: u64::MAX, stall_limit: u64::MAX, ..Config::default() });
         for col in 0..aie2_sim::port::COLUMNS {
             for row in aie2_sim::port::FIRST_CORE_ROW..aie2_sim::port::ROWS {
                 let core = machine.core_mut(col, row).map_err(|fault| fail(fault.to_string()))?;
@@ -293,7 +297,10 @@ impl Array {
         let addresses: Vec<String> = call.arguments.iter().map(|addr| format!("{addr:#x}")).collect();
         let (at, bytes, arguments) = (call.stream, stream.len(), addresses.join(","));
         tell(Report::Started(format!("unit={} stream={at:#x} bytes={bytes} arguments={arguments}", call.unit)));
-        match machine.run_at(&stream, &call.arguments) {
+        let outcome = machine.run_at(&stream, &call.arguments);
+        let columns: Result<_, Fault> = (0..self.columns).map(|col| geometry::column_status(&machine, col)).collect();
+        tell(Report::Columns(columns.map_err(|fault| fault.to_string())));
+        match outcome {
             Ok(report) => {
                 let (cycles, read, written) = (report.cycles, report.ddr_read_bytes(), report.ddr_written_bytes());
                 tell(Report::Ended(format!("cycles={cycles} read={read} written={written}")));

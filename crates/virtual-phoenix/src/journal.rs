@@ -91,9 +91,11 @@ impl Journal {
 
     fn line(&mut self, text: fmt::Arguments<'_>) {
         let seconds = self.start.elapsed().as_secs_f64();
-        if let Some(out) = &mut self.out
-            && let Err(error) = writeln!(out, "{seconds:.6} {text}").and_then(|()| out.flush())
-        {
+        let Some(out) = &mut self.out else { return };
+        // Some reasons have several lines; an event has one.
+        let text = text.to_string();
+        let parts: Vec<&str> = text.lines().map(str::trim).filter(|part| !part.is_empty()).collect();
+        if let Err(error) = writeln!(out, "{seconds:.6} {}", parts.join("; ")).and_then(|()| out.flush()) {
             eprintln!("virtual-phoenix: the log ends here: {error}");
             self.out = None;
         }
