@@ -13,7 +13,7 @@ lab_suite=trixie
 lab_packages=(
     base-files bash coreutils
     qemu-system-x86 qemu-system-common seabios
-    libxrt2 libxrt-npu2 libxrt-utils libxrt-utils-npu libxrt-dev g++
+    libxrt2 libxrt-npu2 libxrt-utils libxrt-utils-npu libxrt-dev uuid-dev g++
     busybox-static kmod cpio
 )
 

@@ -31,6 +31,8 @@ enum Verb {
     Layer(layer_report::Args),
     /// Compare what AMD's tools read in the files of a package with what bennu means by them (lab/amd-tools)
     Foreign(foreign::Args),
+    /// Print the buffers of every kernel with a stored case, for a host that is not bennu (lab/guest/suite)
+    Calls(foreign::calls::Args),
     /// Print every timing number of the simulator with its range, source and confidence
     Timing,
     /// Write what every core, DMA channel and lock did in one run as a Chrome trace (opens in ui.perfetto.dev)
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Cases(args) => cases::run(&args, json),
         Verb::Layer(args) => layer_report::run(&args, json),
         Verb::Foreign(args) => foreign::run(&args, json),
+        Verb::Calls(args) => foreign::calls::run(&args).map(|()| true),
         Verb::Timing => table::run(json).map(|()| true),
         Verb::Trace(args) => trace::run(&args, json).map(|()| true),
         Verb::Timeline(args) => timeline::run(&args, json).map(|()| true),

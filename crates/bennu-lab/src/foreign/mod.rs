@@ -3,6 +3,7 @@
 //! `lab/amd-tools` has the tools write their dumps: for every xclbin `NAME/` with sections, for every stream `NAME.dump` (aiebu-dump)
 //! and `NAME.disasm` (`bennu disasm --data`), all named as in the manifest without extension.
 
+pub mod calls;
 mod container;
 mod stream;
 
