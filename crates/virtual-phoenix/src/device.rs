@@ -254,12 +254,12 @@ impl Device {
     pub fn write_bar4(&mut self, offset: u32, value: u32) {
         match self.mailbox.write_register(offset, value) {
             Some(Rung::Doorbell(channel)) => self.doorbell(channel),
-            Some(Rung::Room(channel)) => {
-                if self.mailbox.is_waiting(channel) && self.mailbox.flush(channel) {
+            Some(Rung::Room(channel)) if self.mailbox.is_waiting(channel) => {
+                if self.mailbox.flush(channel) {
                     self.interrupt(channel);
                 }
             }
-            None => {}
+            Some(Rung::Room(_)) | None => {}
         }
     }
 

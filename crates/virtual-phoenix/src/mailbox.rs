@@ -505,7 +505,7 @@ mod tests {
                 mailbox.write_sram((at.x2i[2] - SRAM_BASE + u32::from(place) % 0x440).into(), &word.to_le_bytes());
             }
             for tail in tails {
-                for tail in [tail, tail % 0x500, tail % 0x404 & !3] {
+                for tail in [tail, tail % 0x500, (tail % 0x404) & !3] {
                     mailbox.write_register(at.x2i[1] - REGISTER_BASE, tail);
                     let _ = mailbox.drain(5);
                     mailbox.write_register(at.i2x[0] - REGISTER_BASE, tail);

@@ -204,7 +204,7 @@ proptest! {
                 1 => (BAR2, place % 0x4_0000),
                 2 => (BAR2, 0x2_a000 + place % 0x400),
                 3 => (BAR4, 0x1_0000 + 0x2000 * (place % 16) + [0, 4, 0x1000, 0x1004, 0x1008][place as usize / 16 % 5]),
-                _ => (BAR4, place % 0x4_0000 & !3),
+                _ => (BAR4, (place % 0x4_0000) & !3),
             };
             let value = if region == BAR4 { value % 0x500 } else { value };
             driver.write(region, offset, value);
