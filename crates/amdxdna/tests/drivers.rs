@@ -70,6 +70,18 @@ fn queries_are_read() {
 }
 
 #[test]
+fn a_machine_without_amd_pmf_has_no_sensors_and_is_not_gone() {
+    let fake = machine(Driver::current());
+    let device = fake.open(Options::default()).expect("opens");
+    fake.fail(Ioctl::GetInfo, 0, Errno::ENODEV);
+    let error = device.sensors().expect_err("the driver has none");
+    assert_eq!(error.cause(), Cause::Unsupported);
+    fake.fail(Ioctl::GetInfo, 0, Errno::ENODEV);
+    let error = device.clocks().expect_err("every device has clocks");
+    assert_eq!(error.cause(), Cause::Unplugged);
+}
+
+#[test]
 fn contexts_are_told_by_either_query() {
     for (driver, name) in
         [(Driver::mainline_6_14(), None), (Driver::current(), Some("test")), (Driver::out_of_tree(), Some(""))]

@@ -6,6 +6,7 @@ pub mod attention_layer;
 pub mod bench;
 pub mod case;
 pub mod cases;
+pub mod foreign;
 pub mod golden;
 pub mod layer;
 pub mod layer_report;

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use bennu_lab::{bench, cases, layer_report, table, timeline, trace, vdev, verify};
+use bennu_lab::{bench, cases, foreign, layer_report, table, timeline, trace, vdev, verify};
 use clap::{Parser, Subcommand};
 
 /// Runs NPU packages in the simulator.
@@ -29,6 +29,10 @@ enum Verb {
     Cases(cases::Args),
     /// Run the attention of one layer at the dimensions of the 27B, kernel after kernel, and compare every tensor with float64
     Layer(layer_report::Args),
+    /// Compare what AMD's tools read in the files of a package with what bennu means by them (lab/amd-tools)
+    Foreign(foreign::Args),
+    /// Print the buffers of every kernel with a stored case, for a host that is not bennu (lab/guest/suite)
+    Calls(foreign::calls::Args),
     /// Print every timing number of the simulator with its range, source and confidence
     Timing,
     /// Write what every core, DMA channel and lock did in one run as a Chrome trace (opens in ui.perfetto.dev)
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args, json),
         Verb::Cases(args) => cases::run(&args, json),
         Verb::Layer(args) => layer_report::run(&args, json),
+        Verb::Foreign(args) => foreign::run(&args, json),
+        Verb::Calls(args) => foreign::calls::run(&args).map(|()| true),
         Verb::Timing => table::run(json).map(|()| true),
         Verb::Trace(args) => trace::run(&args, json).map(|()| true),
         Verb::Timeline(args) => timeline::run(&args, json).map(|()| true),

@@ -1,27 +1,23 @@
 //! The attention kernels one after the other on the tiny Gemma 3 of `goldens/`, against transformers' float32 run.
-//!
-//! The array has 32 query and 16 key-value heads: the tiny model's 4 and 2 are there eight times over, and the output projection has zeros
-//! for all but the first. Query head h reads key-value head h / 2 in either model.
+//! The array's heads are more: see `widened`.
 
 #[path = "../../oracle/tests/goldens/mod.rs"]
 mod goldens;
+mod widened;
 
 use bennu_lab::layer::{HEAD_DIM, HEADS, KV_HEADS, Layer, Step, wide};
 use goldens::{CONFIG, Expected, Goldens, LAYERS, Model, OTHER_LAYERS, PROMPTS, by_head, by_token};
 use oracle::attention::{Attention, Cache, relative_error};
 use oracle::fp::bf16_rne;
-use oracle::model::{AttentionConfig, AttentionWeights, LayerKind, Linear, Values};
+use oracle::model::{AttentionWeights, LayerKind, Linear, Values};
 use oracle::outliers::quantise;
+use widened::{config, widened};
 
 const TENSORS: [&str; 5] = ["q", "k", "v", "attn_ctx", "attn_out"];
 
 /// Relative errors of transformers' own BF16 run on layer 0 of the INT8 model, the smaller of both prompts.
 // MEASURED: goldens.json of the tiny INT8 model, transformers 4.57.6 with torch 2.9.1, rel_error_of_a_bf16_run.
 const TRANSFORMERS: [f64; 5] = [0.003931, 0.00391, 0.002883, 0.006596, 0.007164];
-
-fn config() -> AttentionConfig {
-    AttentionConfig { heads: HEADS, kv_heads: KV_HEADS, ..CONFIG }
-}
 
 /// INT8 with one scale per output channel, as `bennu quantize` makes it; INT8 weights are left alone.
 fn quantised(linear: &Linear) -> Linear {
@@ -44,38 +40,6 @@ fn quantised(linear: &Linear) -> Linear {
 fn int8(weights: &AttentionWeights) -> AttentionWeights {
     let [q, k, v, o] = [&weights.q, &weights.k, &weights.v, &weights.o].map(quantised);
     AttentionWeights { q, k, v, o, ..weights.clone() }
-}
-
-fn codes(linear: &Linear) -> (&[i8], &[u16]) {
-    match linear.values() {
-        Values::Int8 { codes, scales, .. } => (codes, scales),
-        Values::Bf16(_) => panic!("weights are quantised first"),
-    }
-}
-
-/// Rows repeated until there are `n`.
-fn rows(linear: &Linear, n: usize) -> Linear {
-    let (codes, scales) = codes(linear);
-    let times = n / linear.n();
-    let values = Values::Int8 { codes: codes.repeat(times), scales: scales.repeat(times), group: linear.k() };
-    Linear::new(n, linear.k(), values)
-}
-
-fn widened(weights: &AttentionWeights) -> AttentionWeights {
-    let config = config();
-    let (o, scales) = codes(&weights.o);
-    let mut wide = vec![0; weights.o.n() * config.q_rows()];
-    for (wide, narrow) in wide.chunks_exact_mut(config.q_rows()).zip(o.chunks_exact(weights.o.k())) {
-        wide[..narrow.len()].copy_from_slice(narrow);
-    }
-    let values = Values::Int8 { codes: wide, scales: scales.to_vec(), group: config.q_rows() };
-    AttentionWeights {
-        q: rows(&weights.q, config.q_rows()),
-        k: rows(&weights.k, config.kv_rows()),
-        v: rows(&weights.v, config.kv_rows()),
-        o: Linear::new(weights.o.n(), config.q_rows(), values),
-        ..weights.clone()
-    }
 }
 
 fn bits(x: &[f64]) -> Vec<u16> {

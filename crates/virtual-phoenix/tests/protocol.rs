@@ -70,6 +70,20 @@ fn streams_with_final_addresses_run_by_all_three_forms() {
 }
 
 #[test]
+fn patches_of_a_relocated_stream_are_done() {
+    let (mut driver, mut context) = ready(Protocol::V5_8);
+    let stream = design::copy_relocated(FROM, TO, BYTES);
+    driver.put_heap(STREAM_AT, &stream);
+    driver.put(FROM, &data(7));
+    let slots = [design::slot_npu(2, 0, STREAM_AT, stream.len() as u32, &[3, 0])];
+    assert_eq!(chain(&mut driver, &mut context, 0x18, &slots), [0, 0, 0]);
+    assert_eq!(driver.get(TO, BYTES as usize), data(7));
+    // a register map without addresses has patches to do, and cannot
+    let slots = [design::slot_npu(1, 0, 0, 0, &design::register_map(STREAM_AT, &stream, &[]))];
+    assert_ne!(chain(&mut driver, &mut context, 0x18, &slots), [0, 0, 0]);
+}
+
+#[test]
 fn the_older_protocol_has_no_npu_chain() {
     let (mut driver, mut context) = ready(Protocol::V5_7);
     assert_eq!(driver.ask(&mut context, 0x18, &[0, 0, SLOTS_AT as u32, 0, 112, 1]), [0x0400_0002]);

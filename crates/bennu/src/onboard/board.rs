@@ -12,10 +12,11 @@ use amdxdna_fake::{Driver, Execution, FakeKernel, Outcome};
 use npu_container::pdi::CDO_OFFSET;
 
 use super::measure::{Effort, Way};
-use super::run::Host;
+use super::run::{Host, TIMEOUT};
 
 /// What suffices where time is exact.
-pub const EFFORT: Effort = Effort { repeat: 1, channel_bytes: 128 << 10, clock_iterations: [100, 2100] };
+pub const EFFORT: Effort =
+    Effort { repeat: 1, channel_bytes: 128 << 10, clock_iterations: [100, 2100], untimed: false };
 /// Sizes of `bank_shared` and `strided_rows`.
 pub const SIZES: [[u32; 2]; 2] = [[4, 20], [8, 40]];
 
@@ -119,5 +120,5 @@ pub fn simulate(run: &mut Execution<'_>) -> Outcome {
 /// Does something with the fake machine's time.
 pub fn with_host<T>(fake: &FakeKernel, f: impl FnOnce(Host<'_>) -> T) -> T {
     let (clock, interrupt) = (|| fake.clock(), AtomicBool::new(false));
-    f(Host { clock: &clock, interrupt: &interrupt })
+    f(Host { clock: &clock, interrupt: &interrupt, timeout: TIMEOUT })
 }

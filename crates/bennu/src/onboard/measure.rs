@@ -11,7 +11,7 @@ use amdxdna::kernel::Kernel;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::run::{Host, Loaded};
+use super::run::{Host, Loaded, TIMEOUT, UNTIMED_TIMEOUT};
 
 /// Why something was not measured.
 #[derive(Debug, thiserror::Error)]
@@ -176,14 +176,15 @@ pub struct Slope {
 pub fn slope<K: Kernel>(
     device: &Device<K>,
     [few, many]: [&Probe; 2],
-    repeat: usize,
+    effort: Effort,
     host: Host<'_>,
 ) -> Result<Slope, MeasureError> {
+    let repeat = effort.repeat;
     let (small, large) = (time(device, few, repeat, host)?, time(device, many, repeat, host)?);
     let array_mhz = large.array_mhz;
     let (small, large) = (small.times, large.times);
     let seconds = large.min_s() - small.min_s();
-    if seconds <= 0.0 {
+    if seconds <= 0.0 && !effort.untimed {
         return Err(MeasureError::NotMonotonic { probe: few.name(), few_s: small.min_s(), many_s: large.min_s() });
     }
     Ok(Slope { min_us: [small.min_us, large.min_us], seconds, array_mhz })
@@ -197,11 +198,11 @@ pub fn cycles<K: Kernel>(
     device: &Device<K>,
     timing: &Timing,
     hz: f64,
-    repeat: usize,
+    effort: Effort,
     host: Host<'_>,
 ) -> Result<f64, MeasureError> {
     let [few, many] = &timing.probes;
-    Ok(timing.cycles_of(0.0, slope(device, [few, many], repeat, host)?.seconds * hz))
+    Ok(timing.cycles_of(0.0, slope(device, [few, many], effort, host)?.seconds * hz))
 }
 
 /// How much is measured.
@@ -213,12 +214,24 @@ pub struct Effort {
     pub channel_bytes: u32,
     /// Iterations of the loop that shows the clock, few and many.
     pub clock_iterations: [u32; 2],
+    /// Times mean nothing, as on a virtual NPU: programs run and outputs are judged, times are not.
+    pub untimed: bool,
 }
 
 impl Effort {
     /// Enough that the host's clock counts for nothing: some 0.1 s of the loop at 1 GHz.
     pub const fn real(repeat: usize, channel_bytes: u32) -> Self {
-        Self { repeat, channel_bytes, clock_iterations: [100_000, 12_600_000] }
+        Self { repeat, channel_bytes, clock_iterations: [100_000, 12_600_000], untimed: false }
+    }
+
+    /// As little as runs every program twice.
+    pub const fn untimed() -> Self {
+        Self { repeat: 1, channel_bytes: 128 << 10, clock_iterations: [100, 2100], untimed: true }
+    }
+
+    /// How long a command may take.
+    pub const fn timeout(self) -> Duration {
+        if self.untimed { UNTIMED_TIMEOUT } else { TIMEOUT }
     }
 }
 
@@ -239,7 +252,7 @@ pub fn clock<K: Kernel>(device: &Device<K>, effort: Effort, host: Host<'_>) -> R
     let [few, many] = effort.clock_iterations;
     let timing = probe::bundles(few, many)?;
     let [small, large] = &timing.probes;
-    let slope = slope(device, [small, large], effort.repeat, host)?;
+    let slope = slope(device, [small, large], effort, host)?;
     let measured_mhz = timing.cycles * f64::from(many - few) / slope.seconds / 1e6;
     Ok(ArrayClock { measured_mhz, reported_mhz: slope.array_mhz })
 }
@@ -304,11 +317,10 @@ pub fn bandwidth<K: Kernel>(
     effort: Effort,
     host: Host<'_>,
 ) -> Result<Bandwidth, MeasureError> {
-    let repeat = effort.repeat;
     let many_bytes = effort.channel_bytes / probe::UNIT_BYTES * probe::UNIT_BYTES;
     let few_bytes = (many_bytes / 4 / probe::UNIT_BYTES * probe::UNIT_BYTES).max(probe::UNIT_BYTES);
     let (few, many) = (way.probe(channels, few_bytes)?, way.probe(channels, many_bytes)?);
-    let slope = slope(device, [&few, &many], repeat, host)?;
+    let slope = slope(device, [&few, &many], effort, host)?;
     let more = u64::from(many_bytes - few_bytes) * channels.len() as u64;
     Ok(Bandwidth {
         way,

@@ -10,6 +10,8 @@ use amdxdna::{Bo, Cmd, ContextConfig, Device, Error, HostBuffer, HwCtx};
 /// Longest a call may take: the driver itself gives up after two seconds without progress, and then answers.
 // SOURCE: amdxdna, parameter tdr_timeout_ms (2000, twice); drivers of Linux 6.14 wait 60 s.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same on a virtual NPU, which computes a command in minutes.
+pub const UNTIMED_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// A buffer has at least a word.
 const LEAST_BYTES: usize = 4;
@@ -21,11 +23,16 @@ pub struct Host<'a> {
     pub clock: &'a dyn Fn() -> Duration,
     /// Set by whoever wants the work to stop.
     pub interrupt: &'a AtomicBool,
+    /// Longest a command may take.
+    pub timeout: Duration,
 }
 
 impl fmt::Debug for Host<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("interrupt", self.interrupt).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("interrupt", self.interrupt)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +98,7 @@ impl<K: Kernel> Call<K> {
     pub fn run(&mut self, context: &HwCtx<K>, host: Host<'_>) -> Result<Duration, Error> {
         let start = (host.clock)();
         context.submit(&mut self.command)?;
-        self.command.wait(TIMEOUT, host.interrupt)?;
+        self.command.wait(host.timeout, host.interrupt)?;
         Ok((host.clock)().saturating_sub(start))
     }
 }

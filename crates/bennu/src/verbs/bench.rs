@@ -41,6 +41,10 @@ pub struct Args {
     /// Does not lock buffers in memory, where the limit of locked memory is low
     #[arg(long)]
     no_lock: bool,
+
+    /// For a virtual NPU, whose times mean nothing: every program runs a few times, with time enough for each
+    #[arg(long, conflicts_with_all = ["repeat", "mib"])]
+    untimed: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -62,8 +66,11 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let progress = Progress::with_interrupt()?;
     let package = args.package.as_deref().map(bringup::open).transpose()?;
     progress.spin("measuring");
-    let effort = Effort::real(args.repeat.into(), u32::from(args.mib) << 20);
-    let host = Host { clock: &stopwatch(), interrupt: progress.interrupted() };
+    let effort = match args.untimed {
+        true => Effort::untimed(),
+        false => Effort::real(args.repeat.into(), u32::from(args.mib) << 20),
+    };
+    let host = Host { clock: &stopwatch(), interrupt: progress.interrupted(), timeout: effort.timeout() };
     let (bytes, options) = (bringup::host_bytes(effort, package.as_ref()), Options { lock_pages: !args.no_lock });
     let device = npu::open(&npu::host(), "measuring", bytes, options)?;
     let done = bench(&device, package.as_ref(), effort, host).map_err(refused)?;
@@ -285,7 +292,13 @@ impl Report for Done {
             let [gigabytes, per_cycle] = cells;
             rates.row([b.way.name().into(), channels, gigabytes, per_cycle]);
         }
-        let mut text = format!("{}\n{}\n{}", head.render(), latency.render(), rates.render());
+        let mut text = String::new();
+        if self.effort.untimed {
+            text.push_str(
+                "UNTIMED: every program ran, but the times below are those of a virtual NPU and mean nothing\n\n",
+            );
+        }
+        text.push_str(&format!("{}\n{}\n{}", head.render(), latency.render(), rates.render()));
         if !self.kernels.is_empty() {
             let mut kernels = Columns::new("lrrrrrr");
             let title = ["kernel", "S", "least us", "median us", "TOPS", "of peak", "of bound"];
@@ -346,6 +359,21 @@ mod tests {
         assert!(kernel["times"]["min_us"].as_f64().is_some_and(|us| us > 1.0));
         let table = done.table();
         assert!(table.contains("dispatch") && table.contains("one_tile") && table.contains("0.0 1.0"), "{table}");
+    }
+
+    #[test]
+    fn times_without_meaning_are_marked_and_never_refused() {
+        let fake = board::machine();
+        let device = fake.open(Options::default()).expect("opens");
+        let (stopped, interrupt) = (|| std::time::Duration::ZERO, std::sync::atomic::AtomicBool::new(false));
+        let effort = Effort { untimed: true, ..EFFORT };
+        let host = Host { clock: &stopped, interrupt: &interrupt, timeout: effort.timeout() };
+        let done = bench(&device, None, effort, host).expect("outputs are right");
+        assert!(done.table().starts_with("UNTIMED: "), "{}", done.table());
+        assert_eq!(done.json()["effort"]["untimed"], true);
+        let timed = Host { timeout: EFFORT.timeout(), ..host };
+        let error = bench(&device, None, EFFORT, timed).expect_err("no time passes");
+        assert!(error.to_string().contains("more work took less time"), "{error}");
     }
 
     #[test]

@@ -53,6 +53,12 @@ pub fn copy_between(from: u64, to: u64, bytes: u32) -> Vec<u8> {
     finish(vec![bd(3, bytes / 4, to + APERTURE), bd(1, bytes / 4, from + APERTURE)])
 }
 
+/// The same as a host leaves it that has relocated a stream with DDR_PATCHes.
+pub fn copy_relocated(from: u64, to: u64, bytes: u32) -> Vec<u8> {
+    let patch = |bd: u32, argument| Op::DdrPatch { register: 0x1_d004 + 0x20 * bd, arg_index: argument, arg_plus: 0 };
+    finish(vec![bd(3, bytes / 4, to + APERTURE), patch(3, 1), bd(1, bytes / 4, from + APERTURE), patch(1, 0)])
+}
+
 /// Waits for a token that never comes.
 pub fn stuck() -> Vec<u8> {
     txn::write(&Header::npu1(1), &[Op::wait(Direction::S2mm, 0, 0, 0)])

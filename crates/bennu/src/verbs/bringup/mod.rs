@@ -39,6 +39,10 @@ pub struct Args {
     /// Does not lock buffers in memory, where the limit of locked memory is low
     #[arg(long)]
     no_lock: bool,
+
+    /// For a virtual NPU: commands may take minutes, short loops, and times are not judged
+    #[arg(long)]
+    untimed: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -52,7 +56,11 @@ report is written either way. docs/hardware-bringup.md lists the steps and what 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let progress = Progress::with_interrupt()?;
-    let steps = steps::plan(steps::REAL_SIZES).map_err(Failure::refused)?;
+    let (sizes, effort) = match args.untimed {
+        true => (steps::UNTIMED_SIZES, Effort::untimed()),
+        false => (steps::REAL_SIZES, steps::EFFORT),
+    };
+    let steps = steps::plan(sizes).map_err(Failure::refused)?;
     if let Some(from) = &args.from
         && !steps.iter().any(|step| step.name == from)
     {
@@ -61,9 +69,9 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     }
     let package = args.package.as_deref().map(open).transpose()?;
     progress.spin("bringing up");
-    let host = Host { clock: &stopwatch(), interrupt: progress.interrupted() };
-    let wanted = Wanted { steps: &steps, from: args.from.as_deref(), package: package.as_ref(), effort: steps::EFFORT };
-    let (bytes, options) = (host_bytes(steps::EFFORT, package.as_ref()), Options { lock_pages: !args.no_lock });
+    let host = Host { clock: &stopwatch(), interrupt: progress.interrupted(), timeout: effort.timeout() };
+    let wanted = Wanted { steps: &steps, from: args.from.as_deref(), package: package.as_ref(), effort };
+    let (bytes, options) = (host_bytes(effort, package.as_ref()), Options { lock_pages: !args.no_lock });
     let device = || npu::open(&npu::host(), "bring-up", bytes, options).map_err(StepError::Refused);
     let (record, failed) = bring_up(device, wanted, host);
     write(&args.report, &record)?;

@@ -55,6 +55,22 @@ fn the_page_lists_every_step_and_its_facts() {
 }
 
 #[test]
+fn untimed_steps_run_and_judge_no_time() {
+    let fake = board::machine();
+    let (stopped, interrupt) = (|| std::time::Duration::ZERO, std::sync::atomic::AtomicBool::new(false));
+    let effort = Effort::untimed();
+    let host = Host { clock: &stopped, interrupt: &interrupt, timeout: effort.timeout() };
+    let wanted = Wanted { steps: &PLAN, from: Some("clock"), package: None, effort };
+    let (record, failed) = bring_up(|| Ok(fake.open(Options::default())?), wanted, host);
+    assert!(failed.is_none(), "{}", record.table());
+    for step in ["clock", "read_bandwidth", "write_bandwidth", "bank_shared", "strided_rows"] {
+        let evidence = record.evidence(step).expect("a step");
+        assert!(evidence.says.contains("times are not judged"), "{step}: {}", evidence.says);
+        assert!(evidence.numbers.is_empty(), "{step}: a figure without meaning");
+    }
+}
+
+#[test]
 fn the_simulated_array_passes_every_step() {
     let fake = board::machine();
     let (record, failed) = up(&fake, None, None);
