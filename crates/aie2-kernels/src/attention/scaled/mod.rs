@@ -301,6 +301,7 @@ impl ScaledAttention {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 
