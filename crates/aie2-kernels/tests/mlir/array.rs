@@ -144,6 +144,30 @@ impl Bd {
     }
 }
 
+/// The words of a mem tile's BD with its access pattern by sizes and strides, neighbours that continue each other joined. Of a compute tile's BD,
+/// the words.
+pub fn merged(words: &[u32]) -> (Vec<u32>, Vec<(u32, u32)>) {
+    if words.len() != 8 {
+        return (words.to_vec(), Vec::new());
+    }
+    let (step, wrap) = (|w: u32| (w & 0x1_FFFF) + 1, |w: u32| w >> 17 & 0x3FF);
+    let padded = words[1] >> 26 | words[3] >> 27 | words[4] >> 27 | words[5] >> 17;
+    if padded != 0 {
+        return (words.to_vec(), Vec::new());
+    }
+    let bounded: Vec<_> = words[2..5].iter().take_while(|w| wrap(**w) > 0).map(|w| (wrap(*w), step(*w))).collect();
+    let inner: u32 = bounded.iter().map(|dim| dim.0).product();
+    let outer = (words[0] / inner, step(words[2 + bounded.len()]));
+    let mut dims: Vec<(u32, u32)> = Vec::new();
+    for (size, stride) in bounded.into_iter().chain([outer]).filter(|dim| dim.0 > 1) {
+        match dims.last_mut() {
+            Some(last) if last.0 * last.1 == stride => last.0 *= size,
+            _ => dims.push((size, stride)),
+        }
+    }
+    ([&words[..2], &words[6..]].concat(), dims)
+}
+
 /// The numbers in an attribute of a dialect.
 fn numbers(text: &str) -> Vec<u32> {
     text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()).map(|d| d.parse().unwrap()).collect()

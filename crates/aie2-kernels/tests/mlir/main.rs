@@ -71,9 +71,16 @@ fn difference(module: &Module, array: &Array, ops: &[txn::Op], head: usize) -> O
         locks.retain(|_, value| *value != 0);
         locks
     };
+    let mut bds = theirs.bds.clone();
+    for (place, words) in &mut bds {
+        // another way to say the same words in the same order
+        if array.bds.get(place).is_some_and(|ours| ours != words && array::merged(ours) == array::merged(words)) {
+            words.clone_from(&array.bds[place]);
+        }
+    }
     let parts = [
         ("locks", format!("{:?}", zero(theirs)), format!("{:?}", zero(array))),
-        ("BDs", format!("{:x?}", theirs.bds), format!("{:x?}", array.bds)),
+        ("BDs", format!("{bds:x?}"), format!("{:x?}", array.bds)),
         ("starts", format!("{:x?}", theirs.starts), format!("{:x?}", array.starts)),
         ("circuits", format!("{:?}", theirs.circuits), format!("{:?}", array.circuits)),
         ("tokens", format!("{:?}", theirs.tokens), format!("{:?}", array.tokens)),
@@ -129,6 +136,14 @@ fn assert_same(compiled: &Compiled) {
     assert_eq!(programs.len(), compiled.cores.len(), "{}", compiled.kernel);
     let module = read(&judged.text, &judged.elves).expect("read before");
     assert_eq!((module.columns, module.arguments.len()), (usize::from(compiled.columns), compiled.operands.len()));
+    // the codes of one head and lane are 528 words in a row, and the dialect's dimensions have 512
+    let split = module.array.bds.iter().filter(|(place, words)| judged.array.bds[place] != **words).count();
+    assert_eq!(
+        split > 0,
+        compiled.kernel == attention_decode::NAME_KV8,
+        "{}: {split} BDs in other words",
+        compiled.kernel
+    );
 }
 
 fn panels() -> Panels {
@@ -214,7 +229,10 @@ fn probes() {
             Err(error) => panic!("{}: {error}", probe.compiled.kernel),
         }
     }
-    assert_eq!(refused, Vec::<String>::new());
+    let names: Vec<&str> = refused.iter().filter_map(|refusal| refusal.split(':').next()).collect();
+    assert_eq!(names, ["mem_window", "mask_poll"], "{refused:#?}");
+    let reasons = ["initial contents for a part of buffer relay_0", "MASKPOLL"];
+    assert!(refused.iter().zip(reasons).all(|(refusal, reason)| refusal.contains(reason)), "{refused:#?}");
 }
 
 /// As [`assert_same`], where a design may lack programs or circuits, and BDs of queued rings stand at the head of the sequence.
@@ -298,17 +316,17 @@ fn what_the_dialect_cannot_say_is_refused() {
     };
     let long = relay([Pattern::linear(64), Pattern::new(&[(1, 2), (0x4, 30)])]);
     assert!(run(&long, stream()).mlir(Elves::name).is_ok());
-    // 513 positions of a middle dimension fit the register
+    // 521 positions fit the register of a middle dimension, and no factor splits them
     let mut design = Design::new(1).expect("a column");
     let (shim, mem) = (Tile::shim(0), Tile::mem(0));
     let ring = design.ring(mem, "wide", 1, 65536, Place::Anywhere).expect("room");
     design.fill_by_dma(ring, S2mm(0), &[Pattern::linear(16)]).expect("legal");
-    design.drain_by_dma(ring, Mm2s(0), &[Pattern::new(&[(1, 2), (4, 513), (3000, 3)])]).expect("legal");
+    design.drain_by_dma(ring, Mm2s(0), &[Pattern::new(&[(1, 2), (4, 521), (3000, 3)])]).expect("legal");
     connect(&mut design, shim.mm2s(0), mem.s2mm(0));
     connect(&mut design, mem.mm2s(0), shim.s2mm(0));
     assert!(matches!(
         refused(&design, stream()),
-        mlir::Error::Dimension { bd: 1, dimension: 1, size: 513, limit: 512, .. }
+        mlir::Error::Dimension { bd: 1, dimension: 1, size: 521, limit: 512, .. }
     ));
     let four = Pattern::new(&[(1, 2), (4, 2), (16, 2), (64, 2)]).pad([1, 0, 0], [0, 0, 0]);
     let error = refused(&relay([Pattern::linear(64), four]), stream());
@@ -348,8 +366,8 @@ fn queued_rings_keep_their_descriptors() {
     let moved = |polled: bool| {
         let mut runtime = Runtime::new(1).expect("a column");
         for phase in 0..2 {
-            runtime.task(0, S2mm(0), &ShimBd::linear(1, 0, 1024).expect("whole words"), 1, true).expect("legal");
             runtime.ring(&ring, phase, 2, 0, S2mm(0)).expect("legal");
+            runtime.task(0, S2mm(0), &ShimBd::linear(1, 0, 1024).expect("whole words"), 1, true).expect("legal");
             runtime.task(0, Mm2s(0), &ShimBd::linear(0, 0, 1024).expect("whole words"), 1, false).expect("legal");
             if polled {
                 runtime.ring_rests(&ring).expect("a tile");
@@ -391,11 +409,13 @@ fn planted_mistakes_are_seen() {
         .nth(1)
         .and_then(|s| s.split([',', '>']).next())
         .expect("a stride");
-    let swapped =
-        plant(&plant(text, "%t0_1_A_prod = ", "lockID = ", "lockID = 6"), "%t0_1_A_cons = ", "lockID = ", "lockID = 6");
+    let [prod, cons] = ["%t0_1_A_prod = ", "%t0_1_A_cons = "];
+    let swapped = text.replacen(prod, "%SWAP = ", 1).replacen(cons, prod, 1).replacen("%SWAP = ", cons, 1);
     let write = line("aiex.npu.write32");
     let operands = write.split(['(', ')']).nth(1).expect("operands").to_owned();
     let (address, value) = operands.split_once(", ").expect("two");
+    let data = text.find("dense<\"0x").expect("initial data") + "dense<\"0x".len();
+    let byte = format!("{}5A{}", &text[..data], &text[data + 2..]);
     let mistakes = [
         ("lock numbers", swapped, "BDs"),
         ("a lock's initial value", plant(text, "%t0_1_A_prod = ", "init = ", "init = 1"), "locks"),
@@ -412,11 +432,7 @@ fn planted_mistakes_are_seen() {
         ("a flow's source", plant(text, &first_flow, "source_channel = ", "source_channel = 1"), "circuits"),
         ("a flow that is missing", text.replacen(&format!("    {first_flow}\n"), "", 1), "circuits"),
         ("the id of tokens", plant(text, "aie.packet_flow", "ID = 15", "ID = 14"), "tokens"),
-        (
-            "initial data",
-            plant(text, "initial_value = dense<\"0x", "0x", "0x01").replacen("00\"> : tensor", "\"> : tensor", 1),
-            "data",
-        ),
+        ("initial data", byte, "data"),
         ("a runtime word", plant(text, &write, &operands, &format!("{value}, {address}")), "operations"),
         ("an operation that is missing", text.replacen(&format!("      {write}\n"), "", 1), "operations"),
         ("a waited channel", plant(text, "aiex.npu.sync", "(%", "(%w1, %"), ""),

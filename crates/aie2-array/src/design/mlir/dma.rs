@@ -85,8 +85,10 @@ fn transfer<'a>(tile: Tile, channel: Channel, step: &Step) -> Result<Op<'a>, Err
     }
     // buffer; offset, length, sizes and strides are constants
     op = op.with("operandSegmentSizes", "array<i32: 1, 0, 0, 0, 0>");
-    let dims = dims(shape, tile.kind().dma().dims);
+    let most = tile.kind().dma().dims;
     let limit = if tile.kind() == TileKind::Core { CORE_SIZE_MAX } else { SIZE_MAX };
+    let dims = dims(shape, most);
+    let dims = if shape.pad == MemPad::default() { split(dims, limit, most) } else { dims };
     if let Some((dimension, &(size, _))) = dims.iter().enumerate().find(|(_, (size, _))| *size > limit) {
         return Err(Error::Dimension { tile, channel, bd, dimension, size, limit });
     }
@@ -125,6 +127,20 @@ fn dims(shape: &BdShape, most: usize) -> Vec<(u32, u32)> {
     let outer = (shape.length_words / inner, shape.steps[dims.len()]);
     if outer.0 > 1 && (!dims.is_empty() || outer.1 > 1) {
         dims.push(outer);
+    }
+    dims
+}
+
+/// Splits dimensions longer than `limit` into two by the smallest factor that helps, as far as there are dimensions left. The order of words does
+/// not change.
+fn split(mut dims: Vec<(u32, u32)>, limit: u32, most: usize) -> Vec<(u32, u32)> {
+    while dims.len() < most {
+        let Some(k) = dims.iter().position(|(size, _)| *size > limit) else { break };
+        let (size, stride) = dims[k];
+        let Some(outer) = (size.div_ceil(limit)..size).find(|outer| size.is_multiple_of(*outer)) else { break };
+        let inner = size / outer;
+        dims[k] = (inner, stride);
+        dims.insert(k + 1, (outer, stride * inner));
     }
     dims
 }

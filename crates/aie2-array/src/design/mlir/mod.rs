@@ -9,7 +9,7 @@
 //! aie.runtime_sequence              the runtime stream, operation by operation
 //! ```
 //! Chains that the stream queues are no part of a DMA's region, which would start them. What the configuration puts into their BDs stands at the
-//! head of the runtime sequence. What the dialects cannot say is refused.
+//! head of the runtime sequence. A dimension longer than the verifier takes is said as two. What the dialects cannot say is refused.
 //!
 //! The dialects are those of release 1.4.
 // SOURCE: Xilinx/mlir-aie include/aie/Dialect/AIE/IR/{AIEOps,AIEAttrs}.td, include/aie/Dialect/AIEX/IR/AIEX.td (operations, properties, enum
