@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use amdxdna::{Device, Options};
 use gemma::{HardwareCause, Refusal};
-use npu_host::{Function, Generation, Host, Needs, Places, diagnose};
+use npu_host::{AieccPlaces, Function, Generation, Host, Needs, diagnose};
 
 /// The machine this process runs on.
 pub fn host() -> Host {
@@ -13,9 +13,9 @@ pub fn host() -> Host {
 }
 
 /// Where the user says that MLIR-AIE is.
-pub fn mlir_aie_places() -> Places {
+pub fn mlir_aie_places() -> AieccPlaces {
     let place = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    Places { install: place("MLIR_AIE_INSTALL_DIR"), python: place("VIRTUAL_ENV") }
+    AieccPlaces { install: place("MLIR_AIE_INSTALL_DIR"), python: place("VIRTUAL_ENV") }
 }
 
 /// The device node of the NPU, if the driver has made one.

@@ -3,7 +3,7 @@
 mod machine;
 
 use machine::{BDF, Machine, RELEASE, context, laptop, meminfo, refused};
-use npu_host::{CheckId, Device, NotReady, Outcome, Places, PowerMode, Trial, TrialStep};
+use npu_host::{AieccPlaces, CheckId, Device, NotReady, Outcome, PowerMode, Trial, TrialStep};
 
 /// The check that tells, its outcome, a part of its evidence and a part of its remedy.
 #[track_caller]
@@ -497,9 +497,9 @@ fn optional_parts_are_needed_only_when_asked_for() {
 #[test]
 fn the_other_compiler_is_found_where_people_put_it() {
     let machine = laptop();
-    let places = Places { install: Some("/home/me/mlir-aie".into()), python: Some("/home/me/env".into()) };
-    let found = |places: &Places| npu_host::aiecc(&machine.host(), places).map(|path| path.display().to_string());
-    let nowhere = found(&Places::default()).expect_err("there is none");
+    let places = AieccPlaces { install: Some("/home/me/mlir-aie".into()), python: Some("/home/me/env".into()) };
+    let found = |places: &AieccPlaces| npu_host::aiecc(&machine.host(), places).map(|path| path.display().to_string());
+    let nowhere = found(&AieccPlaces::default()).expect_err("there is none");
     for part in ["no aiecc or aiecc.py on the PATH", "MLIR_AIE_INSTALL_DIR is not set", "VIRTUAL_ENV is not set"] {
         assert!(nowhere.contains(part), "{nowhere}");
     }
@@ -524,7 +524,7 @@ fn the_other_compiler_is_found_where_people_put_it() {
     // a directory of that name is no program
     let empty = laptop();
     empty.write("usr/bin/aiecc/x", "");
-    assert!(npu_host::aiecc(&empty.host(), &Places::default()).is_err());
+    assert!(npu_host::aiecc(&empty.host(), &AieccPlaces::default()).is_err());
 }
 
 #[test]

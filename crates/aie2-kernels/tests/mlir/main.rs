@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use aie2_array::{Design, Mm2s, Pattern, Place, Port, RingPhase, Runtime, S2mm, ShimBd, Tile, mlir};
 use aie2_kernels::attention::scaled::{self, ScaledAttention};
 use aie2_kernels::attention_decode::{self, DecodeAttention};
+use aie2_kernels::attention_layer::AttentionLayer;
 use aie2_kernels::decode_projection::DecodeProjection;
 use aie2_kernels::norm_rope::{self, Buffers, CacheRun};
 use aie2_kernels::w8a8::Projection;
@@ -216,6 +217,17 @@ fn attention() {
         let decode = DecodeAttention::new(heads(format), 32, cache, 9, 2).expect("served");
         assert_same(&decode.compile().expect("compiles"));
     }
+}
+
+/// Between its phases it polls registers, for which the other toolchain's sequences have no operation.
+#[test]
+fn the_complete_kernel_is_refused() {
+    let qkv = Panels::new(512, 4096, 2048, 2048).expect("legal dimensions");
+    let (o, cache) = (Panels::output(4096, 512).expect("legal dimensions"), scaled::Cache::Ring(local()));
+    let kernel = AttentionLayer::new(8, 0, qkv, o, Activations::Int16, heads(KvFormat::Bf16), cache).expect("served");
+    let refused = kernel.compile().expect("compiles").mlir(Elves::name).expect_err("polls");
+    let poll = matches!(refused, KernelError::Mlir(mlir::Error::Operation { operation: "MASKPOLL", .. }));
+    assert!(poll, "{refused}");
 }
 
 /// The questions of bring-up are small designs with everything that the array has.

@@ -233,8 +233,9 @@ impl<'a> Reader<'a> {
             _ if self.try_take("dense<") => self.dense(),
             _ if self.try_take("array<") => {
                 let kind = self.identifier();
-                let values =
-                    if self.try_take(":") { self.list(">", Reader::number) } else { self.list(">", Reader::number) };
+                // an empty array has no colon
+                self.try_take(":");
+                let values = self.list(">", Reader::number);
                 Attribute::Array { kind, values }
             }
             _ => match self.kind().as_str() {

@@ -15,13 +15,13 @@ fn find(host: &Host) -> Option<String> {
     if let Some(program) = host.program(&PROGRAMS) {
         return Some(program.display().to_string());
     }
-    let place = installed(host, &Places::default()).into_iter().find(|place| host.exists(place));
+    let place = installed(host, &AieccPlaces::default()).into_iter().find(|place| host.exists(place));
     place.map(|place| place.display().to_string())
 }
 
 /// Where a user may have put MLIR-AIE.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct AieccPlaces {
     /// `MLIR_AIE_INSTALL_DIR`.
     pub install: Option<PathBuf>,
     /// `VIRTUAL_ENV`.
@@ -32,7 +32,7 @@ pub struct Places {
 const DRIVERS: [&str; 2] = ["aiecc", "aiecc.py"];
 
 /// Directories of an installation, whether they are there or not.
-fn installed(host: &Host, places: &Places) -> Vec<PathBuf> {
+fn installed(host: &Host, places: &AieccPlaces) -> Vec<PathBuf> {
     let libraries = places.python.iter().map(|python| python.join("lib")).chain(PYTHON.map(PathBuf::from));
     let packages = libraries.flat_map(|library| {
         let versions = host.names(&library).into_iter().filter(|name| name.starts_with("python3"));
@@ -48,7 +48,7 @@ fn installed(host: &Host, places: &Places) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// Where it was looked for.
-pub fn aiecc(host: &Host, places: &Places) -> Result<PathBuf, String> {
+pub fn aiecc(host: &Host, places: &AieccPlaces) -> Result<PathBuf, String> {
     if let Some(program) = host.program(&DRIVERS) {
         return Ok(program);
     }
