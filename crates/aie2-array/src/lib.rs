@@ -10,6 +10,7 @@
 //! | [`route`] | stream switches, their ports and wires, a router for circuit flows |
 //! | [`design`] | rings, flows and programs of a whole design, lowered to configuration commands |
 //! | [`runtime`] | the instruction stream of one run: shim BDs, tasks, waits |
+//! | [`mlir`] | a design and a stream as a module of the MLIR-AIE dialects |
 //!
 //! A relay from DDR through a mem tile and back, and the stream of one run:
 //!
@@ -50,6 +51,7 @@ pub mod route;
 pub mod runtime;
 
 pub use bd::Pattern;
+pub use design::mlir;
 pub use design::{Configuration, CoreRing, Design, LockUse, Place, QueuedRing, RingId, RingPhase};
 pub use device::{Channel, Col, Direction, Mm2s, Row, S2mm, Tile, TileKind};
 pub use error::Error;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aie2_array::{Col, Configuration, Row, Tile, mlir};
+use npu_container::txn;
 pub use npu_package::layout::GroupSize;
 
 pub mod attention;
@@ -139,6 +141,12 @@ pub enum KernelError {
     /// The array cannot be configured as designed.
     #[error("array: {0}")]
     Array(#[from] aie2_array::Error),
+    /// The dialects of MLIR-AIE cannot say what the kernel does.
+    #[error(transparent)]
+    Mlir(#[from] mlir::Error),
+    /// A runtime stream that cannot be read.
+    #[error(transparent)]
+    Stream(#[from] txn::TxnError),
 }
 
 /// A compiled kernel.
@@ -158,6 +166,27 @@ pub struct Compiled {
     pub operands: Vec<Operand>,
     /// What the design uses.
     pub usage: Usage,
+    /// The design as it was lowered to the configuration.
+    pub configuration: Arc<Configuration>,
+}
+
+impl Compiled {
+    /// The kernel as a module of the MLIR-AIE dialects; `elf_file` names the ELF of a core's program, by column and array row.
+    ///
+    /// # Errors
+    /// What the dialects cannot say.
+    pub fn mlir(&self, elf_file: impl Fn((u8, u8)) -> String) -> Result<String, KernelError> {
+        let tile = |(col, row)| Tile { col: Col(col), row: Row(row) };
+        let elf_files = self.cores.keys().map(|&core| (tile(core), elf_file(core))).collect();
+        let arguments: Vec<u64> = self.operands.iter().map(|operand| operand.bytes as u64).collect();
+        let module = mlir::Module {
+            configuration: &self.configuration,
+            operations: &txn::read(&self.txn)?.ops,
+            arguments: &arguments,
+            elf_files: &elf_files,
+        };
+        Ok(module.text()?)
+    }
 }
 
 /// One core's program.

@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 
 use amdxdna::{Device, Options};
 use gemma::{HardwareCause, Refusal};
-use npu_host::{Function, Generation, Host, Needs, diagnose};
+use npu_host::{AieccPlaces, Function, Generation, Host, Needs, diagnose};
 
 /// The machine this process runs on.
 pub fn host() -> Host {
     Host::at("/", env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default())
+}
+
+/// Where the user says that MLIR-AIE is.
+pub fn mlir_aie_places() -> AieccPlaces {
+    let place = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    AieccPlaces { install: place("MLIR_AIE_INSTALL_DIR"), python: place("VIRTUAL_ENV") }
 }
 
 /// The device node of the NPU, if the driver has made one.

@@ -1,4 +1,4 @@
-//! Binary containers of the Phoenix NPU: PDI with CDO v2, TXN 0.1 and xclbin.
+//! Binary containers of the Phoenix NPU: PDI with CDO v2, TXN 0.1, xclbin and core programs as ELF.
 //!
 //! Each format has its definitions, a reader and a writer side by side. A writer first reserves every
 //! range and then fills it, so lengths, counts and checksums are computed and never passed in; its output
@@ -14,10 +14,12 @@
 //! | [`pdi`] | one image with one CDO | the kernel driver, as a compute-unit buffer |
 //! | [`txn`] | runtime stream | the firmware's interpreter, once per command |
 //! | [`xclbin`] | one kernel with its PDI | XRT |
+//! | [`elf`] | one core program; writer only | aie-rt's loader, in MLIR-AIE |
 #![forbid(unsafe_code)]
 
 pub mod address;
 pub mod cdo;
+pub mod elf;
 pub mod pdi;
 pub mod txn;
 mod words;

@@ -20,6 +20,7 @@ mod pci;
 mod verdict;
 
 pub use check::{Check, CheckId, Outcome};
+pub use checks::mlir_aie::{AieccPlaces, aiecc};
 pub use cpu::{Cpu, Npu, Part};
 pub use device::{Clocks, ContextInUse, Device, DeviceFacts, DriverVersion, PowerMode, Trial, TrialStep};
 pub use diagnose::{Diagnosis, Needs, diagnose};

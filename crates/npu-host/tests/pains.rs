@@ -3,7 +3,7 @@
 mod machine;
 
 use machine::{BDF, Machine, RELEASE, context, laptop, meminfo, refused};
-use npu_host::{CheckId, Device, NotReady, Outcome, PowerMode, Trial, TrialStep};
+use npu_host::{AieccPlaces, CheckId, Device, NotReady, Outcome, PowerMode, Trial, TrialStep};
 
 /// The check that tells, its outcome, a part of its evidence and a part of its remedy.
 #[track_caller]
@@ -521,6 +521,39 @@ fn optional_parts_are_needed_only_when_asked_for() {
     machine.write("usr/lib/python3.12/site-packages/mlir_aie/x", "");
     assert_check(&machine, CheckId::MlirAie, Outcome::Pass, "python3.12/site-packages/mlir_aie", "");
     assert_eq!(machine.diagnosis().verdict(), Ok(()));
+}
+
+#[test]
+fn the_other_compiler_is_found_where_people_put_it() {
+    let machine = laptop();
+    let places = AieccPlaces { install: Some("/home/me/mlir-aie".into()), python: Some("/home/me/env".into()) };
+    let found = |places: &AieccPlaces| npu_host::aiecc(&machine.host(), places).map(|path| path.display().to_string());
+    let nowhere = found(&AieccPlaces::default()).expect_err("there is none");
+    for part in ["no aiecc or aiecc.py on the PATH", "MLIR_AIE_INSTALL_DIR is not set", "VIRTUAL_ENV is not set"] {
+        assert!(nowhere.contains(part), "{nowhere}");
+    }
+    let nowhere = found(&places).expect_err("there is none");
+    assert!(nowhere.contains("none in MLIR_AIE_INSTALL_DIR (/home/me/mlir-aie)"), "{nowhere}");
+    assert!(nowhere.contains("none in VIRTUAL_ENV (/home/me/env)"), "{nowhere}");
+    // from the last place that is looked at to the first
+    let mut seen = Vec::new();
+    for place in [
+        "opt/mlir-aie/bin/aiecc",
+        "usr/lib/python3.12/dist-packages/mlir_aie/bin/aiecc.py",
+        "home/me/env/lib/python3.13/site-packages/mlir_aie/bin/aiecc",
+        "home/me/mlir-aie/bin/aiecc",
+        "home/me/env/bin/aiecc",
+        "usr/bin/aiecc.py",
+        "usr/bin/aiecc",
+    ] {
+        machine.write(place, "");
+        seen.push(found(&places).expect("it is there") == format!("/{place}"));
+    }
+    assert_eq!(seen, [true; 7]);
+    // a directory of that name is no program
+    let empty = laptop();
+    empty.write("usr/bin/aiecc/x", "");
+    assert!(npu_host::aiecc(&empty.host(), &AieccPlaces::default()).is_err());
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl NewDirectory {
         Ok(Self { kind, describing_file, output: output.to_owned(), temporary, force, finished: false })
     }
 
+    /// Where it is being written.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Creates a file. The name was checked.
     pub(crate) fn create_file(&self, name: &str) -> Result<FileSink, PackageError> {
         let path = self.temporary.join(name);

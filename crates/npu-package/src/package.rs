@@ -24,6 +24,11 @@ impl PackageWriter {
         Ok(Self { directory, files: FileTable::new() })
     }
 
+    /// The directory that becomes the package, for programs that read its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Adds a file.
     pub fn add_file(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError> {
         directory::check_name(name)?;

@@ -90,7 +90,7 @@ impl Design {
             out.mask_write(tile, core_control::OFFSET, core_control::ENABLE.mask(), core_control::ENABLE.put(1));
         }
         let (resources, queued) = (self.resources(&routes), self.queued_rings());
-        Ok(Configuration { columns: self.columns, commands: out.0, routes, resources, queued })
+        Ok(Configuration { columns: self.columns, commands: out.0, routes, resources, queued, design: self.clone() })
     }
 
     fn check_rings(&self) -> Result<(), Error> {

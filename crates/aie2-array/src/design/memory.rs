@@ -16,7 +16,7 @@ pub enum Place {
     Each(Vec<u32>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Buffer {
     offset: u32,
     bytes: u32,
@@ -24,7 +24,7 @@ struct Buffer {
 }
 
 /// The data memory of one tile.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Memory {
     tile: Tile,
     /// Sorted by offset.
@@ -42,6 +42,11 @@ impl Memory {
             TileKind::Mem => MEM_MEMORY_BYTES,
             TileKind::Shim => 0,
         }
+    }
+
+    /// Offset, bytes and name of every buffer, by offset. A ring whose slots follow each other is one.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = (u32, u32, &str)> {
+        self.buffers.iter().map(|b| (b.offset, b.bytes, b.name.as_str()))
     }
 
     /// Bytes in buffers.

@@ -15,6 +15,7 @@
 
 mod lower;
 mod memory;
+pub mod mlir;
 mod queued;
 mod report;
 
@@ -67,7 +68,7 @@ pub struct DesignLock {
 }
 
 /// One side of a ring.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct RingSide {
     /// Parts per slot.
     parts: usize,
@@ -75,7 +76,7 @@ struct RingSide {
     words: Option<Vec<Pattern>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Ring {
     tile: Tile,
     name: String,
@@ -100,7 +101,7 @@ impl Ring {
 }
 
 /// One BD of a chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     ring: usize,
     slot: usize,
@@ -109,7 +110,7 @@ struct Step {
 }
 
 /// The chain of one channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Chain {
     steps: Vec<Step>,
     /// Begins anew behind its last BD, and is started with the configuration; else it is queued.
@@ -133,7 +134,7 @@ impl RingUse {
 }
 
 /// A design under construction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Design {
     columns: u8,
     rings: Vec<Ring>,

@@ -31,14 +31,14 @@ pub struct RingPhase {
 }
 
 /// What [`Design::finish`] needs to know of a queued ring beside its chains.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sides {
     channels: [Channel; 2],
     phases: Vec<Lowered>,
 }
 
 /// A phase as its BDs see it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Lowered {
     /// The ring with the slots and credits of the phase.
     ring: Ring,

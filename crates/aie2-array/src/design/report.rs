@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use npu_container::cdo::Command;
 
-use super::{QueuedRing, RingId};
+use super::{Design, QueuedRing, RingId};
 use crate::device::Tile;
 use crate::route::Routes;
 
@@ -38,4 +38,6 @@ pub struct Configuration {
     pub resources: BTreeMap<Tile, Resources>,
     /// Rings whose tasks the runtime stream queues.
     pub queued: BTreeMap<RingId, QueuedRing>,
+    /// What was lowered, for [`super::mlir`].
+    pub(super) design: Design,
 }

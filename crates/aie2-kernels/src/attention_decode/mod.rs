@@ -172,6 +172,7 @@ impl DecodeAttention {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 

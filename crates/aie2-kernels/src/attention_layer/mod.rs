@@ -313,6 +313,7 @@ impl AttentionLayer {
             cores: grid::cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: grid::usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         };
         let phase =
             |(phase, operations): (Step, usize)| PhaseOf { name: phase.name(), operations, memory: phase.memory() };

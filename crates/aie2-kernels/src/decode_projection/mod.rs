@@ -102,6 +102,7 @@ impl DecodeProjection {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 

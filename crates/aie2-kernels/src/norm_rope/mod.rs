@@ -73,6 +73,7 @@ pub fn compile(calls: &[Call]) -> Result<Compiled, KernelError> {
         cores: cores().map(|tile| (tile, binary.clone())).collect(),
         operands: Vec::new(),
         usage: usage(&configuration),
+        configuration: std::sync::Arc::new(configuration),
     })
 }
 

@@ -83,6 +83,7 @@ impl Question {
                 cores: cores.collect(),
                 operands,
                 usage: usage(configuration),
+                configuration: std::sync::Arc::new(configuration.clone()),
             },
             output: vec![UNTOUCHED; out_bytes],
             moved_bytes: [extent(IN).read_bytes, extent(OUT).written_bytes],

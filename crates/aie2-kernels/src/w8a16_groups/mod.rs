@@ -96,6 +96,7 @@ impl GroupProjection {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: vec![x, weights, y, Operand::scratch("scratch", self.shape.scratch_bytes())],
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 

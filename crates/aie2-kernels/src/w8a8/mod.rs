@@ -191,6 +191,7 @@ impl Build {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands,
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 }

@@ -60,6 +60,7 @@ mod tests {
             shape: vec![64],
             layout: npu_package::layout::names::OPAQUE.into(),
             file: file.map(str::to_owned),
+            parts: Vec::new(),
         };
         let file = |extension: &str| format!("k_s1.{extension}");
         Kernel {

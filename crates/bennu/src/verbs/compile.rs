@@ -13,8 +13,8 @@ use gemma::{ModelDims, Watch};
 use npu_container::xclbin;
 use npu_package::layout::{Activations, DECODE_TOKENS, GroupSize, KvFormat, ProjectionKind, ProjectionShape};
 use npu_package::{
-    Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, PackageWriter, Part,
-    Phase, Producer, Program, Region,
+    Argument, Bound, Context, Direction, Dtype, Files, Kernel, LoopReport, Manifest, PackageError, Part, Phase,
+    Producer, Program, Region,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -26,11 +26,12 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::verbs::attention;
 use crate::verbs::group_scales::{GroupKernel, Scales};
+use crate::verbs::mlir_aie::{Emit, Modules, Output, Toolchain};
 
 /// Device name in manifests.
 const DEVICE: &str = "npu1";
 /// Instance name in xclbins: XRT knows the kernel as `name:instance`.
-const INSTANCE: &str = "bennu";
+pub(super) const INSTANCE: &str = "bennu";
 /// Compute tiles of the array.
 // SOURCE: AM020 ch. 1 and amdxdna's device table: npu1 has 4 columns of 4.
 pub(super) const TILES: u64 = 16;
@@ -75,6 +76,14 @@ pub struct Args {
     /// Elements of the key-value cache, for the kernels of attention
     #[arg(long, value_enum, default_value_t = KvCache::Bf16)]
     kv_cache: KvCache,
+
+    /// Writes the kernels in another form, too
+    #[arg(long, value_enum)]
+    emit: Option<Emit>,
+
+    /// Has another compiler compile what is emitted
+    #[arg(long, value_enum)]
+    toolchain: Option<Toolchain>,
 
     /// Directory to write
     #[arg(long, value_name = "DIR", default_value = "gemma3-27b-npu")]
@@ -134,6 +143,7 @@ Examples:
   bennu compile --seq 1,512 --numerics w8a8 --out prefill --force
   bennu compile --model gemma-3-27b-it-int8 --out gemma-npu --json
   bennu compile --scales group32 --out q8_0-npu
+  bennu compile --emit mlir --seq 64 --out modules
 
 Writes manifest.json and, per kernel, the configuration (.pdi), the same for XRT (.xclbin), the runtime stream (.txn)
 and the core programs (.core.bin). The same arguments give the same bytes. No weights are read: see `bennu pack`.";
@@ -143,6 +153,7 @@ struct Done {
     wall_s: f64,
     manifest: Manifest,
     refused: Vec<NotBuilt>,
+    modules: Modules,
 }
 
 /// A kernel that does not serve the model, and why.
@@ -158,7 +169,7 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     let progress = Progress::with_interrupt()?;
     let dims = dims(&args.model)?;
     let model = gemma::package_dims(&dims);
-    let mut writer = PackageWriter::create(&args.out, args.force).map_err(package)?;
+    let mut writer = Output::create(&args.out, args.force, args.emit, args.toolchain)?;
     progress.spin("compiling");
     let wanted = Wanted {
         dims: &dims,
@@ -171,8 +182,9 @@ pub fn run(args: &Args) -> Result<Box<dyn Report>, Failure> {
     };
     let (kernels, refused) = build(&wanted, &mut writer, &progress)?;
     let manifest = manifest(model, kernels);
-    let manifest = writer.finish(manifest).map_err(package)?;
-    Ok(Box::new(Done { package: args.out.clone(), wall_s: start.elapsed().as_secs_f64(), manifest, refused }))
+    let (manifest, modules) = writer.finish(manifest).map_err(package)?;
+    let wall_s = start.elapsed().as_secs_f64();
+    Ok(Box::new(Done { package: args.out.clone(), wall_s, manifest, refused, modules }))
 }
 
 /// What is compiled.
@@ -198,12 +210,9 @@ pub(super) struct Wanted<'a> {
 pub(super) trait Sink {
     /// Takes a file.
     fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError>;
-}
 
-impl Sink for PackageWriter {
-    fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError> {
-        self.add_file(name, contents)
-    }
+    /// Takes a kernel whose programs are in their files, for other forms of it.
+    fn module(&mut self, stem: &str, compiled: &Compiled, programs: &[Program]) -> Result<(), Failure>;
 }
 
 /// Kernels that are compiled together, or the one that does not serve the model.
@@ -331,12 +340,12 @@ pub(super) fn manifest(model: npu_package::ModelDims, kernels: Vec<Kernel>) -> M
     }
 }
 
-fn kernel(error: KernelError) -> Failure {
+pub(super) fn kernel(error: KernelError) -> Failure {
     Failure::refused(error)
 }
 
 /// The same words and remedies as every other verb that writes directories.
-fn package(error: PackageError) -> Failure {
+pub(super) fn package(error: PackageError) -> Failure {
     let elsewhere = matches!(error, PackageError::Io { .. });
     let failure = Failure::from(gemma::Error::from(error));
     if elsewhere { failure.with_remedy("choose another destination") } else { failure }
@@ -414,6 +423,7 @@ fn write_kernel(writer: &mut dyn Sink, compiled: &Compiled, call: Call) -> Resul
             partial_locks: core.partial_locks.clone(),
         });
     }
+    writer.module(&stem, compiled, &programs)?;
     let usage = compiled.usage;
     let loops = compiled.cores.values().next().map_or(&[][..], |core| &core.loops);
     Ok(Kernel {
@@ -546,7 +556,10 @@ impl Report for Done {
                 })
             })
             .collect();
-        json!({ "package": self.package, "wall_s": self.wall_s, "kernels": kernels, "not_built": self.refused })
+        let mut report =
+            json!({ "package": self.package, "wall_s": self.wall_s, "kernels": kernels, "not_built": self.refused });
+        self.modules.tell(&mut report);
+        report
     }
 
     fn table(&self) -> String {
@@ -586,6 +599,7 @@ impl Report for Done {
         for NotBuilt { kernel, reason } in &self.refused {
             text.push_str(&format!("\nnot built: {kernel}: {reason}\n"));
         }
+        text.push_str(&self.modules.lines());
         text.push_str(&format!("\ncompiled in {:.2} s\n", self.wall_s));
         text
     }

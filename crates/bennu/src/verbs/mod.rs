@@ -9,6 +9,7 @@ mod disasm;
 mod doctor;
 mod group_scales;
 mod inspect;
+mod mlir_aie;
 mod pack;
 mod plan;
 mod quantize;

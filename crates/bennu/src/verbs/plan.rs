@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aie2_kernels::Compiled;
 use gemma::{
     Item, LayerShare, Outline, PackedWeights, Plan, PlanError, PlanRequest, Refusal, Tiles, largest_context,
     package_dims,
 };
 use npu_host::{Host, Memory, ProcessMemory};
 use npu_package::layout::KvFormat;
-use npu_package::{FileEntry, LayerFile, Manifest, PACKED_FILE, Package, PackageError};
+use npu_package::{FileEntry, LayerFile, Manifest, PACKED_FILE, Package, PackageError, Program};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -80,6 +81,11 @@ impl Sink for Sizes {
     fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), PackageError> {
         let entry = FileEntry { bytes: contents.len() as u64, sha256: String::new() };
         self.0.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    // other forms are asked of `bennu compile` alone
+    fn module(&mut self, _stem: &str, _compiled: &Compiled, _programs: &[Program]) -> Result<(), Failure> {
         Ok(())
     }
 }

@@ -206,9 +206,12 @@ impl Machine {
         self.root.path()
     }
 
+    pub fn host(&self) -> Host {
+        Host::at(self.root(), vec!["/usr/bin".into()])
+    }
+
     pub fn diagnosis(&self) -> Diagnosis {
-        let host = Host::at(self.root(), vec!["/usr/bin".into()]);
-        diagnose(&host, &self.device, &self.needs)
+        diagnose(&self.host(), &self.device, &self.needs)
     }
 
     pub fn check(&self, id: CheckId) -> Check {

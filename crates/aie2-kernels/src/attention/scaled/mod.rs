@@ -326,6 +326,7 @@ impl ScaledAttention {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 

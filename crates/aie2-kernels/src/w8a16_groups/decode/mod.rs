@@ -88,6 +88,7 @@ impl GroupDecodeProjection {
             cores: cores().map(|tile| (tile, binary.clone())).collect(),
             operands: self.operands(),
             usage: usage(&configuration),
+            configuration: std::sync::Arc::new(configuration),
         })
     }
 
