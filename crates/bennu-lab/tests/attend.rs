@@ -285,7 +285,9 @@ impl Hardware {
             Hardware {
                 pdi_bytes: plan.programs[step.program].pdi.len(),
                 buffers: buffers
-                    .map(|(&buffer, arg)| (plan.buffers[buffer].bytes, arg.direction != Direction::Scratch))
+                    .map(|(&buffer, arg)| {
+                        (plan.buffers[buffer].bytes, arg.direction != Direction::Scratch || arg.name == "cache")
+                    })
                     .collect(),
                 programs: kernel.programs.clone(),
             }
