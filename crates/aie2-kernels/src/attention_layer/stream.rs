@@ -182,7 +182,12 @@ fn project(
     for block in 0..shape.blocks() {
         let begun = |rt: &mut Runtime| {
             queue_a(rt, rings, ring::PROJECTION, columns as u32)?;
-            beside.take().map_or(Ok(()), |beside| beside(rt))
+            if let Some(beside) = beside.take() {
+                beside(rt)?;
+            }
+            // BDs of what the records lead to are written while these are under way
+            rt.early();
+            Ok(())
         };
         let ending = |rt: &mut Runtime| {
             if block + 1 == shape.blocks() {
