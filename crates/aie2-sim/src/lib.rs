@@ -16,6 +16,7 @@
 //! | switch | circuit routes with latency, storage, broadcast; FIFO detours; packet routes with slots, arbiters, multicast, merge, header dropping; token routes in circuit and packet form | arbiters 6 and 7, packets that no slot or no master takes, tokens under an arbiter that data uses, control packets, trace, deterministic merge |
 //! | memory | per-byte record of what was written, banks, core-first arbitration, mem tile neighbour windows | zeroise bits, mem tile without interleave, isolation, lock request windows |
 //! | core | start, reset, done, neighbour windows and locks, streams, cascade, processor-bus enable bit | processor-bus accesses, debug halt |
+//! | DDR | buffers of the machine, or the memory of a host by its own addresses ([`HostMemory`]) | caches |
 //! | controller | WRITE, BLOCKWRITE, MASKWRITE, MASKPOLL, TCT of one channel, DDR_PATCH with the aperture rule, cost of each | TCT rectangles, everything `npu-container` does not read |
 //!
 //! `tests/README.md` lists the rules and pitfalls of the array with the tests that pin them.

@@ -47,6 +47,10 @@ fn the_released_432_bytes_are_written_and_read() {
     assert_eq!(pdi::write(&enable_cores()), released);
     assert_eq!(pdi::read(&released), Ok(Pdi { commands: enable_cores() }));
     assert_eq!(pdi::file_bytes(&enable_cores()), 432);
+    let file = pdi::write(&enable_cores());
+    assert_eq!(pdi::bytes_by_header(&file[..pdi::CDO_OFFSET]), Ok(432));
+    let cut = pdi::bytes_by_header(&file[..pdi::CDO_OFFSET - 1]);
+    assert_eq!(cut, Err(PdiError::Truncated { needed_bytes: 336, found_bytes: 335 }));
 }
 
 #[test]

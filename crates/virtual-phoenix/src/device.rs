@@ -147,11 +147,21 @@ impl Device {
     pub fn inject(&mut self, fault: Fault) {
         self.journal.note(Line::Device, format_args!("fault {fault} set"));
         match fault {
-            Fault::Reset => {
+            Fault::ResetNow => {
                 self.fired(&fault);
                 self.stop("fault reset");
             }
-            _ => self.faults.push(fault),
+            Fault::LostCompletion
+            | Fault::LateCompletion(_)
+            | Fault::NoFence
+            | Fault::Garbage
+            | Fault::Status(..)
+            | Fault::Malformed(_)
+            | Fault::Hang
+            | Fault::Evict
+            | Fault::AieError(_)
+            | Fault::Reset
+            | Fault::WrongProtocol => self.faults.push(fault),
         }
         self.raise_events();
     }
@@ -361,7 +371,10 @@ impl Device {
     fn doorbell(&mut self, channel: usize) {
         let (messages, error) = self.mailbox.drain(channel);
         for message in messages {
-            self.request(channel, message);
+            // A request may end the channel it came by.
+            if self.mailbox.is_open(channel) {
+                self.request(channel, message);
+            }
         }
         if let Some(error) = error {
             let line = self.line_of(channel);
@@ -681,6 +694,10 @@ impl Device {
     }
 
     fn command(&mut self, context: u32, id: u32, opcode: Opcode, request: Request) -> Result<(), (Status, String)> {
+        if self.take_fault(|fault| *fault == Fault::Reset).is_some() {
+            self.stop("fault reset");
+            return Ok(());
+        }
         let evicted = self.take_fault(|fault| *fault == Fault::Evict).is_some();
         let Some(context) = self.contexts.get_mut(&context) else {
             return refuse(Status::COMMAND, format!("there is no context {context}"));

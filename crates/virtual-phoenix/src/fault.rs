@@ -11,7 +11,8 @@
 //! | `hang` | next command | it never ends, nor does any after it in the context |
 //! | `evict` | next command | the context is lost: this command and all after it get 0x02000003 |
 //! | `aie-error ROW COL MODULE EVENT` | now, or when a buffer is registered | an asynchronous error; MODULE `mem`, `core` or `shim` |
-//! | `reset` | now | the firmware is gone until PSP starts it again |
+//! | `reset` | next command | the firmware is gone until PSP starts it again; nothing is answered |
+//! | `reset now` | now | the same |
 //! | `wrong-protocol` | next start of the firmware | protocol 5.6 |
 
 use crate::message::{Opcode, Status, number};
@@ -77,8 +78,10 @@ pub enum Fault {
     Evict,
     /// An asynchronous error.
     AieError(AieError),
-    /// The firmware disappears.
+    /// The firmware disappears in the next command.
     Reset,
+    /// The firmware disappears.
+    ResetNow,
     /// The firmware starts with a protocol too old.
     WrongProtocol,
 }
@@ -103,6 +106,7 @@ impl fmt::Display for Fault {
                 write!(f, "aie-error {row} {column} {module} {event}")
             }
             Self::Reset => f.write_str("reset"),
+            Self::ResetNow => f.write_str("reset now"),
             Self::WrongProtocol => f.write_str("wrong-protocol"),
         }
     }
@@ -194,7 +198,11 @@ impl FromStr for Fault {
                     event: byte(tokens.next(), 255, needs, "an event 0..255")?,
                 })
             }
-            "reset" => Self::Reset,
+            "reset" => match tokens.next() {
+                None => Self::Reset,
+                Some("now") => Self::ResetNow,
+                Some(text) => return Err(wrong(text, "now, or nothing")),
+            },
             "wrong-protocol" => Self::WrongProtocol,
             _ => return Err(FaultError::Name(name.into())),
         };
@@ -250,6 +258,7 @@ mod tests {
             "evict",
             "aie-error 2 1 core 65",
             "reset",
+            "reset now",
             "wrong-protocol",
         ] {
             assert_eq!(text.parse::<Fault>().map(|fault| fault.to_string()), Ok(text.into()));
@@ -268,6 +277,7 @@ mod tests {
             ("status 0x99 1", "status: \"0x99\" is not an operation of npu1"),
             ("aie-error 2 1 fpu 65", "aie-error: \"fpu\" is not mem, core or shim"),
             ("aie-error 6 1 core 65", "aie-error: \"6\" is not a row 0..5"),
+            ("reset soon", "reset: \"soon\" is not now, or nothing"),
             ("hang now", "hang does not take \"now\""),
         ] {
             assert_eq!(text.parse::<Fault>().map_err(|error| error.to_string()), Err(why.into()));

@@ -183,6 +183,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether a channel is open.
+    pub fn is_open(&self, channel: usize) -> bool {
+        self.channels[channel].is_some()
+    }
+
     /// Closes a channel: what waits in it is gone.
     pub fn close(&mut self, channel: usize) {
         self.channels[channel] = None;

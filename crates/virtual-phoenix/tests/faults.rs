@@ -203,6 +203,13 @@ fn a_reset_forgets_everything_until_the_next_start() {
     let (mut driver, mut context) = ready(Protocol::V5_8);
     good(&mut driver, &mut context, 12);
     driver.inject("reset");
+    assert_eq!(driver.count("contexts"), 1);
+    send(&mut driver, &mut context);
+    assert_eq!(driver.count("contexts"), 0, "the command was its end");
+    driver.boot().expect("boots again");
+    let mut context = driver.context(1, 1);
+    good(&mut driver, &mut context, 12);
+    driver.inject("reset now");
     assert_eq!(driver.count("contexts"), 0);
     driver.send_management(0x108, &[0]);
     let vector = driver.management().vector();

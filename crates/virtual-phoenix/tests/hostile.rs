@@ -4,7 +4,7 @@ mod driver;
 
 use driver::copying::{BYTES, FROM, TO, chain, data, map, ready};
 use driver::design::{self, PDI_AT, SLOTS_AT, STREAM_AT};
-use driver::{BAR0, BAR2, BAR4, BUFFERS_AT, Channel, Driver, bytes_of};
+use driver::{BAR0, BAR2, BAR4, BUFFERS_AT, Driver, bytes_of};
 use proptest::prelude::*;
 use vfio_user::ServerBackend;
 use virtual_phoenix::Protocol;
@@ -142,7 +142,6 @@ fn after_a_failure_in_the_array_only_a_new_context_helps() {
 #[test]
 fn a_broken_ring_is_silent_and_the_rest_goes_on() {
     let (mut driver, context) = ready(Protocol::V5_8);
-    let Channel { .. } = context.channel;
     for tail in [2, 0x404, u32::MAX] {
         driver.write(BAR4, context.channel.x2i_tail_register(), tail);
     }

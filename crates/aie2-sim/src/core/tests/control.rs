@@ -1,9 +1,10 @@
 //! Branches, delay slots, hardware loops, locks, streams, `done`.
 
 use super::{Bus, bytes, core, fault_of, reg, run, scalar_after};
+use crate::core::PartialLocks;
 use crate::core_fault::CoreFaultKind as K;
 use crate::fault::Fault;
-use crate::port::{BlockReason, LockOp, Step, StreamWord};
+use crate::port::{BlockReason, LockOp, OWN_WINDOW, Step, StreamWord};
 
 const SLOTS: &str = "nop\nnop\nnop\nnop\nnop\n";
 
@@ -157,6 +158,18 @@ fn a_lock_that_guards_other_memory_may_stand_beside_a_load() {
     assert!(matches!(fault(&[release]), (pc, K::LockFence { distance: 0, needed: 4 }) if pc == acquire));
     assert!(matches!(fault(&[acquire]), (pc, K::LockFence { distance: 0, .. }) if pc == release));
     assert_eq!(outcome(&[acquire, release]).expect("both are listed"), [Some(5), Some(6), Some(7)]);
+    // Everywhere, as hardware has it, also after a reset; then listed again.
+    let anywhere = |mode| {
+        let (mut c, mut bus) = (core(&text), Bus::new());
+        bus.bytes[..12].fill(1);
+        c.set_partial_locks(PartialLocks::Anywhere);
+        c.reset();
+        c.set_partial_locks(mode);
+        c.set_register(reg("p0"), &OWN_WINDOW.to_le_bytes());
+        run(&mut c, &mut bus)
+    };
+    anywhere(PartialLocks::Anywhere).expect("all are accepted");
+    assert!(anywhere(PartialLocks::Listed).is_err());
 }
 
 #[test]
