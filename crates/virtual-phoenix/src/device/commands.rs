@@ -1,0 +1,192 @@
+//! Requests of a context's channel, and what becomes of its commands.
+
+use super::{Device, is_command, refuse};
+use crate::context::{Context, HEAP_BYTES, Unit};
+use crate::execute::{Job, Report};
+use crate::fault::Fault;
+use crate::journal::Line;
+use crate::message::{Opcode, Request, Status, words};
+use aie2_sim::HostMemory;
+use std::sync::{Arc, Weak};
+use std::thread;
+
+impl Device {
+    /// Carries out a request of a context's channel. `None`: the answer comes from its thread.
+    pub(super) fn serve(
+        &mut self,
+        context: u32,
+        id: u32,
+        opcode: Opcode,
+        request: Request,
+    ) -> Result<Option<Vec<u8>>, (Status, String)> {
+        if is_command(opcode) {
+            return self.command(context, id, opcode, request).map(|()| None);
+        }
+        let Some(context) = self.contexts.get_mut(&context) else {
+            return refuse(Status::COMMAND, format!("there is no context {context}"));
+        };
+        if context.evicted {
+            return refuse(Status::NOT_AVAILABLE, "the context was lost");
+        }
+        let ok = Ok(Some(words(&[0])));
+        match request {
+            Request::ConfigCu { units } => {
+                let units: Option<Vec<Unit>> = units.into_iter().map(Unit::of).collect();
+                let Some(units) = units.filter(|units| !units.is_empty()) else {
+                    return refuse(Status::PARAMETER, "no units, or bits without meaning");
+                };
+                if context.heap.is_none() {
+                    return refuse(Status::INPUT_BUFFER, "units before a heap");
+                }
+                context.units = Arc::new(units);
+                ok
+            }
+            Request::SyncBo { source, destination, bytes, kinds } => {
+                sync(context, source, destination, bytes, kinds)?;
+                ok
+            }
+            // The buffer would receive a trace of the firmware, which does not exist here.
+            Request::ConfigDebugBo { register: 0 | 1, offset, bytes } => {
+                let heap = context.heap.filter(|heap| offset.checked_add(bytes).is_some_and(|end| end <= heap.bytes));
+                match heap {
+                    Some(_) => ok,
+                    None => {
+                        refuse(Status::INPUT_BUFFER, format!("{bytes:#x} bytes at {offset:#x} are not in the heap"))
+                    }
+                }
+            }
+            other => refuse(Status::PARAMETER, format!("{other} is not modelled")),
+        }
+    }
+
+    fn command(&mut self, context: u32, id: u32, opcode: Opcode, request: Request) -> Result<(), (Status, String)> {
+        if self.take_fault(|fault| *fault == Fault::Reset).is_some() {
+            self.stop("fault reset");
+            return Ok(());
+        }
+        let evicted = self.take_fault(|fault| *fault == Fault::Evict).is_some();
+        let Some(context) = self.contexts.get_mut(&context) else {
+            return refuse(Status::COMMAND, format!("there is no context {context}"));
+        };
+        context.evicted |= evicted;
+        if context.evicted {
+            return refuse(Status::NOT_AVAILABLE, "the context was lost");
+        }
+        let Some(heap) = context.heap else { return refuse(Status::INPUT_BUFFER, "a command before a heap") };
+        if context.units.is_empty() {
+            return refuse(Status::PARAMETER, "a command before CONFIG_CU");
+        }
+        let (line, units) = (Line::Context(context.id), Arc::clone(&context.units));
+        if let Some(fault) = self.faults.take(|fault| (*fault == Fault::Hang).then_some(*fault)) {
+            context.hung = true;
+            self.fired(&fault);
+            self.journal.counters.hung += 1;
+            self.journal.note(line, format_args!("hung by a fault"));
+            return Ok(());
+        }
+        match context.submit(Job { id, opcode, request, heap, units }) {
+            true => Ok(()),
+            false => refuse(Status::APPLICATION, "the context's thread is gone"),
+        }
+    }
+
+    /// What a context's thread tells.
+    pub(super) fn told(&mut self, context: u32, id: u32, opcode: Opcode, report: Report) {
+        let line = Line::Context(context);
+        match report {
+            Report::Loaded(what) => {
+                self.journal.counters.pdis += 1;
+                self.journal.note(line, format_args!("loaded {what}"));
+            }
+            Report::Started(what) => {
+                self.journal.counters.runs += 1;
+                self.journal.note(line, format_args!("runs {what}"));
+            }
+            Report::Ended(what) => {
+                self.journal.counters.completed += 1;
+                self.journal.note(line, format_args!("ran {what}"));
+            }
+            Report::Columns(Err(why)) => self.journal.refused(line, format_args!("status of the columns: {why}")),
+            Report::Columns(Ok(status)) => {
+                if let Some(context) = self.contexts.get_mut(&context) {
+                    context.status = status;
+                }
+            }
+            Report::Refused(why) => {
+                self.journal.counters.failed += 1;
+                self.journal.refused(line, format_args!("{opcode}: {why}"));
+            }
+            Report::Hung(why) => {
+                self.journal.counters.hung += 1;
+                self.journal.note(line, format_args!("hangs: {why}"));
+                if let Some(context) = self.contexts.get_mut(&context) {
+                    context.hung = true;
+                }
+            }
+            Report::Answer(answer) => self.done(context, id, opcode, answer),
+        }
+    }
+
+    /// A command is done.
+    fn done(&mut self, context: u32, id: u32, opcode: Opcode, answer: Vec<u8>) {
+        if self.take_fault(|fault| *fault == Fault::LostCompletion).is_some() {
+            return;
+        }
+        let late = self.take_fault(|fault| matches!(fault, Fault::LateCompletion(_)));
+        if let Some(Fault::LateCompletion(by)) = late {
+            let me = Weak::clone(&self.me);
+            let sleeper = thread::Builder::new().name("late completion".into()).spawn(move || {
+                thread::sleep(by);
+                if let Some(device) = me.upgrade() {
+                    device.lock().deliver(context, id, opcode, answer);
+                }
+            });
+            if let Err(error) = sleeper {
+                self.journal.refused(Line::Context(context), format_args!("a late completion is lost: {error}"));
+            }
+            return;
+        }
+        self.deliver(context, id, opcode, answer);
+    }
+
+    pub(super) fn deliver(&mut self, context: u32, id: u32, opcode: Opcode, answer: Vec<u8>) {
+        let Some(channel) = self.contexts.get(&context).map(|context| context.channel) else {
+            self.journal.note(Line::Context(context), format_args!("{opcode} ends after its context"));
+            return;
+        };
+        if self.take_fault(|fault| *fault == Fault::Garbage).is_some() {
+            // A size the ring has room for, an id and an operation nobody knows.
+            let raw = words(&[8, 8 | 1 << 16, 0xbad0_bad0, 0xffff_ffff, 0x5a5a_5a5a, 0xa5a5_a5a5]);
+            if self.mailbox.send_raw(channel, raw) {
+                self.interrupt(channel);
+            }
+            return;
+        }
+        self.answer(channel, id, opcode.code(), answer, "");
+    }
+}
+
+/// Copies between host and device memory.
+fn sync(context: &Context, source: u64, destination: u64, bytes: u32, kinds: u32) -> Result<(), (Status, String)> {
+    const DEVICE: u32 = 0;
+    const HOST: u32 = 2;
+    if u64::from(bytes) > HEAP_BYTES {
+        return refuse(Status::BUFFER_SIZE, format!("a copy of {bytes:#x} bytes"));
+    }
+    let place = |kind: u32, address: u64| match (kind, context.heap) {
+        (HOST, _) => Ok(address),
+        (DEVICE, Some(heap)) => heap
+            .locate(address, bytes.into())
+            .ok_or_else(|| (Status::INPUT_BUFFER, format!("{bytes:#x} bytes at {address:#x} are not in the heap"))),
+        (DEVICE, None) => refuse(Status::INPUT_BUFFER, "a copy before a heap"),
+        (kind, _) => refuse(Status::PARAMETER, format!("memory of kind {kind}")),
+    };
+    if kinds >> 8 != 0 {
+        return refuse(Status::PARAMETER, format!("kinds of memory {kinds:#x}"));
+    }
+    let (from, to) = (place(kinds & 0xf, source)?, place(kinds >> 4 & 0xf, destination)?);
+    let mut memory = context.memory();
+    let mut data = vec![0; bytes as usize];
+    let copied = memory.read(from, &mut data).and_then(|()| memory.write(to, &data));
+    copied.map_err(|why| (Status::INPUT_BUFFER, why))
+}
