@@ -3,11 +3,12 @@
 //   xrt-run xclbin PACKAGE/KERNEL.xclbin PACKAGE/KERNEL.txn BUFFER...   the host passes stream and buffers, the firmware patches addresses
 //   xrt-run elf    PACKAGE/KERNEL.xclbin KERNEL.elf         BUFFER...   aiebu-asm's ELF of the stream: XRT patches addresses
 //
-// BUFFER is BYTES, BYTES:in=FILE or BYTES:out=FILE, in the order of the manifest. Everything runs twice in one context.
+// BUFFER is BYTES, BYTES:in=FILE, BYTES:out=FILE or BYTES:out=FILE,in=FILE, in the order of the manifest. Everything runs twice in one context.
 #include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -41,15 +42,17 @@ Buffer buffer(const xrt::device& device, const std::string& text) {
     const auto colon = text.find(':');
     Buffer made{xrt::ext::bo(device, std::stoull(text.substr(0, colon))), {}};
     std::memset(made.bo.map<char*>(), 0, made.bo.size());
-    const std::string what = colon == std::string::npos ? "" : text.substr(colon + 1);
-    if (what.rfind("in=", 0) == 0) {
-        const auto bytes = contents(what.substr(3));
-        if (bytes.size() > made.bo.size()) throw std::runtime_error(what + " is larger than its buffer");
-        std::memcpy(made.bo.map<char*>(), bytes.data(), bytes.size());
-    } else if (what.rfind("out=", 0) == 0) {
-        made.out = what.substr(4);
-    } else if (!what.empty()) {
-        throw std::runtime_error(what + " is neither in=FILE nor out=FILE");
+    std::istringstream ways(colon == std::string::npos ? "" : text.substr(colon + 1));
+    for (std::string what; std::getline(ways, what, ',');) {
+        if (what.rfind("in=", 0) == 0) {
+            const auto bytes = contents(what.substr(3));
+            if (bytes.size() > made.bo.size()) throw std::runtime_error(what + " is larger than its buffer");
+            std::memcpy(made.bo.map<char*>(), bytes.data(), bytes.size());
+        } else if (what.rfind("out=", 0) == 0) {
+            made.out = what.substr(4);
+        } else {
+            throw std::runtime_error(what + " is neither in=FILE nor out=FILE");
+        }
     }
     made.bo.sync(XCL_BO_SYNC_BO_TO_DEVICE);
     return made;

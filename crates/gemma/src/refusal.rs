@@ -71,7 +71,7 @@ pub enum Refusal {
         /// The kernel, and those that are there.
         source: PackageError,
         /// How a package comes to hold it.
-        advice: CompileAdvice,
+        advice: Box<CompileAdvice>,
     },
     /// Every way to hand a kernel to the NPU was tried and failed.
     #[error("{}", self.sentence().text())]
@@ -312,11 +312,11 @@ impl Refusal {
         let path = match &error {
             PackageError::NoKernel { seq, .. } => {
                 let advice = CompileAdvice::Options(format!(" --seq {seq}"));
-                return Ok(Refusal::KernelNotCompiled { source: error, advice });
+                return Ok(Refusal::KernelNotCompiled { source: error, advice: Box::new(advice) });
             }
             PackageError::NoContext { seq, history, .. } => {
                 let advice = CompileAdvice::Options(format!(" --seq {seq} --history {history}"));
-                return Ok(Refusal::KernelNotCompiled { source: error, advice });
+                return Ok(Refusal::KernelNotCompiled { source: error, advice: Box::new(advice) });
             }
             PackageError::NotAPackage { path, kind: PackageKind::Kernels, file } => path.join(file),
             PackageError::MissingFile { package, name } => package.join(name),

@@ -254,7 +254,7 @@ fn check(args: &Args, path: &Path, output: &[u16], hidden: usize) -> Result<Stri
 /// Errors of attend, with the arguments in the remedies.
 fn failure(args: &Args, error: AttendError) -> Failure {
     let advice = match &error {
-        AttendError::Refusal(Refusal::KernelNotCompiled { advice, .. }) => advice.clone(),
+        AttendError::Refusal(Refusal::KernelNotCompiled { advice, .. }) => (**advice).clone(),
         AttendError::Refusal(Refusal::BinaryMissing { .. }) => {
             let history = if args.history == 0 { String::new() } else { format!(" --history {}", args.history) };
             CompileAdvice::Options(format!(" --seq {}{history}", args.seq))

@@ -361,7 +361,7 @@ pub fn prepare(job: &Job<'_>, x: &[u16], past: &Past) -> Result<Prepared, Attend
         let kernels =
             kernels(job.package, &subject, method).map_err(|error| match lacking(error, job.package.path()) {
                 AttendError::Refusal(Refusal::KernelNotCompiled { source, .. }) => {
-                    Refusal::KernelNotCompiled { source, advice: subject.advice(method) }.into()
+                    Refusal::KernelNotCompiled { source, advice: Box::new(subject.advice(method)) }.into()
                 }
                 error => error,
             });

@@ -135,7 +135,7 @@ fn operands_that_share_a_buffer_are_filled_by_the_manifest() {
     fn kernel(kernels: &mut [npu_package::Kernel]) -> &mut npu_package::Kernel {
         kernels.iter_mut().rfind(|kernel| kernel.kernel == "w8a16_attention").unwrap()
     }
-    fn apart(kernels: &mut Vec<npu_package::Kernel>) {
+    let apart: fn(&mut Vec<npu_package::Kernel>) = |kernels| {
         // in another order than the fabric's, the first one late
         let [.., tables, _, _, _] = &mut kernel(kernels).args[..] else { panic!("seven buffers") };
         tables.parts.rotate_left(2);
@@ -145,7 +145,7 @@ fn operands_that_share_a_buffer_are_filled_by_the_manifest() {
             end += part.bytes.next_multiple_of(PART_ALIGN);
         }
         tables.bytes = end;
-    }
+    };
     let (_model, model) = packed();
     let buffer = |fabric: Fabric| {
         let (_package, package) = fabric.written();
