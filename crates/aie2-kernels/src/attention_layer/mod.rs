@@ -366,7 +366,7 @@ mod tests {
         let qkv = Panels::new(5376, 4096, 2048, 2048).expect("legal dimensions");
         let o = Panels::output(4096, 5376).expect("legal dimensions");
         let heads = KvHeads::new(KV_HEADS, scaled::HEAD_DIM, KvFormat::Bf16).expect("legal heads");
-        let cache = Cache::linear(1024).expect("whole groups");
+        let cache = Cache::linear(2048).expect("whole groups");
         AttentionLayer::new(seq, 40, qkv, o, Activations::Int16, heads, cache).expect("a legal layer")
     }
 
