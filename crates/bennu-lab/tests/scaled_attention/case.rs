@@ -13,6 +13,7 @@ use oracle::flash::Coded;
 use oracle::fp::{bf16_rne, widen};
 use oracle::kv_int8;
 use oracle::mask::Mask;
+use oracle::model::AttentionConfig;
 
 /// Bytes per second: four a cycle on each of the eight channels.
 pub const DDR: f64 = 32.9e9;
@@ -94,7 +95,7 @@ impl Case {
     }
 
     /// The same cache met by other queries.
-    pub fn with_queries(&self, q: Vec<u16>) -> Self {
+    fn with_queries(&self, q: Vec<u16>) -> Self {
         Self { kernel: self.kernel.clone(), q, k: self.k.clone(), v: self.v.clone(), codes: self.codes.clone() }
     }
 
@@ -178,6 +179,20 @@ impl Case {
     /// Compares heads with the specification.
     pub fn same(&self, ctx: &[u16]) {
         self.same_heads(ctx, 0..self.kernel.kv_heads());
+    }
+
+    /// Two dispatches one after the other, of other queries each, are equal to the specification.
+    pub fn same_twice(&self) {
+        let mut loaded = Loaded::new(&Binary::from(&compiled(&self.kernel)), None).expect("the PDI loads");
+        loaded.write("cache", &self.cache()).expect("the cache fits");
+        loaded.write("plan", &self.kernel.plan()).expect("the plan fits");
+        for turn in 0..2 {
+            let mut q = self.q.clone();
+            q.rotate_left(turn * 4 * HEAD_DIM);
+            loaded.write("q", &bytes(&q)).expect("q fits");
+            loaded.run().unwrap_or_else(|fault| panic!("{fault:#}"));
+            self.with_queries(q).same(&halves(&loaded.read("ctx").expect("every context was written")));
+        }
     }
 
     /// Compares some of them.
@@ -290,4 +305,24 @@ pub fn against(format: KvFormat, seq: usize, history: usize, kv_heads: usize, ca
         KvFormat::Int8 => ScaledAttention::kv8,
     };
     new(seq, history, kv_heads, cache).expect("a legal shape")
+}
+
+/// Inputs that are hard on a softmax or on masks, by name.
+pub fn adversarial(format: KvFormat) -> impl Iterator<Item = (&'static str, Case)> {
+    oracle::cases::adversarial(&AttentionConfig::gemma3_27b()).into_iter().map(move |of| {
+        let problem = of.problem;
+        let (tokens, history) = (problem.queries(), problem.history());
+        let kernel = if problem.mask == Mask::causal() {
+            global(format, tokens, history, 1)
+        } else {
+            local(format, tokens, history, 1, (1024, tokens))
+        };
+        let narrow = |x: &[f64]| -> Vec<u16> { x.iter().map(|v| bf16_rne(*v as f32)).collect() };
+        let scaled: Vec<f64> = problem.q.iter().map(|q| q * problem.scale * std::f64::consts::LOG2_E).collect();
+        // [head][token] to [token][head]
+        let row = |token: usize, h: usize| scaled[(h * tokens + token) * HEAD_DIM..][..HEAD_DIM].to_vec();
+        let pairs = (0..tokens).flat_map(|token| (0..QUERY_HEADS).map(move |h| (token, h)));
+        let q: Vec<f64> = pairs.flat_map(|(token, h)| row(token, h)).collect();
+        (of.name, Case::new(kernel, narrow(&q), narrow(&problem.k), narrow(&problem.v)))
+    })
 }

@@ -4,16 +4,14 @@
 //! relative errors κ and ν of the operands: independent errors of κ times the deviation of the scores, in octaves, make a relative error of ln 2 · κ · octaves in
 //! a probability, and both add up as squares do.
 
-use aie2_kernels::attention::scaled::{Cache, HEAD_DIM, QUERY_HEADS, SEQ_MAX, ScaledAttention};
-use bennu_lab::machine::{Binary, Loaded};
+use aie2_kernels::attention::scaled::{Cache, HEAD_DIM, SEQ_MAX, ScaledAttention};
 use npu_package::layout::{KvFormat, KvPages};
 use oracle::attention::relative_error;
 use oracle::fp::bf16_rne;
-use oracle::mask::Mask;
 use oracle::model::AttentionConfig;
 use oracle::outliers::{Scene, hidden_states};
 
-use crate::case::{self, Case, Stages, bytes, compiled, halves};
+use crate::case::{self, Case, Stages};
 
 /// Deviation of the scores in octaves.
 const OCTAVES: f32 = 3.0;
@@ -110,32 +108,12 @@ fn pages_out_of_order() {
 
 #[test]
 fn two_dispatches_one_after_the_other() {
-    let case = Case::random(global(33, 15, 1), OCTAVES, 18);
-    let mut loaded = Loaded::new(&Binary::from(&compiled(&case.kernel)), None).expect("the PDI loads");
-    loaded.write("cache", &case.cache()).expect("the cache fits");
-    loaded.write("plan", &case.kernel.plan()).expect("the plan fits");
-    for turn in 0..2 {
-        let mut q = case.q.clone();
-        q.rotate_left(turn * 4 * HEAD_DIM);
-        loaded.write("q", &bytes(&q)).expect("q fits");
-        loaded.run().unwrap_or_else(|fault| panic!("{fault:#}"));
-        case.with_queries(q).same(&halves(&loaded.read("ctx").expect("every context was written")));
-    }
+    Case::random(global(33, 15, 1), OCTAVES, 18).same_twice();
 }
 
 #[test]
 fn adversarial_inputs() {
-    for oracle::cases::Case { name, problem } in oracle::cases::adversarial(&AttentionConfig::gemma3_27b()) {
-        let (tokens, history) = (problem.queries(), problem.history());
-        let sees_all = problem.mask == Mask::causal();
-        let kernel = if sees_all { global(tokens, history, 1) } else { local(tokens, history, 1, 1024, tokens) };
-        let narrow = |x: &[f64]| -> Vec<u16> { x.iter().map(|v| bf16_rne(*v as f32)).collect() };
-        let scaled: Vec<f64> = problem.q.iter().map(|q| q * problem.scale * std::f64::consts::LOG2_E).collect();
-        // [head][token] to [token][head]
-        let row = |token: usize, h: usize| scaled[(h * tokens + token) * HEAD_DIM..][..HEAD_DIM].to_vec();
-        let pairs = (0..tokens).flat_map(|token| (0..QUERY_HEADS).map(move |h| (token, h)));
-        let q: Vec<f64> = pairs.flat_map(|(token, h)| row(token, h)).collect();
-        let case = Case::new(kernel, narrow(&q), narrow(&problem.k), narrow(&problem.v));
+    for (name, case) in case::adversarial(KvFormat::Int8) {
         let (ctx, _) = case.run(None);
         case.same(&ctx);
         let found = case.errors_of_codes(&ctx);
