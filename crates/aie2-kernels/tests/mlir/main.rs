@@ -367,6 +367,17 @@ fn slots_with_contents() {
         design.init_data(Tile::mem(0), offset, bytes).expect("inside the ring");
         assert_configured(&run(&design, stream()));
     }
+    let mut design = relay([Pattern::linear(64), Pattern::linear(64)]);
+    design.init_data(Tile::mem(0), 4, &[1, 2, 3, 4]).expect("inside the ring");
+    let judged = Judged::new(&run(&design, stream()));
+    assert_eq!(judged.verdict(&judged.text), None);
+    // the word that the PDI writes is the second, those beside it are the module's own zeros
+    let word = "01020304";
+    let at = judged.text.find(word).expect("initial data");
+    for (what, place) in [("a word of the PDI", at), ("a word before it", at - 8), ("a word behind it", at + 8)] {
+        let planted = format!("{}5A{}", &judged.text[..place], &judged.text[place + 2..]);
+        assert_seen(&judged, what, &planted, "data");
+    }
 }
 
 #[test]
@@ -476,6 +487,8 @@ fn planted_mistakes_in_a_poll_are_seen() {
     for (what, planted) in [
         ("the value for the mask", format!("({address}, {mask}, {value})")),
         ("the mask for the address", format!("({mask}, {value}, {address})")),
+        ("another mask", format!("({address}, {value}, {value})")),
+        ("another value", format!("({address}, {mask}, {mask})")),
     ] {
         let planted = poll.replace(&format!("({address}, {value}, {mask})"), &planted);
         assert_seen(&judged, what, &judged.text.replacen(&poll, &planted, 1), "operations");
