@@ -16,6 +16,7 @@ const EBUSY: i32 = 16;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
+const EPIPE: i32 = 32;
 const ETIME: i32 = 62;
 const ETIMEDOUT: i32 = 110;
 
@@ -62,8 +63,8 @@ fn context_remedy(errno: Option<i32>) -> &'static str {
             "no room for another context: end the programs listed under `contexts`; if none is listed, stale ones remain in the firmware: \
              `sudo modprobe -r amdxdna && sudo modprobe amdxdna`"
         }
-        Some(ETIME | ETIMEDOUT) => {
-            "the firmware no longer answers: `sudo modprobe -r amdxdna && sudo modprobe amdxdna`, else power off and on"
+        Some(EPIPE | ETIME | ETIMEDOUT) => {
+            "the firmware no longer answers, or the driver has given up its channel to it: `sudo modprobe -r amdxdna && sudo modprobe amdxdna`, else power off and on"
         }
         _ => "`sudo dmesg | grep amdxdna` has the driver's reason",
     }
