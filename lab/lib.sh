@@ -141,5 +141,5 @@ beside_root() {
 # bennu as released, and its developers' tool.
 lab_programs() {
     command -v cargo >/dev/null || refuse "cargo is not on PATH" "install Rust 1.95 or newer"
-    { cargo build --quiet --release --locked -p bennu -p bennu-lab && cargo build --quiet --release --locked -p amdxdna --example share --example lend; } || refuse "bennu cannot be built" "cargo says why, above"
+    { cargo build --quiet --release --locked -p bennu -p bennu-lab && cargo build --quiet --release --locked -p amdxdna --examples; } || refuse "bennu cannot be built" "cargo says why, above"
 }
