@@ -6,6 +6,7 @@
 
 lab_here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lab_cache=${BENNU_LAB_CACHE:-$lab_here/target/lab}
+# shellcheck disable=SC2034
 lab_release=${CARGO_TARGET_DIR:-$lab_here/target}/release
 lab_root=$lab_cache/trixie
 

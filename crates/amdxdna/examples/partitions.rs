@@ -1,4 +1,4 @@
-//! Four contexts of a column each, side by side: `columns PDI STREAM FILE`. The stream, of one column, copies its first host buffer to its second; the file is
+//! Four contexts of a column each, side by side: `partitions PDI STREAM FILE`. The stream, of one column, copies its first host buffer to its second; the file is
 //! what it copies in each context. Fails unless all copies are right and no two contexts have a column in common.
 
 use std::collections::BTreeSet;
@@ -14,8 +14,8 @@ const CONTEXTS: usize = 4;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match &arguments[..] {
-        [pdi, stream, file] => columns(pdi, stream, file),
-        _ => Err("usage: columns PDI STREAM FILE".into()),
+        [pdi, stream, file] => partitions(pdi, stream, file),
+        _ => Err("usage: partitions PDI STREAM FILE".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn columns(pdi: &str, stream: &str, file: &str) -> Result<(), Box<dyn Error>> {
+fn partitions(pdi: &str, stream: &str, file: &str) -> Result<(), Box<dyn Error>> {
     let (pdi, stream, data) = (std::fs::read(pdi)?, std::fs::read(stream)?, std::fs::read(file)?);
     let device = Device::open()?;
     let mut instructions = device.dev_buffer(stream.len())?;
@@ -47,18 +47,17 @@ fn columns(pdi: &str, stream: &str, file: &str) -> Result<(), Box<dyn Error>> {
     for (context, command, _) in &mut runs {
         context.submit(command)?;
     }
-    let partitions = device.contexts()?;
+    let infos = device.contexts()?;
     for (_, command, to) in &mut runs {
         command.wait(Duration::from_secs(30), &AtomicBool::new(false))?;
         if to.bytes()?[..] != data[..] {
             return Err("a copy differs".into());
         }
     }
-    let taken: Vec<u32> =
-        partitions.iter().flat_map(|info| info.first_column..info.first_column + info.columns).collect();
-    println!("{} contexts on columns {taken:?}, {} bytes copied in each", partitions.len(), data.len());
+    let taken: Vec<u32> = infos.iter().flat_map(|info| info.first_column..info.first_column + info.columns).collect();
+    println!("{} contexts on columns {taken:?}, {} bytes copied in each", infos.len(), data.len());
     let distinct: BTreeSet<u32> = taken.iter().copied().collect();
-    if (partitions.len(), taken.len(), distinct.len()) != (CONTEXTS, CONTEXTS, CONTEXTS) {
+    if (infos.len(), taken.len(), distinct.len()) != (CONTEXTS, CONTEXTS, CONTEXTS) {
         return Err("the contexts do not have a column each".into());
     }
     Ok(())
