@@ -343,7 +343,10 @@ impl Cause {
             Cause::Heap => "keep the device open as long as its buffers and contexts",
             Cause::NoColumns => "end other programs that use the NPU; if none does, reload the amdxdna module",
             Cause::Firmware => "install driver and firmware of the same release, then reload the module or reboot",
-            Cause::Silent => "reload the amdxdna module; if that fails, power off and on",
+            Cause::Silent => {
+                "leave the NPU alone for five seconds, after which the driver starts the firmware anew; if that fails, reload the amdxdna \
+                 module, then power off and on"
+            }
             Cause::Unsupported => "use a newer kernel, or do without the operation",
             Cause::OpenFiles => "close files or raise `ulimit -n`",
             Cause::Argument => "see the kernel log; report it together with the kernel's version",
@@ -446,6 +449,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: BadReply,
     },
+    /// The driver cannot start the device, which it does when somebody asks it of the array.
+    #[error("{} does not start: GET_INFO(AIE_METADATA) answered {errno}", node.display())]
+    Start {
+        /// The node.
+        node: PathBuf,
+        /// What the driver answered.
+        errno: Errno,
+    },
     /// The driver does not have it.
     #[error("the driver has no {feature}: {ioctl} answered {errno}")]
     Unsupported {
@@ -525,6 +536,7 @@ impl Error {
             | Error::Map { errno, .. }
             | Error::Pin { errno, .. }
             | Error::DmaBufSize { errno, .. }
+            | Error::Start { errno, .. }
             | Error::Unsupported { errno, .. } => Some(*errno),
             Error::NoDevice { .. }
             | Error::OtherDriver { .. }
@@ -551,6 +563,7 @@ impl Error {
             Error::Map { errno, locked, .. } => map_cause(*errno, *locked),
             Error::Pin { .. } => Cause::LockedMemory,
             Error::DmaBufSize { .. } | Error::Unsupported { .. } => Cause::Unsupported,
+            Error::Start { .. } => Cause::Silent,
             Error::Reply { .. } => Cause::Protocol,
             Error::Refused(_) | Error::Busy(_) => Cause::Caller,
             Error::ContextFailed { .. } | Error::Timeout { .. } => Cause::Stuck,
