@@ -8,9 +8,11 @@
 //! What differs is the rings and the order in which mem tiles give their words on. Every ring is an endless chain paced by its two locks; none knows
 //! what it carries.
 
+use std::collections::BTreeMap;
+
 use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile, TileKind};
 
-use crate::Usage;
+use crate::{CoreBinary, Usage};
 
 /// Columns, and core rows.
 pub const GRID: u8 = 4;
@@ -146,9 +148,10 @@ pub(crate) fn join(design: &mut Design, col: u8, depth: usize, channels: [u8; 4]
     design.connect((mem, Mm2s(output)).into(), &[(Tile::shim(col), S2mm(0)).into()])
 }
 
-/// All compute tiles as (column, array row).
-pub(crate) fn cores() -> impl Iterator<Item = (u8, u8)> {
-    (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)))
+/// One program on all compute tiles, by (column, array row).
+pub(crate) fn on_every_core(program: &CoreBinary) -> BTreeMap<(u8, u8), CoreBinary> {
+    let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
+    tiles.map(|tile| (tile, program.clone())).collect()
 }
 
 /// A design before its programs are known.

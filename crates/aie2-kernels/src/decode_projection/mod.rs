@@ -27,12 +27,11 @@ mod quantise;
 mod scale;
 pub(crate) mod stream;
 
-use npu_container::{pdi, txn};
 use npu_package::layout::{
     Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, Panels, ProjectionKind, UNIT_BYTES, names,
 };
 
-use crate::grid::{GRID, cores, usage};
+use crate::grid::{GRID, on_every_core};
 use crate::w8a8::layout_scales;
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
 
@@ -93,17 +92,8 @@ impl DecodeProjection {
         let program = program::CoreProgram { limbs, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
-        let binary = CoreBinary::from(&program);
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, self.operands()))
     }
 
     fn operands(&self) -> Vec<Operand> {

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use aie2_array::runtime::Stream;
 use aie2_array::{Configuration, CoreRing, Design, Mm2s, Pattern, Place, Runtime, S2mm, ShimBd, Tile};
 use aie2_codegen::{Asm, Guards, Operand, Program};
-use npu_container::{pdi, txn};
 use npu_package::layout::names::OPAQUE;
 
 use super::{Outcome, Probe, UNTOUCHED};
-use crate::grid::{GRID, usage};
+use crate::grid::GRID;
 use crate::{Compiled, CoreBinary, Dtype, KernelError};
 
 /// Bytes of a word.
@@ -75,16 +74,7 @@ impl Question {
         Ok(Probe {
             asks,
             facts,
-            compiled: Compiled {
-                kernel: name,
-                columns: GRID,
-                pdi: pdi::write(&configuration.commands),
-                txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-                cores: cores.collect(),
-                operands,
-                usage: usage(configuration),
-                configuration: std::sync::Arc::new(configuration.clone()),
-            },
+            compiled: Compiled::new(name, cores.collect(), configuration.clone(), &stream, operands),
             output: vec![UNTOUCHED; out_bytes],
             moved_bytes: [extent(IN).read_bytes, extent(OUT).written_bytes],
             input,

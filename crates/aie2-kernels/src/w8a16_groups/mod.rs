@@ -22,10 +22,9 @@ mod output;
 mod program;
 mod weights;
 
-use npu_container::{pdi, txn};
 use npu_package::layout::{Activations, GroupSize, Panels, ProjectionKind, ProjectionShape};
 
-use crate::grid::{Array, GRID, cores, usage};
+use crate::grid::{Array, on_every_core};
 use crate::w8a8::{check_record, operands, stream};
 use crate::{Compiled, CoreBinary, KernelError, Operand};
 use weights::Groups;
@@ -86,18 +85,10 @@ impl GroupProjection {
         let configuration = array.finish(&program.bytes)?;
         let args = stream::Args::from_first(0, 3);
         let stream = stream::stream(&[stream::Phase { shape: self.shape, args }])?;
-        let binary = CoreBinary::from(&program);
         let [x, weights, y] = operands(&self.shape, "weights");
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: vec![x, weights, y, Operand::scratch("scratch", self.shape.scratch_bytes())],
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let operands = vec![x, weights, y, Operand::scratch("scratch", self.shape.scratch_bytes())];
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, operands))
     }
 
     fn array(&self) -> Result<Array, KernelError> {

@@ -23,13 +23,12 @@ mod array;
 mod l1;
 mod program;
 
-use npu_container::{pdi, txn};
 use npu_package::layout::{Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, GroupSize, Panels, names};
 
 use super::name;
 use super::weights::Groups;
 use crate::decode_projection::stream;
-use crate::grid::{GRID, cores, usage};
+use crate::grid::{GRID, on_every_core};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
 
 /// Names of the kernels, in the order of [`super::NAMES`].
@@ -79,17 +78,8 @@ impl GroupDecodeProjection {
         let program = program::CoreProgram { groups, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
-        let binary = CoreBinary::from(&program);
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, self.operands()))
     }
 
     fn operands(&self) -> Vec<Operand> {
