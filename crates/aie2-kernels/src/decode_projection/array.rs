@@ -16,15 +16,15 @@ use crate::w8a8::quantise::reciprocal_table;
 
 const WORD: u32 = 4;
 /// Units of A in a mem tile. Even channels share 24 BDs: A 6 + 6, results 2 × 2 + 8.
-pub const A_DEPTH: usize = 6;
+const A_DEPTH: usize = 6;
 /// Units of B in a mem tile. Odd channels share 24 BDs: B 10 + 10, results 2 × 2.
-pub const B_DEPTH: usize = 10;
+const B_DEPTH: usize = 10;
 /// Buffers of a mem tile for each core's results.
-pub const OUT_DEPTH: usize = 2;
+const OUT_DEPTH: usize = 2;
 /// S2MM channels of a mem tile that take the results of its column.
-pub const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
+const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
 /// MM2S channel that joins them.
-pub const RESULTS_OUT: u8 = 2;
+const RESULTS_OUT: u8 = 2;
 
 /// Passes before the first one in which the core computes.
 pub const fn turn(col: u8, row: u8) -> u8 {
@@ -36,7 +36,8 @@ pub const fn turn(col: u8, row: u8) -> u8 {
 /// # Errors
 /// A resource runs out; the message names it.
 pub(crate) fn array(limbs: u32, parameters: Parameters) -> Result<Array, Error> {
-    Array::new(|design, col, row| core(design, (col, row), limbs, parameters), mem)
+    let core = |design: &mut Design, col, row| core(design, (col, row), limbs, parameters);
+    Array::new(core, |design, col| mem(design, col, UNIT_BYTES))
 }
 
 fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Parameters) -> Result<Locks, Error> {
@@ -59,12 +60,13 @@ fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Param
     Ok(locks)
 }
 
-fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
-    let linear = Pattern::linear(UNIT_BYTES / WORD);
+/// A mem tile's rings, with units of `unit` bytes on A and B.
+pub(crate) fn mem(design: &mut Design, col: u8, unit: u32) -> Result<(), Error> {
+    let linear = Pattern::linear(unit / WORD);
     let drain = [linear.clone()];
     let through = |depth, channel: u8| Through {
         depth,
-        bytes: UNIT_BYTES,
+        bytes: unit,
         channels: (channel, channel),
         fill: linear.clone(),
         drain: &drain,

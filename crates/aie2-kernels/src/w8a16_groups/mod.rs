@@ -22,9 +22,12 @@ mod output;
 mod program;
 mod weights;
 
+use aie2_codegen::{Asm, MemRef};
 use npu_package::layout::{Activations, GroupSize, Panels, ProjectionKind, ProjectionShape};
 
-use crate::grid::{Array, on_every_core};
+use crate::attention::{set_modes, splat32};
+use crate::grid::{Array, Locks, on_every_core};
+use crate::rings::RingRegs;
 use crate::w8a8::{check_record, operands, stream};
 use crate::{Compiled, CoreBinary, KernelError, Operand};
 use weights::Groups;
@@ -101,4 +104,19 @@ impl GroupProjection {
             groups: Groups(self.size),
         })?)
     }
+}
+
+/// Memory to be cleared: the name of the loop, alias class and bank, address, bytes.
+type Cleared = (&'static str, MemRef, u32, u32);
+
+/// Once: rounding, defined contents for what is read before it is first written, and rings at their first units.
+fn start(a: &mut Asm, locks: Locks, first: [u32; 3], cleared: [Cleared; 2]) -> RingRegs {
+    set_modes(a);
+    let zero = splat32(a, 0);
+    let p = a.p();
+    for (name, memory, from, bytes) in cleared {
+        a.imm(p, i64::from(from));
+        a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
+    }
+    RingRegs::new(a, locks, first)
 }

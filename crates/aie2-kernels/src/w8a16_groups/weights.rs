@@ -46,6 +46,21 @@ impl Groups {
     pub const fn unit_bytes(self) -> u32 {
         UNIT_BYTES as u32 + self.rows() * SCALE_ROW_BYTES as u32
     }
+    /// Turns the address `at` to the other unit of the ring of two from `first` on.
+    pub fn next_unit(self, a: &mut Asm, at: Operand, first: u32) {
+        let both = constant(a, i64::from(2 * first + self.unit_bytes()));
+        a.i("sub {}, {}, {}", &[at, both, at]);
+    }
+}
+
+/// Pointers to the codes and the scales of a unit.
+pub fn unit_parts(a: &mut Asm, unit: Operand) -> (Operand, Operand) {
+    let (codes, scales, t) = (a.p(), a.p(), a.r());
+    a.mov(codes, unit);
+    a.imm(t, UNIT_BYTES as i64);
+    a.add(t, t, unit);
+    a.mov(scales, t);
+    (codes, scales)
 }
 
 /// Registers that live as long as a loop over weights.

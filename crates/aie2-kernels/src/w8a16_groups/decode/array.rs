@@ -6,14 +6,12 @@
 //! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Place, Tile};
 
 use super::l1::{self, OUT_UNIT_BYTES, RING_UNITS};
 use super::program::{PARAMETER_BYTES, Parameters};
-use crate::decode_projection::array::{A_DEPTH, B_DEPTH, OUT_DEPTH, RESULTS_IN, RESULTS_OUT, turn};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
-
-const WORD: u32 = 4;
+use crate::decode_projection::array::{mem, turn};
+use crate::grid::{Array, Locks, Units, core_rings};
 
 /// Places everything for a projection.
 ///
@@ -32,25 +30,10 @@ fn core(design: &mut Design, (col, row): (u8, u8), parameters: Parameters) -> Re
     for (name, bytes, at) in [
         ("sums", l1::SUMS_BYTES, l1::SUMS),
         ("parameters", PARAMETER_BYTES, l1::PARAMETERS),
-        ("x", l1::x_bytes(parameters.k), l1::X),
+        ("x", l1::x_bytes(parameters.projection.k), l1::X),
     ] {
         design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
     }
     design.init_data(tile, l1::PARAMETERS & 0xFFFF, &parameters.bytes(turn(col, row)))?;
     Ok(locks)
-}
-
-fn mem(design: &mut Design, col: u8, unit: u32) -> Result<(), Error> {
-    let linear = Pattern::linear(unit / WORD);
-    let drain = [linear.clone()];
-    let through = |depth, channel: u8| Through {
-        depth,
-        bytes: unit,
-        channels: (channel, channel),
-        fill: linear.clone(),
-        drain: &drain,
-    };
-    through(A_DEPTH, 0).along_row(design, col)?;
-    through(B_DEPTH, 1).up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
 }
