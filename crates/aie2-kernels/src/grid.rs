@@ -17,6 +17,9 @@ use crate::{CoreBinary, Usage};
 /// Columns, and core rows.
 pub const GRID: u8 = 4;
 const WORD: u32 = 4;
+/// Address of a tile's own memory as its core sees it.
+// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
+pub(crate) const CORE_BASE: u32 = 0x7_0000;
 /// Bytes of a unit of a core's out ring: [8 columns][8 rows][16 bytes].
 pub(crate) const OUT_UNIT_BYTES: u32 = 1024;
 /// Bytes a core has sent when its turn in the join comes: two units of its out ring.

@@ -19,6 +19,7 @@ pub mod decode_projection;
 pub mod grid;
 pub mod norm_rope;
 pub mod probe;
+mod registers;
 mod rings;
 mod scaling;
 pub mod w8a16;

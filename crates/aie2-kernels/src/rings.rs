@@ -2,17 +2,17 @@
 
 use aie2_codegen::{Asm, Guards, MemRef, Operand};
 
-use crate::attention::constant;
 use crate::grid::Locks;
+use crate::registers::constant;
 
 /// Registers of the rings of [`crate::grid::core_rings`], of which the program takes one unit at a time.
 pub(crate) struct RingRegs {
     /// Locks of the rings.
     pub locks: Locks,
     /// -1: acquire one.
-    pub acquire: Operand,
+    pub acquire_one: Operand,
     /// +1: release one.
-    pub release: Operand,
+    pub release_one: Operand,
     /// Next unit of A.
     pub a: Operand,
     /// Next unit of B.
@@ -24,9 +24,9 @@ pub(crate) struct RingRegs {
 impl RingRegs {
     /// Rings at their first units, those of A, B and the out ring.
     pub(crate) fn new(asm: &mut Asm, locks: Locks, first: [u32; 3]) -> Self {
-        let (acquire, release) = (constant(asm, -1), constant(asm, 1));
+        let (acquire_one, release_one) = (constant(asm, -1), constant(asm, 1));
         let [a, b, out] = first.map(|at| constant(asm, i64::from(at)));
-        Self { locks, acquire, release, a, b, out }
+        Self { locks, acquire_one, release_one, a, b, out }
     }
 
     /// Waits for a unit of A, which is `memory`.
@@ -55,9 +55,9 @@ impl RingRegs {
     }
 
     fn acquire(&self, asm: &mut Asm, lock: u8, memory: MemRef) {
-        asm.acq(Guards::Spaces(vec![memory.space]), lock, self.acquire);
+        asm.acq(Guards::Spaces(vec![memory.space]), lock, self.acquire_one);
     }
     fn release(&self, asm: &mut Asm, lock: u8, memory: MemRef) {
-        asm.rel(Guards::Spaces(vec![memory.space]), lock, self.release);
+        asm.rel(Guards::Spaces(vec![memory.space]), lock, self.release_one);
     }
 }

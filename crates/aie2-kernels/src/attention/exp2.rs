@@ -13,8 +13,9 @@
 
 use aie2_codegen::{Asm, Operand, Program};
 
-use super::{config, constant, pinned, place, set_modes, shift, splat_accumulator, splat16};
+use super::place;
 use crate::KernelError;
+use crate::registers::{config, constant, pinned, set_modes, shift, splat_accumulator, splat16};
 
 /// Values per trip of the loop.
 pub const LANES: u32 = 64;

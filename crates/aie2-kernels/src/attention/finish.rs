@@ -12,10 +12,11 @@
 
 use aie2_codegen::{Asm, Guards, MemRef, Operand, Program};
 
-use super::recip::{self, Buffer, Function, half_splat};
+use super::recip::{self, Buffer, Function};
 use super::softmax::{FACTORS, QUERY_TILES};
-use super::{Places, config, constant, memory, output, set_modes, softmax, splat16};
+use super::{Places, memory, output, softmax};
 use crate::KernelError;
+use crate::registers::{config, constant, half_splat, set_modes, shuffle, splat16};
 
 /// Declared initiation interval of the limbs of 16 reciprocals.
 pub const LIMBS_II: u32 = 20;
@@ -29,9 +30,6 @@ pub const UNIT_II: u32 = 22;
 const FACTOR_BYTES: u32 = 128;
 /// Tiles of d in a trip.
 const TILES: usize = 4;
-/// `vshuffle` mode that transposes 4 × 4 elements of 16 bits in each half.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_4x4.
-const TRANSPOSE_4X4: i64 = 39;
 /// 1 in bfloat16.
 const ONE: i64 = 0x3F80;
 
@@ -76,7 +74,7 @@ fn emit_limbs(a: &mut Asm, places: &Places, repeat: impl FnOnce(&mut Asm, &dyn F
 
 fn emit_quotients(a: &mut Asm) {
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
-    let transpose = constant(a, TRANSPOSE_4X4);
+    let transpose = constant(a, shuffle::T16_4X4);
     let (base, step) = (constant(a, i64::from(FACTORS)), constant(a, i64::from(FACTOR_BYTES)));
     // the factors of eight query tiles, over and over: the offset without its carry, above the base
     let (offset, wrap) = (constant(a, 0), constant(a, i64::from(QUERY_TILES * FACTOR_BYTES - 1)));
@@ -154,9 +152,6 @@ const UNIT_BYTES: u32 = 1024;
 const UNIT_TRIPS: u32 = 8;
 /// Alias class of the units.
 const UNIT_SPACE: u16 = 18;
-/// `vshuffle` mode that transposes 8 × 4 elements of 16 bits.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4.
-const TRANSPOSE_8X4: i64 = 28;
 
 /// Emits the end of a pass with results in units of a ring, from its first on.
 pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
@@ -164,7 +159,7 @@ pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
     recip::emit_serial(a, Function::Reciprocal, QUERY_TILES, from, to);
     emit_limbs(a, places, |a, body| a.loop_n("limbs", QUERY_TILES, body));
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
-    let transpose = constant(a, TRANSPOSE_8X4);
+    let transpose = constant(a, shuffle::T16_8X4);
     let highs = [splat16(a, 0), splat16(a, 0)];
     let (outputs, factor_base, ring) =
         (constant(a, i64::from(places.o)), constant(a, i64::from(places.factors)), constant(a, i64::from(out.at)));

@@ -11,8 +11,9 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{config, constant, place, set_modes, shift, splat_accumulator, splat16};
+use super::place;
 use crate::KernelError;
+use crate::registers::{config, constant, half_splat, set_modes, shift, splat_accumulator, splat16};
 
 /// Values per trip of a loop.
 pub const LANES: u32 = 16;
@@ -77,13 +78,6 @@ impl Emitter<'_> {
     fn widen(&mut self, d: Operand, x: Operand) {
         self.a.i("vconv.fp32.bf16 {}, {}", &[d, x.lo()]);
     }
-}
-
-/// A bfloat16 constant in the lower half of a vector.
-pub(crate) fn half_splat(a: &mut Asm, bits: i64) -> Operand {
-    let (x, zero) = (splat16(a, bits), splat16(a, 0));
-    a.i("vmov {}, {}", &[x.hi(), zero.lo()]);
-    x
 }
 
 /// Where a loop finds and leaves its values: core address, and what is known of the memory there.

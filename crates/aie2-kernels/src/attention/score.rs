@@ -16,8 +16,10 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, CORE_BASE, Places, config, constant, exp2, half_accumulator, memory, set_modes};
+use super::{BANK_BYTES, Places, exp2, memory};
 use crate::KernelError;
+use crate::grid::CORE_BASE;
+use crate::registers::{config, constant, half_accumulator, set_modes};
 
 /// Keys and queries of a block.
 pub const KEYS: u32 = 32;

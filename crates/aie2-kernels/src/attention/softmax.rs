@@ -19,9 +19,9 @@
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
 use super::exp2::{self, Constants, STEPS, Tile};
-use super::recip::half_splat;
-use super::{Places, config, constant, memory, output, pinned, score, set_modes, shift, splat16, splat32};
+use super::{Places, memory, output, score};
 use crate::KernelError;
+use crate::registers::{config, constant, half_splat, pinned, set_modes, shift, splat16, splat32};
 
 /// Declared initiation interval of the references of four queries.
 pub const REFERENCE_II: u32 = 30;

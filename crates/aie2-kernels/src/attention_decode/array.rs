@@ -9,7 +9,7 @@
 use aie2_array::{Design, Error, Pattern, Place, Tile};
 
 use super::l1::{self, Sizes};
-use crate::grid::{Array, GRID, Locks, Through, Units, core_rings, join};
+use crate::grid::{Array, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 
 const WORD: u32 = 4;
 /// Records in a unit of A.
@@ -32,7 +32,7 @@ pub(crate) fn array(sizes: Sizes) -> Result<Array, Error> {
 fn core(design: &mut Design, (col, row): (u8, u8), sizes: Sizes) -> Result<Locks, Error> {
     let tile = Tile::core(col, row);
     let ring = |at, bytes| Units { at, count: 2, bytes };
-    let rings = [ring(l1::A, sizes.a_unit()), ring(l1::B, sizes.b_unit()), ring(l1::OUT, l1::OUT_UNIT_BYTES)];
+    let rings = [ring(l1::A, sizes.a_unit()), ring(l1::B, sizes.b_unit()), ring(l1::OUT, OUT_UNIT_BYTES)];
     let locks = core_rings(design, tile, rings)?;
     for (name, bytes, at) in l1::BUFFERS.iter().chain(sizes.own_buffers()).copied() {
         design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;

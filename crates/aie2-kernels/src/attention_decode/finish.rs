@@ -7,9 +7,10 @@
 
 use aie2_codegen::{Asm, MemRef};
 
-use super::l1::{L, O, O_HEAD_BYTES, O_LOAD, OUT, OUT_MEMORY, OUT_UNIT_BYTES, RECIPROCALS, ROWS};
-use crate::attention::recip::{self, Buffer, Function, half_splat};
-use crate::attention::{config, constant, splat16};
+use super::l1::{L, O, O_HEAD_BYTES, O_LOAD, OUT, OUT_MEMORY, RECIPROCALS, ROWS};
+use crate::attention::recip::{self, Buffer, Function};
+use crate::grid::OUT_UNIT_BYTES;
+use crate::registers::{config, constant, half_splat, shuffle, splat16};
 
 /// Declared initiation interval of 16 d of a head.
 pub const QUOTIENT_II: u32 = 40;
@@ -18,10 +19,6 @@ pub const QUOTIENT_II: u32 = 40;
 const HALF_BYTES: i64 = 1024;
 /// Bytes of a column of the out ring.
 const COLUMN_BYTES: i64 = 128;
-/// `vshuffle` modes: 8 × 4 elements of 16 bits to 4 × 8; 2 × 4 of 128 bits of two registers to 4 × 2, both halves.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4, T128_2x4_lo, T128_2x4_hi.
-const TRANSPOSE_8X4: i64 = 28;
-const BY_POSITION: [i64; 2] = [12, 13];
 /// Reciprocals, each in the place of its sum, which was loaded before.
 const RECIPROCAL_MEMORY: MemRef = MemRef::space(7).in_bank(3);
 /// 1 in bfloat16.
@@ -41,8 +38,8 @@ pub fn emit(a: &mut Asm) {
     recip::emit(a, Function::Reciprocal, 1, sums, Buffer { memory: RECIPROCAL_MEMORY, ..sums });
 
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
-    let transpose = constant(a, TRANSPOSE_8X4);
-    let by_position = BY_POSITION.map(|mode| constant(a, mode));
+    let transpose = constant(a, shuffle::T16_8X4);
+    let by_position = shuffle::T128_2X4.map(|mode| constant(a, mode));
     let highs = [splat16(a, 0), splat16(a, 0)];
     let reciprocal = a.p();
     a.imm(reciprocal, i64::from(RECIPROCALS));

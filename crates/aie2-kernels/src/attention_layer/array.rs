@@ -25,10 +25,10 @@
 use aie2_array::{Configuration, Design, Error, Mm2s, Pattern, Place, QueuedRing, RingId, RingPhase, S2mm, Tile};
 
 use crate::attention::scaled::l1 as attention;
-use crate::grid::{self, Locks};
+use crate::grid::{self, CORE_BASE, Locks, OUT_UNIT_BYTES};
 use crate::norm_rope::{self, GEOMETRY_BYTES, geometry};
 use crate::w8a8::array as projection;
-use crate::w8a8::l1::{B_UNIT_BYTES, CORE_BASE, L1, OUT_UNIT_BYTES};
+use crate::w8a8::l1::{B_UNIT_BYTES, L1};
 use crate::w8a8::phase::{ENTRY_BYTES, Phase};
 
 /// Memory of the projections: 64 tokens of two limbs a core.

@@ -9,9 +9,9 @@
 
 use aie2_array::{Design, Error, Pattern, Tile};
 
-use super::l1::{self, OUT_UNIT_BYTES, RING_UNITS, UNIT_BYTES};
+use super::l1::{self, RING_UNITS, UNIT_BYTES};
 use super::program::Parameters;
-use crate::grid::{Array, GRID, Locks, Through, Units, core_rings, join};
+use crate::grid::{Array, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 use crate::w8a8::quantise::reciprocal_table;
 
 const WORD: u32 = 4;

@@ -14,10 +14,9 @@ use super::l1::{self, UNIT_BYTES, space};
 use super::quantise::Quantise;
 use super::results::Results;
 use super::{multiply, scale};
-use crate::attention::constant;
 use crate::grid::Locks;
+use crate::registers::{Rounding, Saturation, config, constant, round_and_saturate};
 use crate::rings::RingRegs;
-use crate::w8a8::program::fixed;
 
 /// Scalar registers that live as long as the program.
 pub struct Regs {
@@ -193,19 +192,15 @@ pub fn shifted(a: &mut Asm, d: Operand, x: Operand, bits: i64) {
 
 /// Once: rounding and saturation, constants, defined contents for what is read before it is first written.
 fn start(a: &mut Asm, locks: Locks) -> Regs {
-    let t = a.r();
-    for (register, value) in [("crRnd", fixed::ROUND_EVEN), ("crSat", fixed::SATURATE)] {
-        a.imm(t, i64::from(value));
-        a.mov(register.into(), t);
-    }
-    let [acquire, release, at_a, at_b, unit, out] =
-        [-1, 1, i64::from(l1::A.at()), i64::from(l1::B.at()), i64::from(UNIT_BYTES), i64::from(l1::OUT.at())]
-            .map(|value| constant(a, value));
+    round_and_saturate(a, Rounding::Even, Saturation::Saturate);
+    let (acquire_one, release_one) = (constant(a, -1), constant(a, 1));
+    let [first_a, first_b, unit, out] =
+        [l1::A.at(), l1::B.at(), UNIT_BYTES, l1::OUT.at()].map(|value| constant(a, i64::from(value)));
     let regs = Regs {
-        rings: RingRegs { locks, acquire, release, a: at_a, b: at_b, out },
+        rings: RingRegs { locks, acquire_one, release_one, a: first_a, b: first_b, out },
         unit,
         int_add: constant(a, 0),
-        multiply: constant(a, i64::from(fixed::INT8_4X8X8)),
+        multiply: constant(a, config::INT8_4X8X8),
     };
     let (zero, p) = (a.x(), a.p());
     a.i("vbcst.32 {}, {}", &[zero, regs.int_add]);

@@ -11,8 +11,8 @@ use aie2_codegen::{Asm, Operand, Trip};
 
 use super::l1::{self, TOKEN_WORD_BYTES, TOKENS, UNIT_BYTES, space};
 use super::program::{Regs, shifted};
-use crate::w8a8::program::fixed;
-use crate::w8a8::quantise::{round_and_saturate, token_scale};
+use crate::registers::{Rounding, Saturation, config, round_and_saturate};
+use crate::w8a8::quantise::token_scale;
 
 /// Inputs of a token that a capture loop copies: x comes in pieces of so many.
 const PIECE_K: u32 = 256;
@@ -47,11 +47,11 @@ impl Quantise {
     pub fn emit(&self, a: &mut Asm, regs: &Regs) {
         self.capture(a, regs);
         if self.limbs > 1 {
-            round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
+            round_and_saturate(a, Rounding::HalfUp, Saturation::Truncate);
         }
         self.quantise(a, regs);
         if self.limbs > 1 {
-            round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
+            round_and_saturate(a, Rounding::Even, Saturation::Saturate);
         }
     }
 
@@ -123,7 +123,7 @@ impl Quantise {
         a.i("vbcst.32 {}, {}", &[bits, t]);
         a.i("vmov {}, {}", &[magic.bm(0), bits]);
         a.i("vmov {}, {}", &[magic.bm(1), bits]);
-        a.imm(cf, i64::from(fixed::BF16_ELEMENTWISE));
+        a.imm(cf, config::BF16_ELEMENTWISE);
         // tokens 0 and 1, tokens 2 and 3
         let inverse = [a.x(), a.x()];
         let rows: Vec<[Operand; 2]> = (0..ROWS).map(|_| [a.x(), a.x()]).collect();

@@ -2,8 +2,8 @@
 
 use aie2_codegen::{Asm, MemRef, Operand};
 
-use super::l1::OUT_UNIT_BYTES;
-use crate::attention::constant;
+use crate::grid::OUT_UNIT_BYTES;
+use crate::registers::constant;
 use crate::rings::RingRegs;
 
 /// What a program gives of them.

@@ -10,8 +10,8 @@ use aie2_array::{Design, Error, Pattern, Place, Tile};
 use npu_package::layout::KvFormat;
 
 use super::geometry::{GEOMETRY_BYTES, GEOMETRY_KV8_BYTES, geometry, geometry_kv8};
-use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, OUT_UNIT_BYTES, WORK_BYTES};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
+use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, WORK_BYTES};
+use crate::grid::{Array, CORE_BASE, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 
 const WORD: u32 = 4;
 /// Buffers of a mem tile.
@@ -22,10 +22,6 @@ const OUT_DEPTH: usize = 2;
 const B_CHANNEL: u8 = 1;
 const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
 const RESULTS_OUT: u8 = 2;
-
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-const CORE_BASE: u32 = 0x7_0000;
 
 /// Where things lie when the kernel has the array to itself.
 pub const L1_ALONE: L1 = L1 {

@@ -8,7 +8,9 @@ use aie2_codegen::{Asm, Guards, Operand, Program};
 use npu_package::layout::names::OPAQUE;
 
 use super::{Outcome, Probe, UNTOUCHED};
+pub(super) use crate::grid::CORE_BASE;
 use crate::grid::GRID;
+pub(super) use crate::registers::constant;
 use crate::{Compiled, CoreBinary, Dtype, KernelError};
 
 /// Bytes of a word.
@@ -96,8 +98,6 @@ pub(super) fn design() -> Result<Design, KernelError> {
 /// The one tile that asks a core's questions.
 pub(super) const BENCH: (u8, u8) = (0, 0);
 /// Its input buffers lie in bank 0, its outputs in bank 1.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-pub(super) const CORE_BASE: u32 = 0x7_0000;
 pub(super) const BENCH_IN: u32 = CORE_BASE;
 pub(super) const BENCH_OUT: u32 = CORE_BASE + 0x4000;
 
@@ -161,13 +161,6 @@ impl Bench {
         let rt = Self::call(in_bytes, out_bytes as usize)?;
         question.compiled(bench.design, rt, &Programs::from([(BENCH, program)]))
     }
-}
-
-/// A scalar register with a constant.
-pub(super) fn constant(a: &mut Asm, value: i64) -> Operand {
-    let r = a.r();
-    a.imm(r, value);
-    r
 }
 
 /// A pointer.

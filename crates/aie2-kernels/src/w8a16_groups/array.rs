@@ -11,7 +11,7 @@ use aie2_array::{Design, Error, Pattern, Place, Tile};
 
 use super::l1;
 use super::program::{PARAMETER_BYTES, Parameters};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
+use crate::grid::{Array, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
@@ -46,7 +46,7 @@ fn core(design: &mut Design, (col, row): (u8, u8), parameters: Parameters) -> Re
     let unit = |at, count, bytes| Units { at, count, bytes };
     let a = unit(l1::A, 2, l1::a_bytes(m));
     let b = unit(l1::B, 2, parameters.groups.unit_bytes());
-    let out = unit(l1::OUT, l1::OUT_UNITS, l1::OUT_UNIT_BYTES);
+    let out = unit(l1::OUT, l1::OUT_UNITS, OUT_UNIT_BYTES);
     let locks = core_rings(design, tile, [a, b, out])?;
     for (name, bytes, at) in [
         ("panel", l1::PANEL_BYTES, l1::PANEL),

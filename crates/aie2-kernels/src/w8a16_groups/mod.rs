@@ -25,8 +25,8 @@ mod weights;
 use aie2_codegen::{Asm, MemRef};
 use npu_package::layout::{Activations, GroupSize, Panels, ProjectionKind, ProjectionShape};
 
-use crate::attention::{set_modes, splat32};
 use crate::grid::{Array, Locks, on_every_core};
+use crate::registers::{set_modes, splat32};
 use crate::rings::RingRegs;
 use crate::w8a8::{check_record, operands, stream};
 use crate::{Compiled, CoreBinary, KernelError, Operand};

@@ -6,11 +6,8 @@
 
 use aie2_codegen::{Asm, MemRef, Operand};
 
-use crate::attention::constant;
+use crate::registers::{constant, shuffle};
 
-/// `vshuffle` modes: 2 × 8 of 64 bits to 8 × 2, both halves.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T64_2x8_lo, T64_2x8_hi.
-const INTERLEAVE: [i64; 2] = [14, 15];
 /// Bytes of a tile of sums.
 pub const SUM_BYTES: u32 = 64;
 
@@ -34,7 +31,7 @@ pub struct Rows([Operand; 2]);
 impl Rows {
     /// Loads them.
     pub fn new(a: &mut Asm) -> Self {
-        Self(INTERLEAVE.map(|mode| constant(a, mode)))
+        Self(shuffle::T64_2X8.map(|mode| constant(a, mode)))
     }
 
     /// The rows of `[first, second]` pairs of tiles that lie side by side.

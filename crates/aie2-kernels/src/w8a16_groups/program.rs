@@ -9,12 +9,12 @@
 use aie2_codegen::{Asm, CodegenError, Operand, Program, Trip};
 
 use super::gemm;
-use super::l1::{self, OUT_UNIT_BYTES, space};
+use super::l1::{self, space};
 use super::output::{Rows, take_sums};
 use super::start;
 use super::weights::{COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES, unit_parts};
-use crate::attention::{constant, splat32};
-use crate::grid::Locks;
+use crate::grid::{Locks, OUT_UNIT_BYTES};
+use crate::registers::{constant, splat32};
 use crate::rings::RingRegs;
 
 /// Declared initiation interval of 64 inputs of 16 outputs.
@@ -213,7 +213,7 @@ impl CoreProgram {
         a.add(left, left, Operand::Imm(-1));
     }
 
-    /// Weights of the unit at `b_at` to the panel.
+    /// Weights of the next unit of B to the panel.
     fn dequantise(&self, a: &mut Asm, rings: &RingRegs) {
         let dequantise = Dequantise::new(a, space::B);
         let (codes, scales) = unit_parts(a, rings.b);

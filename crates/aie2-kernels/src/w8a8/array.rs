@@ -14,10 +14,10 @@
 
 use aie2_array::{Design, Error, Pattern, Place, Tile};
 
-use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES};
+use super::l1::{B_UNIT_BYTES, L1, RECIPROCAL_BYTES};
 use super::phase::{self, Phase};
 use super::quantise::reciprocal_table;
-use crate::grid::{Array, JOIN_BYTES, Locks, Through, along_row, core_rings, join, up_column};
+use crate::grid::{Array, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, along_row, core_rings, join, up_column};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;

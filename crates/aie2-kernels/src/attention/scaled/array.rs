@@ -9,8 +9,8 @@
 
 use aie2_array::{Design, Error, Pattern, Place, Tile};
 
-use super::l1::{self, A_UNIT_BYTES, B_UNIT_BYTES, OUT_UNIT_BYTES, OUT_UNITS};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
+use super::l1::{self, A_UNIT_BYTES, B_UNIT_BYTES, OUT_UNITS};
+use crate::grid::{Array, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 
 const WORD: u32 = 4;
 /// Units of A, and of pairs of units of B, in a mem tile.

@@ -15,10 +15,11 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
-use super::super::{constant, finish, memory, output, score, set_modes, softmax, splat32};
+use super::super::{finish, memory, output, score, softmax};
 use super::l1::{self, A_UNIT_BYTES, B, HEADER, PARAMETER_MEMORY, PARAMETERS, PLACES, TABLE, core, header};
 use super::{coded, mask, queries};
 use crate::grid::Locks;
+use crate::registers::{constant, set_modes, splat32};
 
 /// Alias classes that arrive on A and on B.
 const A_SPACES: [u16; 3] = [score::K_MEMORY.space, l1::ROWS_SPACE, coded::CODE_SPACE];

@@ -8,10 +8,10 @@
 
 use aie2_array::{Design, Error, Place, Tile};
 
-use super::l1::{self, OUT_UNIT_BYTES, RING_UNITS};
+use super::l1::{self, RING_UNITS};
 use super::program::{PARAMETER_BYTES, Parameters};
 use crate::decode_projection::array::{mem, turn};
-use crate::grid::{Array, Locks, Units, core_rings};
+use crate::grid::{Array, Locks, OUT_UNIT_BYTES, Units, core_rings};
 
 /// Places everything for a projection.
 ///

@@ -9,14 +9,14 @@
 
 use aie2_codegen::{Asm, CodegenError, Operand, Program, Trip};
 
-use super::l1::{self, OUT_UNIT_BYTES, space};
-use crate::attention::{config, constant, half_accumulator, splat32};
+use super::l1::{self, space};
 use crate::decode_projection;
 use crate::decode_projection::program::shifted;
 use crate::decode_projection::results::Results;
-use crate::grid::Locks;
+use crate::grid::{Locks, OUT_UNIT_BYTES};
+use crate::registers::{config, constant, half_accumulator, splat32};
 use crate::rings::RingRegs;
-use crate::w8a16_groups::output::{Rows, take_sums};
+use crate::w8a16_groups::output::{Rows, SUM_BYTES, take_sums};
 use crate::w8a16_groups::start;
 use crate::w8a16_groups::weights::{ByColumns, COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES, unit_parts};
 
@@ -32,8 +32,7 @@ const TILE_BYTES: u32 = 64;
 const LAG: i64 = 2;
 /// Tokens computed at once.
 const TOKENS: u32 = 4;
-/// Bytes of a tile of sums, of a column of the out ring.
-const SUM_BYTES: u32 = 64;
+/// Bytes of a column of the out ring.
 const COLUMN_BYTES: u32 = 128;
 
 /// What a projection is to the program, beside the core's turn: words of L1, so that one program serves them all.
