@@ -42,6 +42,23 @@ pub struct Locks {
     pub out_full: u8,
 }
 
+/// Byte offset in a tile's memory of an address as its core sees it.
+pub(crate) const fn tile_offset(address: u32) -> u32 {
+    address - CORE_BASE
+}
+
+/// Plain buffers of a core: name, bytes, core address.
+pub(crate) fn reserve<'a>(
+    design: &mut Design,
+    tile: Tile,
+    buffers: impl IntoIterator<Item = (&'a str, u32, u32)>,
+) -> Result<(), Error> {
+    for (name, bytes, at) in buffers {
+        design.reserve(tile, name, bytes, Place::At(tile_offset(at)))?;
+    }
+    Ok(())
+}
+
 /// Buffers of a core's ring: consecutive, from an address on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Units {
@@ -55,7 +72,7 @@ pub(crate) struct Units {
 
 impl Units {
     fn ring(self, design: &mut Design, tile: Tile, name: &str) -> Result<RingId, Error> {
-        let places = (0..self.count).map(|i| (self.at & 0xFFFF) + i * self.bytes).collect();
+        let places = (0..self.count).map(|i| tile_offset(self.at) + i * self.bytes).collect();
         design.ring(tile, name, self.count as usize, self.bytes, Place::Each(places))
     }
 }
@@ -84,7 +101,7 @@ pub(crate) fn core_rings(design: &mut Design, tile: Tile, [a, b, out]: [Units; 3
 }
 
 /// A stream through a mem tile.
-pub(crate) struct Through<'a> {
+pub(crate) struct Through {
     /// Buffers of the ring.
     pub depth: usize,
     /// Bytes of each.
@@ -94,15 +111,21 @@ pub(crate) struct Through<'a> {
     /// Where what arrives is written.
     pub fill: Pattern,
     /// In which order, and parts, it leaves.
-    pub drain: &'a [Pattern],
+    pub drain: Vec<Pattern>,
 }
 
-impl Through<'_> {
+impl Through {
+    /// What leaves as it arrives.
+    pub(crate) fn linear(depth: usize, bytes: u32, channels: (u8, u8)) -> Self {
+        let linear = Pattern::linear(bytes / WORD);
+        Self { depth, bytes, channels, fill: linear.clone(), drain: vec![linear] }
+    }
+
     fn ring(&self, design: &mut Design, name: &str, col: u8) -> Result<(), Error> {
         let (mem, (input, output)) = (Tile::mem(col), self.channels);
         let ring = design.ring(mem, name, self.depth, self.bytes, Place::Anywhere)?;
         design.fill_by_dma(ring, S2mm(input), std::slice::from_ref(&self.fill))?;
-        design.drain_by_dma(ring, Mm2s(output), self.drain)
+        design.drain_by_dma(ring, Mm2s(output), &self.drain)
     }
 
     /// Path A of a column's shim: along the core row of the same number.

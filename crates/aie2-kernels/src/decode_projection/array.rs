@@ -7,14 +7,13 @@
 //! ```
 //! The mem tiles' rings hold what arrives while x is quantised.
 
-use aie2_array::{Design, Error, Pattern, Tile};
+use aie2_array::{Design, Error, Tile};
 
 use super::l1::{self, RING_UNITS, UNIT_BYTES};
 use super::program::Parameters;
 use crate::grid::{Array, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 use crate::w8a8::quantise::reciprocal_table;
 
-const WORD: u32 = 4;
 /// Units of A in a mem tile. Even channels share 24 BDs: A 6 + 6, results 2 × 2 + 8.
 const A_DEPTH: usize = 6;
 /// Units of B in a mem tile. Odd channels share 24 BDs: B 10 + 10, results 2 × 2.
@@ -62,16 +61,7 @@ fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Param
 
 /// A mem tile's rings, with units of `unit` bytes on A and B.
 pub(crate) fn mem(design: &mut Design, col: u8, unit: u32) -> Result<(), Error> {
-    let linear = Pattern::linear(unit / WORD);
-    let drain = [linear.clone()];
-    let through = |depth, channel: u8| Through {
-        depth,
-        bytes: unit,
-        channels: (channel, channel),
-        fill: linear.clone(),
-        drain: &drain,
-    };
-    through(A_DEPTH, 0).along_row(design, col)?;
-    through(B_DEPTH, 1).up_column(design, col)?;
+    Through::linear(A_DEPTH, unit, (0, 0)).along_row(design, col)?;
+    Through::linear(B_DEPTH, unit, (1, 1)).up_column(design, col)?;
     join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
 }

@@ -23,6 +23,7 @@ pub const UNIT_BYTES: u32 = 4096;
 pub const RING_UNITS: u32 = 2;
 /// Tokens computed at once.
 pub const TOKENS: u32 = 4;
+
 /// A plain buffer: offset and bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffer {

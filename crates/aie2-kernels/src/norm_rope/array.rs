@@ -6,12 +6,12 @@
 //! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Tile};
 use npu_package::layout::KvFormat;
 
 use super::geometry::{GEOMETRY_BYTES, GEOMETRY_KV8_BYTES, geometry, geometry_kv8};
 use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, WORK_BYTES};
-use crate::grid::{Array, CORE_BASE, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
+use crate::grid::{Array, CORE_BASE, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
 
 const WORD: u32 = 4;
 /// Buffers of a mem tile.
@@ -58,24 +58,18 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, cache: KvFormat) -> R
             Units { at: l1.out, count: l1.out_units, bytes: OUT_UNIT_BYTES },
         ],
     )?;
-    let numbers = [
+    let buffers = [
         ("geometry", geometry_bytes.next_multiple_of(32), l1.geometry),
         ("call", (CALL_WORDS * WORD).next_multiple_of(32), l1.call),
         ("work", WORK_BYTES, l1.work),
     ];
-    for (name, bytes, at) in numbers {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
-    design.init_data(tile, l1.geometry & 0xFFFF, &geometry)?;
+    reserve(design, tile, buffers)?;
+    design.init_data(tile, tile_offset(l1.geometry), &geometry)?;
     Ok(locks)
 }
 
 fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
-    let linear = |bytes: u32| Pattern::linear(bytes / WORD);
-    let (a, b) = (linear(A_UNIT_BYTES), linear(B_UNIT_BYTES));
-    Through { depth: A_DEPTH, bytes: A_UNIT_BYTES, channels: (0, 0), fill: a.clone(), drain: &[a] }
-        .along_row(design, col)?;
-    let channels = (B_CHANNEL, B_CHANNEL);
-    Through { depth: B_DEPTH, bytes: B_UNIT_BYTES, channels, fill: b.clone(), drain: &[b] }.up_column(design, col)?;
+    Through::linear(A_DEPTH, A_UNIT_BYTES, (0, 0)).along_row(design, col)?;
+    Through::linear(B_DEPTH, B_UNIT_BYTES, (B_CHANNEL, B_CHANNEL)).up_column(design, col)?;
     join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
 }

@@ -9,7 +9,7 @@ use npu_package::layout::names::OPAQUE;
 
 use super::{Outcome, Probe, UNTOUCHED};
 pub(super) use crate::grid::CORE_BASE;
-use crate::grid::GRID;
+use crate::grid::{GRID, tile_offset};
 pub(super) use crate::registers::constant;
 use crate::{Compiled, CoreBinary, Dtype, KernelError};
 
@@ -113,9 +113,9 @@ impl Bench {
     pub(super) fn new(in_slots: usize, in_bytes: u32, out_bytes: u32) -> Result<Self, KernelError> {
         let mut design = design()?;
         let (tile, shim) = (Tile::core(BENCH.0, BENCH.1), Tile::shim(BENCH.0));
-        let places = (0..in_slots as u32).map(|i| (BENCH_IN & 0xFFFF) + i * in_bytes).collect();
+        let places = (0..in_slots as u32).map(|i| tile_offset(BENCH_IN) + i * in_bytes).collect();
         let input = design.ring(tile, "in", in_slots, in_bytes, Place::Each(places))?;
-        let output = design.ring(tile, "out", 1, out_bytes, Place::At(BENCH_OUT & 0xFFFF))?;
+        let output = design.ring(tile, "out", 1, out_bytes, Place::At(tile_offset(BENCH_OUT)))?;
         design.fill_by_dma(input, S2mm(0), &[Pattern::linear(in_bytes / WORD)])?;
         design.drain_by_dma(output, Mm2s(0), &[Pattern::linear(out_bytes / WORD)])?;
         design.connect(shim.mm2s(0), &[tile.s2mm(0)])?;

@@ -17,7 +17,9 @@ use aie2_array::{Design, Error, Pattern, Place, Tile};
 use super::l1::{B_UNIT_BYTES, L1, RECIPROCAL_BYTES};
 use super::phase::{self, Phase};
 use super::quantise::reciprocal_table;
-use crate::grid::{Array, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, along_row, core_rings, join, up_column};
+use crate::grid::{
+    Array, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, along_row, core_rings, join, tile_offset, up_column,
+};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
@@ -79,8 +81,8 @@ pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase])
     }
     let table = reciprocal_table(l1.limbs);
     debug_assert_eq!(table.len(), RECIPROCAL_BYTES as usize);
-    design.init_data(tile, l1.reciprocals() & 0xFFFF, &table)?;
-    design.init_data(tile, l1.phases() & 0xFFFF, &entries)?;
+    design.init_data(tile, tile_offset(l1.reciprocals()), &table)?;
+    design.init_data(tile, tile_offset(l1.phases()), &entries)?;
     Ok(locks)
 }
 
@@ -108,11 +110,8 @@ fn mem(design: &mut Design, col: u8, l1: L1) -> Result<(), Error> {
     let Channels { b_in, b_out, b_depth, .. } = Channels::new(l1.limbs);
     let (fill, drain) = a_patterns(l1);
     let bytes = l1.m * CHUNKS * CHUNK_ROW_BYTES;
-    Through { depth: 2, bytes, channels: A_CHANNELS, fill, drain: &drain }.along_row(design, col)?;
-    let linear = Pattern::linear(B_UNIT_BYTES / WORD);
-    let channels = (b_in, b_out);
-    Through { depth: b_depth, bytes: B_UNIT_BYTES, channels, fill: linear.clone(), drain: &[linear] }
-        .up_column(design, col)?;
+    Through { depth: 2, bytes, channels: A_CHANNELS, fill, drain: drain.to_vec() }.along_row(design, col)?;
+    Through::linear(b_depth, B_UNIT_BYTES, (b_in, b_out)).up_column(design, col)?;
     results(design, col, l1.limbs)
 }
 

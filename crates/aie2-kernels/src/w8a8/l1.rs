@@ -19,6 +19,7 @@ use crate::grid::{CORE_BASE, OUT_UNIT_BYTES, Units};
 
 /// Bytes of one unit of path B.
 pub const B_UNIT_BYTES: u32 = 4096;
+
 const B_RING: u32 = 0x4000;
 const OUT_RING: u32 = 0x6000;
 const RECIPROCALS: u32 = 0x7800;
