@@ -14,9 +14,9 @@ use aie2_codegen::{Asm, Guards, MemRef, Operand, Program};
 
 use super::recip::{self, Buffer, Function};
 use super::softmax::{FACTORS, QUERY_TILES};
-use super::{Places, memory, output, softmax};
+use super::{Places, alone, memory, output, softmax};
 use crate::KernelError;
-use crate::registers::{config, constant, half_splat, set_modes, shuffle, splat16};
+use crate::registers::{config, constant, half_splat, shuffle, splat16};
 
 /// Declared initiation interval of the limbs of 16 reciprocals.
 pub const LIMBS_II: u32 = 20;
@@ -31,7 +31,7 @@ const FACTOR_BYTES: u32 = 128;
 /// Tiles of d in a trip.
 const TILES: usize = 4;
 /// 1 in bfloat16.
-const ONE: i64 = 0x3F80;
+pub(crate) const ONE: i64 = 0x3F80;
 
 /// Reciprocals, each in the place of its sum, which was loaded before.
 const RECIPROCAL_MEMORY: MemRef = MemRef::space(14).in_bank(3);
@@ -94,8 +94,7 @@ fn emit_quotients(a: &mut Asm) {
         }
         for _ in 0..TILES / 2 {
             let rows = a.x();
-            let c = Quotient { highs, one, float, from: O_MEMORY, load };
-            c.pair(a, r1, r2, rows);
+            Quotient { highs, one, float, from: O_MEMORY, load }.pair(a, r1, r2, rows);
             a.i("vshuffle {}, {}, {}, {}", &[rows, rows, rows, transpose]);
             a.vst(OUT_MEMORY, rows.lo(), store, 32);
             a.vst(OUT_MEMORY, rows.hi(), store, 32);
@@ -104,17 +103,22 @@ fn emit_quotients(a: &mut Asm) {
 }
 
 /// Registers of two quotients.
-struct Quotient {
-    highs: [Operand; 2],
-    one: Operand,
-    float: Operand,
-    from: MemRef,
-    load: Operand,
+pub(crate) struct Quotient {
+    /// Zeros in their upper halves.
+    pub highs: [Operand; 2],
+    /// [`ONE`] in the lower half.
+    pub one: Operand,
+    /// Configuration word of the products.
+    pub float: Operand,
+    /// Memory of Oᵀ.
+    pub from: MemRef,
+    /// Address of its next tile.
+    pub load: Operand,
 }
 
 impl Quotient {
     /// The next two tiles of Oᵀ over their sums, into the halves of `rows`.
-    fn pair(&self, a: &mut Asm, r1: Operand, r2: Operand, rows: Operand) {
+    pub(crate) fn pair(&self, a: &mut Asm, r1: Operand, r2: Operand, rows: Operand) {
         let (one, float) = (self.one, self.float);
         for (high, out) in self.highs.into_iter().zip([rows.lo(), rows.hi()]) {
             let (o, rest, y, limbs) = (a.bm(), a.bm(), a.bm(), a.x());
@@ -229,9 +233,5 @@ pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    emit(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(emit)
 }

@@ -26,9 +26,11 @@ pub mod scaled;
 pub mod score;
 pub mod softmax;
 
-use aie2_codegen::MemRef;
+use aie2_codegen::{Asm, MemRef, Program};
 
+use crate::KernelError;
 use crate::grid::CORE_BASE;
+use crate::registers::set_modes;
 
 /// Bytes of one of the four banks of data memory.
 // SOURCE: AM020 ch. 4: 64 KiB in four logical banks.
@@ -81,6 +83,15 @@ impl Places {
 }
 
 /// The accesses of alias class `space` to the memory around a core address.
-const fn memory(space: u16, at: u32) -> MemRef {
+pub(crate) const fn memory(space: u16, at: u32) -> MemRef {
     MemRef::space(space).in_bank(((at - CORE_BASE) / BANK_BYTES) as u8)
+}
+
+/// A program that is one piece, once.
+fn alone(piece: impl FnOnce(&mut Asm)) -> Result<Program, KernelError> {
+    let mut a = Asm::new();
+    set_modes(&mut a);
+    piece(&mut a);
+    a.done();
+    Ok(a.finish()?)
 }

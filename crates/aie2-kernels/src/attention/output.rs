@@ -13,10 +13,10 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, Places, memory, score};
+use super::{BANK_BYTES, Places, alone, memory, score};
 use crate::KernelError;
 use crate::grid::CORE_BASE;
-use crate::registers::{config, constant, half_accumulator, set_modes, shuffle};
+use crate::registers::{config, constant, half_accumulator, shuffle};
 
 /// Declared initiation interval of 2 × 4 tiles.
 pub const II: u32 = 36;
@@ -184,9 +184,5 @@ pub fn emit_groups(a: &mut Asm, c: &Constants, groups: u32, places: &Places) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    emit(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(emit)
 }

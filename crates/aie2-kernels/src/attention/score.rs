@@ -16,10 +16,10 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, Places, exp2, memory};
+use super::{BANK_BYTES, Places, alone, exp2, memory};
 use crate::KernelError;
 use crate::grid::CORE_BASE;
-use crate::registers::{config, constant, half_accumulator, set_modes};
+use crate::registers::{config, constant, half_accumulator};
 
 /// Keys and queries of a block.
 pub const KEYS: u32 = 32;
@@ -144,9 +144,5 @@ pub fn emit_at(a: &mut Asm, keys_base: Operand, places: &Places) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    emit(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(emit)
 }

@@ -8,6 +8,7 @@
 use aie2_codegen::{Asm, MemRef};
 
 use super::l1::{L, O, O_HEAD_BYTES, O_LOAD, OUT, OUT_MEMORY, RECIPROCALS, ROWS};
+use crate::attention::finish::{ONE, Quotient};
 use crate::attention::recip::{self, Buffer, Function};
 use crate::grid::OUT_UNIT_BYTES;
 use crate::registers::{config, constant, half_splat, shuffle, splat16};
@@ -21,8 +22,6 @@ const HALF_BYTES: i64 = 1024;
 const COLUMN_BYTES: i64 = 128;
 /// Reciprocals, each in the place of its sum, which was loaded before.
 const RECIPROCAL_MEMORY: MemRef = MemRef::space(7).in_bank(3);
-/// 1 in bfloat16.
-const ONE: i64 = 0x3F80;
 
 /// Emits it; the out ring is empty.
 pub fn emit(a: &mut Asm) {
@@ -66,18 +65,7 @@ pub fn emit(a: &mut Asm) {
         a.pipelined("quotient", QUOTIENT_II, 8, |a| {
             let halves = [low, high].map(|load| {
                 let d = a.x();
-                for (high, out) in highs.into_iter().zip([d.lo(), d.hi()]) {
-                    let (o, rest, y, limbs) = (a.bm(), a.bm(), a.bm(), a.x());
-                    a.vlda(O_LOAD, o.am(0), load, 32);
-                    a.vlda(O_LOAD, o.am(1), load, 32);
-                    a.i("vconv.bf16.fp32 {}, {}", &[high.lo(), o]);
-                    a.i("vmov {}, {}", &[limbs.lo(), high.lo()]);
-                    a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, o, high, one, float]);
-                    a.i("vconv.bf16.fp32 {}, {}", &[limbs.hi(), rest]);
-                    a.i("vmul.f {}, {}, {}, {}", &[y, limbs, r1, float]);
-                    a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, limbs, r2, float]);
-                    a.i("vconv.bf16.fp32 {}, {}", &[out, y]);
-                }
+                Quotient { highs, one, float, from: O_LOAD, load }.pair(a, r1, r2, d);
                 a.i("vshuffle {}, {}, {}, {}", &[d, d, d, transpose]);
                 d
             });

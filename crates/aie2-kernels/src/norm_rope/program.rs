@@ -14,6 +14,7 @@ use aie2_codegen::{Asm, Guards, MemRef, Operand};
 
 use super::codes;
 use super::geometry::Offsets;
+use crate::attention::memory;
 use crate::attention::recip::{self, Buffer, Function};
 use crate::grid::{Locks, OUT_UNIT_BYTES};
 use crate::registers::{config, constant, set_modes, shuffle, splat16};
@@ -92,10 +93,6 @@ mod space {
     pub const LIMBS: u16 = 45;
     pub const GEOMETRY: u16 = 46;
     pub const CALL: u16 = 47;
-}
-
-fn memory(space: u16, at: u32) -> MemRef {
-    MemRef::space(space).in_bank((at >> 14 & 3) as u8)
 }
 
 pub(super) struct Work {

@@ -242,16 +242,11 @@ fn start_rows(a: &mut Asm) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attention::alone;
 
     /// Bytes of a part that runs on its own, less those of an empty program.
     fn bytes(part: &dyn Fn(&mut Asm)) -> usize {
-        let whole = |part: &dyn Fn(&mut Asm)| {
-            let mut a = Asm::new();
-            set_modes(&mut a);
-            part(&mut a);
-            a.done();
-            a.finish().expect("the part compiles").bytes.len()
-        };
+        let whole = |part: &dyn Fn(&mut Asm)| alone(part).expect("the part compiles").bytes.len();
         whole(part) - whole(&|_| ())
     }
 
