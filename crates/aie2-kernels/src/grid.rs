@@ -100,6 +100,26 @@ pub(crate) fn core_rings(design: &mut Design, tile: Tile, [a, b, out]: [Units; 3
     })
 }
 
+/// Channels of a mem tile. Those of either parity share 24 BDs, so the depths of a kernel's rings decide which parity B takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channels {
+    /// A, in and out.
+    pub a: (u8, u8),
+    /// B, in and out.
+    pub b: (u8, u8),
+    /// What takes the results of the column's cores.
+    results: [u8; 4],
+    /// What joins them.
+    joined: u8,
+}
+
+impl Channels {
+    /// Even: A, results of two cores, and of all where they are joined. Odd: B, results of two cores.
+    pub(crate) const B_ODD: Self = Self { a: (0, 0), b: (1, 1), results: [2, 3, 4, 5], joined: 2 };
+    /// Even: A, B, results of one core. Odd: results of three cores, and of all where they are joined.
+    pub(crate) const B_EVEN: Self = Self { a: (0, 0), b: (2, 2), results: [1, 3, 4, 5], joined: 1 };
+}
+
 /// A stream through a mem tile.
 pub(crate) struct Through {
     /// Buffers of the ring.
@@ -160,18 +180,18 @@ fn circuits(design: &mut Design, col: u8, (input, output): (u8, u8), outer: u8, 
     design.connect((mem, Mm2s(output)).into(), &cores)
 }
 
-/// Path C of a column: `depth` turns of each core on S2MM `channels`, joined on MM2S `output`.
-pub(crate) fn join(design: &mut Design, col: u8, depth: usize, channels: [u8; 4], output: u8) -> Result<(), Error> {
+/// Path C of a column: `depth` turns of each core, joined.
+pub(crate) fn join(design: &mut Design, col: u8, depth: usize, channels: Channels) -> Result<(), Error> {
     let mem = Tile::mem(col);
     let mut joined = Vec::new();
-    for (r, channel) in (0..GRID).zip(channels) {
+    for (r, channel) in (0..GRID).zip(channels.results) {
         let ring = design.ring(mem, &format!("out {r}"), depth, JOIN_BYTES, Place::Anywhere)?;
         design.fill_by_dma(ring, S2mm(channel), &[Pattern::linear(JOIN_BYTES / WORD)])?;
         design.connect((Tile::core(col, r), Mm2s(0)).into(), &[(mem, S2mm(channel)).into()])?;
         joined.push(ring);
     }
-    design.drain_joined(&joined, Mm2s(output), &Pattern::linear(JOIN_BYTES / WORD))?;
-    design.connect((mem, Mm2s(output)).into(), &[(Tile::shim(col), S2mm(0)).into()])
+    design.drain_joined(&joined, Mm2s(channels.joined), &Pattern::linear(JOIN_BYTES / WORD))?;
+    design.connect((mem, Mm2s(channels.joined)).into(), &[(Tile::shim(col), S2mm(0)).into()])
 }
 
 /// One program on all compute tiles, by (column, array row).

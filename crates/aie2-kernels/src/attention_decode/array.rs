@@ -9,7 +9,9 @@
 use aie2_array::{Design, Error, Pattern, Tile};
 
 use super::l1::{self, Sizes};
-use crate::grid::{Array, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
+use crate::grid::{
+    Array, Channels, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset,
+};
 
 const WORD: u32 = 4;
 /// Records in a unit of A.
@@ -17,9 +19,7 @@ const UNIT_RECORDS: u32 = 4;
 const A_SLOTS: usize = 4;
 const B_SLOTS: usize = 4;
 const OUT_SLOTS: usize = 2;
-/// Channels of the mem tile that take and give results: with them the BDs of either parity suffice.
-const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
-const RESULTS_OUT: u8 = 2;
+const CHANNELS: Channels = Channels::B_ODD;
 
 /// Places everything.
 ///
@@ -46,10 +46,10 @@ fn mem(design: &mut Design, col: u8, sizes: Sizes) -> Result<(), Error> {
     let slot_words = columns * UNIT_RECORDS * record;
     // [4 records of a unit][4 columns][record] -> [4 columns][4 records]
     let units = Pattern::new(&[(1, record), (columns * record, UNIT_RECORDS), (record, columns)]);
-    Through { drain: vec![units], ..Through::linear(A_SLOTS, slot_words * WORD, (0, 0)) }.along_row(design, col)?;
+    Through { drain: vec![units], ..Through::linear(A_SLOTS, slot_words * WORD, CHANNELS.a) }.along_row(design, col)?;
     // [K, V][4 lanes][unit] -> [4 lanes][K, V]
     let unit = sizes.b_unit() / WORD;
     let planes = Pattern::new(&[(1, unit), (columns * unit, 2), (unit, columns)]);
-    Through { drain: vec![planes], ..Through::linear(B_SLOTS, sizes.b_slot(), (1, 1)) }.up_column(design, col)?;
-    join(design, col, OUT_SLOTS, RESULTS_IN, RESULTS_OUT)
+    Through { drain: vec![planes], ..Through::linear(B_SLOTS, sizes.b_slot(), CHANNELS.b) }.up_column(design, col)?;
+    join(design, col, OUT_SLOTS, CHANNELS)
 }

@@ -25,7 +25,7 @@
 use aie2_array::{Configuration, Design, Error, Mm2s, Pattern, Place, QueuedRing, RingId, RingPhase, S2mm, Tile};
 
 use crate::attention::scaled::l1 as attention;
-use crate::grid::{self, CORE_BASE, Locks, OUT_UNIT_BYTES, reserve, tile_offset};
+use crate::grid::{self, CORE_BASE, Channels, Locks, OUT_UNIT_BYTES, reserve, tile_offset};
 use crate::norm_rope::{self, GEOMETRY_BYTES, geometry};
 use crate::w8a8::array as projection;
 use crate::w8a8::l1::{B_UNIT_BYTES, L1};
@@ -87,8 +87,8 @@ const WORD: u32 = 4;
 pub const UNIT_BYTES: u32 = 8192;
 /// Buffers of the mem tile for B.
 const B_DEPTH: usize = 5;
-/// B's channel in and out of the mem tile.
-const B_CHANNEL: u8 = 2;
+/// Those of the projection.
+const CHANNELS: Channels = Channels::B_EVEN;
 /// Words of a record of eight keys.
 const RECORD_WORDS: u32 = 512;
 /// Bytes of a column's turn in the join.
@@ -185,7 +185,7 @@ fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
     let columns = RingPhase { slots: 2, slot_bytes: column_bytes, fill: vec![rows], drain: chunks.to_vec() };
     // norm_rope takes few of them, and as few BDs are written for it
     let phases = [columns, of_units(2, unit.clone()), of_units(4, key_groups)];
-    design.queue_ring(a, S2mm(0), Mm2s(0), &phases)?;
+    design.queue_ring(a, S2mm(CHANNELS.a.0), Mm2s(CHANNELS.a.1), &phases)?;
 
     // V [4 records][2 halves][4 d groups][256 bytes] -> [2 halves][4 d groups][4 records][256 bytes]
     let d_groups = Pattern::new(&[(1, 64), (RECORD_WORDS, 4), (64, 4), (RECORD_WORDS / 2, 2)]);
@@ -193,7 +193,7 @@ fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
     // pairs of a projection's units: the BDs are those of norm_rope
     let pairs = of_units(B_DEPTH, unit.clone());
     let phases = [pairs.clone(), pairs, of_units(B_DEPTH, d_groups)];
-    design.queue_ring(b, S2mm(B_CHANNEL), Mm2s(B_CHANNEL), &phases)?;
+    design.queue_ring(b, S2mm(CHANNELS.b.0), Mm2s(CHANNELS.b.1), &phases)?;
     projection::connect(design, col, PROJECTION.limbs)?;
     Ok([a, b])
 }

@@ -11,19 +11,16 @@ use aie2_array::{Design, Error, Tile};
 
 use super::l1::{self, RING_UNITS, UNIT_BYTES};
 use super::program::Parameters;
-use crate::grid::{Array, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
+use crate::grid::{Array, Channels, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 use crate::w8a8::quantise::reciprocal_table;
 
-/// Units of A in a mem tile. Even channels share 24 BDs: A 6 + 6, results 2 × 2 + 8.
+/// Units of A and of B in a mem tile.
 const A_DEPTH: usize = 6;
-/// Units of B in a mem tile. Odd channels share 24 BDs: B 10 + 10, results 2 × 2.
 const B_DEPTH: usize = 10;
 /// Buffers of a mem tile for each core's results.
 const OUT_DEPTH: usize = 2;
-/// S2MM channels of a mem tile that take the results of its column.
-const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
-/// MM2S channel that joins them.
-const RESULTS_OUT: u8 = 2;
+/// BDs of a mem tile: even A 6 + 6, results 2 × 2 + 8; odd B 10 + 10, results 2 × 2.
+const CHANNELS: Channels = Channels::B_ODD;
 
 /// Passes before the first one in which the core computes.
 pub const fn turn(col: u8, row: u8) -> u8 {
@@ -61,7 +58,7 @@ fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Param
 
 /// A mem tile's rings, with units of `unit` bytes on A and B.
 pub(crate) fn mem(design: &mut Design, col: u8, unit: u32) -> Result<(), Error> {
-    Through::linear(A_DEPTH, unit, (0, 0)).along_row(design, col)?;
-    Through::linear(B_DEPTH, unit, (1, 1)).up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    Through::linear(A_DEPTH, unit, CHANNELS.a).along_row(design, col)?;
+    Through::linear(B_DEPTH, unit, CHANNELS.b).up_column(design, col)?;
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

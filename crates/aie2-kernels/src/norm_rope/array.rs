@@ -11,17 +11,17 @@ use npu_package::layout::KvFormat;
 
 use super::geometry::{GEOMETRY_BYTES, GEOMETRY_KV8_BYTES, geometry, geometry_kv8};
 use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, WORK_BYTES};
-use crate::grid::{Array, CORE_BASE, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
+use crate::grid::{
+    Array, CORE_BASE, Channels, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset,
+};
 
 const WORD: u32 = 4;
 /// Buffers of a mem tile.
 const A_DEPTH: usize = 3;
 const B_DEPTH: usize = 8;
 const OUT_DEPTH: usize = 2;
-/// Channels of a mem tile, so that the BDs of each parity suffice: even A 3 + 3, results 2 × 2 + 8; odd B 8 + 8, results 2 × 2.
-const B_CHANNEL: u8 = 1;
-const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
-const RESULTS_OUT: u8 = 2;
+/// BDs of a mem tile: even A 3 + 3, results 2 × 2 + 8; odd B 8 + 8, results 2 × 2.
+const CHANNELS: Channels = Channels::B_ODD;
 
 /// Where things lie when the kernel has the array to itself.
 pub const L1_ALONE: L1 = L1 {
@@ -69,7 +69,7 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, cache: KvFormat) -> R
 }
 
 fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
-    Through::linear(A_DEPTH, A_UNIT_BYTES, (0, 0)).along_row(design, col)?;
-    Through::linear(B_DEPTH, B_UNIT_BYTES, (B_CHANNEL, B_CHANNEL)).up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    Through::linear(A_DEPTH, A_UNIT_BYTES, CHANNELS.a).along_row(design, col)?;
+    Through::linear(B_DEPTH, B_UNIT_BYTES, CHANNELS.b).up_column(design, col)?;
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

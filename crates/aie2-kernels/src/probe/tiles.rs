@@ -8,7 +8,9 @@ use super::rig::{
 };
 use super::{Outcome, Probe};
 use crate::KernelError;
-use crate::grid::{Array, GRID, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, tile_offset};
+use crate::grid::{
+    Array, Channels, GRID, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, tile_offset,
+};
 
 /// Bytes of a vector register.
 const VECTOR_BYTES: u32 = 64;
@@ -96,9 +98,9 @@ pub fn all_tiles(units: u32) -> Result<Probe, KernelError> {
         Ok(locks)
     };
     let mem = |design: &mut aie2_array::Design, col: u8| -> Result<(), aie2_array::Error> {
-        Through::linear(2, SHARED_BYTES, (0, 0)).along_row(design, col)?;
-        Through::linear(2, SHARED_BYTES, (1, 1)).up_column(design, col)?;
-        join(design, col, 2, [2, 3, 4, 5], 2)
+        Through::linear(2, SHARED_BYTES, Channels::B_ODD.a).along_row(design, col)?;
+        Through::linear(2, SHARED_BYTES, Channels::B_ODD.b).up_column(design, col)?;
+        join(design, col, 2, Channels::B_ODD)
     };
     let array = Array::new(core, mem)?;
     let program = shared_program(array.locks())?;

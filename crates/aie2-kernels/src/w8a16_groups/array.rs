@@ -11,7 +11,7 @@ use aie2_array::{Design, Error, Pattern, Tile};
 
 use super::l1;
 use super::program::{PARAMETER_BYTES, Parameters};
-use crate::grid::{Array, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
+use crate::grid::{Array, Channels, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
@@ -22,16 +22,12 @@ const TILE_ROW_BYTES: u32 = 16;
 const TILE_TOKENS: u32 = 4;
 const K_TILES: u32 = CHUNK_ROW_BYTES / TILE_ROW_BYTES;
 const WORD: u32 = 4;
-/// Units of B in a mem tile. Even channels share 24 BDs: A 2 + 8, B 5 + 5, results 3.
+/// Units of B in a mem tile.
 const B_DEPTH: usize = 5;
-/// Channels of B in a mem tile.
-const B_CHANNELS: (u8, u8) = (2, 2);
-/// Buffers of a mem tile for each core's results. Odd channels share 24 BDs: results 3 × 3 + 12.
+/// Buffers of a mem tile for each core's results.
 const OUT_DEPTH: usize = 3;
-/// S2MM channels of a mem tile that take the results of its column.
-const RESULTS_IN: [u8; 4] = [1, 3, 4, 5];
-/// MM2S channel that joins them.
-const RESULTS_OUT: u8 = 1;
+/// BDs of a mem tile: even A 2 + 8, B 5 + 5, results 3; odd results 3 × 3 + 12.
+const CHANNELS: Channels = Channels::B_EVEN;
 
 /// Places everything for a projection.
 ///
@@ -68,7 +64,7 @@ fn mem(design: &mut Design, col: u8, Parameters { m, groups, .. }: Parameters) -
         Pattern::new(&dimensions).offset(index * CHUNK_ROW_BYTES / WORD)
     };
     let drain = (0..CHUNKS).map(chunk).collect();
-    Through { drain, ..Through::linear(2, m * row_words * WORD, (0, 0)) }.along_row(design, col)?;
-    Through::linear(B_DEPTH, groups.unit_bytes(), B_CHANNELS).up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    Through { drain, ..Through::linear(2, m * row_words * WORD, CHANNELS.a) }.along_row(design, col)?;
+    Through::linear(B_DEPTH, groups.unit_bytes(), CHANNELS.b).up_column(design, col)?;
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

@@ -10,7 +10,7 @@
 use aie2_array::{Design, Error, Pattern, Tile};
 
 use super::l1::{self, A_UNIT_BYTES, B_UNIT_BYTES, OUT_UNITS};
-use crate::grid::{Array, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
+use crate::grid::{Array, Channels, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
 
 /// Units of A, and of pairs of units of B, in a mem tile.
 const DEPTH: usize = 4;
@@ -18,11 +18,8 @@ const DEPTH: usize = 4;
 const OUT_DEPTH: usize = 3;
 /// Words of a record of eight keys.
 const RECORD_WORDS: u32 = 512;
-/// Channels of a mem tile, shared out so that the BDs of each parity suffice: even ones 4 + 4 + 4 + 8 + 3, odd ones 3 × 3 + 12.
-const B_IN: u8 = 2;
-const B_OUT: u8 = 2;
-const RESULTS_IN: [u8; 4] = [1, 3, 4, 5];
-const RESULTS_OUT: u8 = 1;
+/// BDs of a mem tile: even 4 + 4 + 4 + 8 + 3, odd 3 × 3 + 12.
+const CHANNELS: Channels = Channels::B_EVEN;
 
 /// Places everything.
 ///
@@ -62,10 +59,10 @@ fn core(design: &mut Design, col: u8, row: u8) -> Result<Locks, Error> {
 fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
     // K [2 key groups][2 records][16 k][128 bytes] -> [2 key groups][16 k][2 records][128 bytes]
     let key_groups = Pattern::new(&[(1, 32), (RECORD_WORDS, 2), (32, 16), (2 * RECORD_WORDS, 2)]);
-    Through { drain: vec![key_groups], ..Through::linear(DEPTH, A_UNIT_BYTES, (0, 0)) }.along_row(design, col)?;
+    Through { drain: vec![key_groups], ..Through::linear(DEPTH, A_UNIT_BYTES, CHANNELS.a) }.along_row(design, col)?;
     // V [4 records][2 halves][4 d groups][256 bytes] -> [2 halves][4 d groups][4 records][256 bytes]
     let half = |index: u32| Pattern::new(&[(1, 64), (RECORD_WORDS, 4), (64, 4)]).offset(index * RECORD_WORDS / 2);
-    Through { drain: vec![half(0), half(1)], ..Through::linear(DEPTH, 2 * B_UNIT_BYTES, (B_IN, B_OUT)) }
+    Through { drain: vec![half(0), half(1)], ..Through::linear(DEPTH, 2 * B_UNIT_BYTES, CHANNELS.b) }
         .up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    join(design, col, OUT_DEPTH, CHANNELS)
 }
