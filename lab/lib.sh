@@ -6,6 +6,8 @@
 
 lab_here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lab_cache=${BENNU_LAB_CACHE:-$lab_here/target/lab}
+# shellcheck disable=SC2034
+lab_release=${CARGO_TARGET_DIR:-$lab_here/target}/release
 lab_root=$lab_cache/trixie
 
 # QEMU has vfio-user since 10.1; the kernel and XRT of the release itself are too old as well, so these come from its backports.
@@ -25,17 +27,27 @@ refuse() {
 
 say() { printf '%s\n' "$*" >&2; }
 
-# need COMMAND PACKAGE...: installs what the machine lacks, where this is a Debian and we are root.
-need() {
-    local command=$1
+# lab_lock NAME: one at a time, for as long as this script or what it started lives.
+lab_lock() {
+    mkdir -p "$lab_cache"
+    local lock
+    exec {lock}>"$lab_cache/$1.lock"
+    flock --nonblock "$lock" || { say "waiting for another one that has $lab_cache/$1.lock" && flock "$lock"; }
+}
+
+# lab_install WHAT PACKAGE...: where this is a Debian and we are root.
+lab_install() {
+    local what=$1
     shift
-    command -v "$command" >/dev/null && return
-    command -v apt-get >/dev/null || refuse "$command is missing, and there is no apt-get to install it" "install $command, or use Debian or one of its relatives"
-    [ "$EUID" = 0 ] || refuse "$command is missing" "apt-get install $*, as root"
+    command -v apt-get >/dev/null || refuse "$what is missing, and there is no apt-get to install it" "install $what, or use Debian or one of its relatives"
+    [ "$EUID" = 0 ] || refuse "$what is missing" "apt-get install $*, as root"
     say "installing $*"
     { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install "$@"; } >"$lab_cache/install.log" 2>&1 ||
-        refuse "$command is missing, and apt-get cannot install $* ($(tail -n 1 "$lab_cache/install.log"))" "let apt-get reach a Debian mirror; $lab_cache/install.log has all it said"
+        refuse "$what is missing, and apt-get cannot install $* ($(tail -n 1 "$lab_cache/install.log"))" "let apt-get reach a Debian mirror; $lab_cache/install.log has all it said"
 }
+
+# need COMMAND PACKAGE...: what the machine lacks.
+need() { command -v "$1" >/dev/null || lab_install "$@"; }
 
 # The mirror that this machine's own apt takes Debian from; Debian's standard name on other systems.
 lab_mirror() {
@@ -50,7 +62,7 @@ lab_apt_setup() {
     local apt=$lab_cache/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     need apt-get apt
     need dpkg-deb dpkg
-    [ -r "$keyring" ] || need debian-archive-keyring debian-archive-keyring 2>/dev/null || true
+    [ -r "$keyring" ] || lab_install "$keyring" debian-archive-keyring
     [ -r "$keyring" ] || refuse "Debian's keys are missing ($keyring)" "apt-get install debian-archive-keyring"
     mkdir -p "$apt"/{lists/partial,archives/partial,etc/apt.conf.d,etc/preferences.d}
     : >"$apt/status"
@@ -69,6 +81,7 @@ APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 CONF
+    apt-config dump | grep '^Acquire::.*Proxy' >>"$apt/apt.conf" || true
 }
 
 lab_apt() { APT_CONFIG=$lab_cache/apt/apt.conf "$@"; }
@@ -98,7 +111,11 @@ lab_stamp() { printf '%s\n' "$lab_suite" "${lab_packages[@]}" "linux" | sha256su
 
 # Makes $lab_root, once.
 lab_root() {
-    mkdir -p "$lab_cache"
+    (lab_lock root && lab_make_root)
+    in_root /usr/bin/true || refuse "programs of $lab_root cannot be run" "run this as root, or let users have namespaces (kernel.unprivileged_userns_clone=1)"
+}
+
+lab_make_root() {
     [ "$(cat "$lab_root/.stamp" 2>/dev/null)" = "$(lab_stamp)" ] && return
     case $(uname -m) in x86_64) ;; *) refuse "this is a $(uname -m), and the packages are for amd64" "use an x86-64 machine" ;; esac
     lab_apt_setup
@@ -115,7 +132,7 @@ lab_root() {
     # base-files first: its links /bin, /lib and so on decide where the files of others go.
     lab_unpack "$archives"/base-files_*.deb "$archives"/*.deb
     mkdir -p "$lab_root.new"/{dev,proc,sys,tmp,work}
-    [ -c "$lab_root.new/dev/null" ] || mknod -m 666 "$lab_root.new/dev/null" c 1 3 2>/dev/null || true
+    if [ "$EUID" = 0 ]; then mknod -m 666 "$lab_root.new/dev/null" c 1 3; else : >"$lab_root.new/dev/null"; fi
     printf '%s\n' "$version" >"$lab_root.new/.kernel"
     lab_stamp >"$lab_root.new/.stamp"
     rm -rf "$archives" "$lab_cache"/apt/*.bin "$lab_cache/apt/lists"
@@ -127,7 +144,9 @@ in_root() {
     if [ "$EUID" = 0 ]; then
         chroot "$lab_root" "$@"
     else
-        unshare --map-root-user chroot "$lab_root" "$@"
+        # Who is not root cannot make a device; this machine's own stands in for it.
+        # shellcheck disable=SC2016
+        unshare --map-root-user --mount /bin/sh -c 'mount --bind /dev/null "$0/dev/null" && exec chroot "$0" "$@"' "$lab_root" "$@"
     fi
 }
 
@@ -141,5 +160,5 @@ beside_root() {
 # bennu as released, and its developers' tool.
 lab_programs() {
     command -v cargo >/dev/null || refuse "cargo is not on PATH" "install Rust 1.95 or newer"
-    { cargo build --quiet --release --locked -p bennu -p bennu-lab && cargo build --quiet --release --locked -p amdxdna --example share; } || refuse "bennu cannot be built" "cargo says why, above"
+    { cargo build --quiet --release --locked -p bennu -p bennu-lab && cargo build --quiet --release --locked -p amdxdna --examples; } || refuse "bennu cannot be built" "cargo says why, above"
 }

@@ -184,7 +184,11 @@ impl<K: Kernel> Device<K> {
             return Err(Error::OtherDriver { node, driver: version.name });
         }
         let (param, name) = query::info::AIE_METADATA;
-        let metadata = info::<K, 64, _>(&file, param, name, AieMetadata::read)?;
+        let metadata = info::<K, 64, _>(&file, param, name, AieMetadata::read).map_err(|error| match error {
+            // Every driver has this query. It is the first to need the device awake.
+            Error::Unsupported { errno, .. } => Error::Start { node: node.clone(), errno },
+            error => error,
+        })?;
         let shared = Shared {
             file,
             metadata,

@@ -239,8 +239,10 @@ pub enum Cause {
     Heap,
     /// No columns or contexts are free.
     NoColumns,
-    /// Firmware and driver do not fit, or the firmware does not answer.
+    /// Firmware and driver do not fit.
     Firmware,
+    /// The firmware does not answer, or the driver has given up its channel to it.
+    Silent,
     /// The driver is too old or too new for the operation.
     Unsupported,
     /// Too many open files.
@@ -276,6 +278,7 @@ impl Cause {
         Cause::Heap,
         Cause::NoColumns,
         Cause::Firmware,
+        Cause::Silent,
         Cause::Unsupported,
         Cause::OpenFiles,
         Cause::Argument,
@@ -303,7 +306,8 @@ impl Cause {
             Cause::NoColumns => {
                 "no columns or contexts are free, or the firmware has not let go of those of a hung program"
             }
-            Cause::Firmware => "the firmware is missing, does not fit the driver, or does not answer",
+            Cause::Firmware => "the firmware is missing, does not fit the driver, or refused",
+            Cause::Silent => "the firmware does not answer, or the driver has given up its channel to it",
             Cause::Unsupported => "this driver does not have the operation",
             Cause::OpenFiles => "too many files are open",
             Cause::Argument => "the driver refused an argument: the object is gone or the driver's rules differ",
@@ -339,6 +343,10 @@ impl Cause {
             Cause::Heap => "keep the device open as long as its buffers and contexts",
             Cause::NoColumns => "end other programs that use the NPU; if none does, reload the amdxdna module",
             Cause::Firmware => "install driver and firmware of the same release, then reload the module or reboot",
+            Cause::Silent => {
+                "leave the NPU alone for five seconds, after which the driver starts the firmware anew; if that fails, reload the amdxdna \
+                 module, then power off and on"
+            }
             Cause::Unsupported => "use a newer kernel, or do without the operation",
             Cause::OpenFiles => "close files or raise `ulimit -n`",
             Cause::Argument => "see the kernel log; report it together with the kernel's version",
@@ -441,6 +449,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: BadReply,
     },
+    /// The driver cannot start the device, which it does when somebody asks it of the array.
+    #[error("{} does not start: GET_INFO(AIE_METADATA) answered {errno}", node.display())]
+    Start {
+        /// The node.
+        node: PathBuf,
+        /// What the driver answered.
+        errno: Errno,
+    },
     /// The driver does not have it.
     #[error("the driver has no {feature}: {ioctl} answered {errno}")]
     Unsupported {
@@ -520,6 +536,7 @@ impl Error {
             | Error::Map { errno, .. }
             | Error::Pin { errno, .. }
             | Error::DmaBufSize { errno, .. }
+            | Error::Start { errno, .. }
             | Error::Unsupported { errno, .. } => Some(*errno),
             Error::NoDevice { .. }
             | Error::OtherDriver { .. }
@@ -546,6 +563,7 @@ impl Error {
             Error::Map { errno, locked, .. } => map_cause(*errno, *locked),
             Error::Pin { .. } => Cause::LockedMemory,
             Error::DmaBufSize { .. } | Error::Unsupported { .. } => Cause::Unsupported,
+            Error::Start { .. } => Cause::Silent,
             Error::Reply { .. } => Cause::Protocol,
             Error::Refused(_) | Error::Busy(_) => Cause::Caller,
             Error::ContextFailed { .. } | Error::Timeout { .. } => Cause::Stuck,
@@ -618,7 +636,9 @@ fn ioctl_cause(ioctl: Ioctl, errno: Errno) -> Cause {
         (_, Errno::ENOMEM) => Cause::HostMemory,
         (_, Errno::EMFILE | Errno::ENFILE) => Cause::OpenFiles,
         (_, Errno::EOPNOTSUPP | Errno::ENOTTY | Errno::ENOSYS) => Cause::Unsupported,
-        (_, Errno::ETIME | Errno::ETIMEDOUT | Errno::EPIPE | Errno::EIO | Errno::EPROTO) => Cause::Firmware,
+        // A channel that has seen a malformed answer is closed for good: EPIPE from then on.
+        (_, Errno::ETIME | Errno::ETIMEDOUT | Errno::EPIPE) => Cause::Silent,
+        (_, Errno::EIO | Errno::EPROTO) => Cause::Firmware,
         (_, Errno::EINTR) => Cause::Stopped,
         (_, Errno::EINVAL | Errno::ENOENT | Errno::EFAULT | Errno::EBADF | Errno::E2BIG | Errno::ERANGE) => {
             Cause::Argument
@@ -667,6 +687,7 @@ mod tests {
         let ioctl = |ioctl, errno| Error::ioctl(ioctl, &"", errno).cause();
         assert_eq!(ioctl(Ioctl::CreateHwctx, Errno::ENODEV), Cause::NoColumns);
         assert_eq!(ioctl(Ioctl::CreateHwctx, Errno::EINVAL), Cause::Firmware);
+        assert_eq!(ioctl(Ioctl::CreateHwctx, Errno::EPIPE), Cause::Silent);
         assert_eq!(ioctl(Ioctl::ExecCmd, Errno::ENODEV), Cause::Unplugged);
         assert_eq!(ioctl(Ioctl::CreateBo, Errno::EPERM), Cause::LockedMemory);
         assert_eq!(ioctl(Ioctl::SetState, Errno::EACCES), Cause::RootOnly);

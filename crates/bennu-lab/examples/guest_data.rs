@@ -3,6 +3,7 @@
 //! ```text
 //! guest_data OUT
 //!   OUT/tiny, OUT/27b            checkpoints: the tiny Gemma 3 of goldens/ with the array's heads; one layer of the 27B's dimensions
+//!   OUT/column.{pdi,txn,bin}     a design of one column that copies its first host buffer to its second, and what to copy
 //!   OUT/CASE.x.bin, CASE.o.bin   hidden states, and the output of the kernels one after the other on the simulated array, bfloat16
 //! ```
 //!
@@ -17,9 +18,11 @@ mod widened;
 
 use std::path::{Path, PathBuf};
 
+use aie2_array::{Design, Mm2s, Pattern, Place, Runtime, S2mm, ShimBd, Tile};
 use anyhow::{Context, Result, ensure};
 use bennu_lab::layer::{Layer, Step, bytes, wide};
 use goldens::{Goldens, Model, by_token};
+use npu_container::{pdi, txn};
 use oracle::attention::relative_error;
 use oracle::fp::bf16_rne;
 use oracle::model::{AttentionConfig, AttentionWeights, LayerKind};
@@ -41,8 +44,31 @@ const DECODED: usize = 4;
 fn main() -> Result<()> {
     let out = PathBuf::from(std::env::args_os().nth(1).context("usage: guest_data OUT")?);
     std::fs::create_dir_all(&out)?;
+    column(&out)?;
     tiny(&out)?;
     large(&out)
+}
+
+/// Through a ring in the mem tile.
+fn column(out: &Path) -> Result<()> {
+    const BYTES: u32 = 4096;
+    let (shim, mem) = (Tile::shim(0), Tile::mem(0));
+    let mut design = Design::new(1)?;
+    let ring = design.ring(mem, "relay", 2, BYTES / 4, Place::Anywhere)?;
+    let slot = [Pattern::linear(BYTES / 16)];
+    design.fill_by_dma(ring, S2mm(0), &slot)?;
+    design.drain_by_dma(ring, Mm2s(0), &slot)?;
+    design.connect(shim.mm2s(0), &[mem.s2mm(0)])?;
+    design.connect(mem.mm2s(0), &[shim.s2mm(0)])?;
+    design.token_route(0)?;
+    let mut runtime = Runtime::new(1)?;
+    runtime.task(0, S2mm(0), &ShimBd::linear(1, 0, BYTES.into())?, 1, true)?;
+    runtime.task(0, Mm2s(0), &ShimBd::linear(0, 0, BYTES.into())?, 1, false)?;
+    runtime.wait(0, S2mm(0))?;
+    std::fs::write(out.join("column.pdi"), pdi::write(&design.finish()?.commands))?;
+    std::fs::write(out.join("column.txn"), txn::write(&txn::Header::npu1(1), &runtime.finish()?.ops))?;
+    let data: Vec<u8> = (0..BYTES / 4).flat_map(|word| word.wrapping_mul(0x9E37_79B9).to_le_bytes()).collect();
+    Ok(std::fs::write(out.join("column.bin"), data)?)
 }
 
 fn bits(x: &[f64]) -> Vec<u16> {

@@ -470,6 +470,8 @@ fn other_answers_to_context_creation() {
     for (step, errno, evidence, remedy) in [
         (TrialStep::Context, Some(19), "no context was made: the answer", "no room for another context"),
         (TrialStep::Context, Some(62), "no context was made: the answer", "no longer answers"),
+        (TrialStep::Context, Some(32), "no context was made: the answer", "given up its channel"),
+        (TrialStep::Context, Some(32), "no context was made: the answer", "five seconds"),
         (TrialStep::Context, None, "no context was made: the answer", "dmesg"),
         (TrialStep::Heap, Some(11), "heap of 64 MiB was refused: the answer", "see `memlock`"),
         (TrialStep::Heap, None, "heap of 64 MiB was refused: the answer", "dmesg"),

@@ -3,6 +3,7 @@
 use crate::execute::{Job, Worker};
 use crate::guest::{AccessError, GuestMemory};
 use aie2_sim::HostMemory;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -105,6 +106,8 @@ pub struct Context {
     pub hung: bool,
     /// It was lost.
     pub evicted: bool,
+    /// Message ids of its commands that have no answer yet.
+    pub in_flight: BTreeSet<u32>,
     jobs: Sender<Job>,
     memory: ContextMemory,
     call_off: Arc<AtomicBool>,
@@ -132,6 +135,7 @@ impl Context {
             status: Vec::new(),
             hung: false,
             evicted: false,
+            in_flight: BTreeSet::new(),
             jobs,
             memory,
             call_off,

@@ -186,6 +186,7 @@ impl Device {
             "suspends": c.suspends,
             "contexts": self.contexts.len(),
             "contexts_made": c.contexts_made,
+            "in_flight": self.contexts.values().map(|context| context.in_flight.len()).sum::<usize>(),
             "pdis": c.pdis,
             "runs": c.runs,
             "completed": c.completed,
@@ -385,9 +386,14 @@ impl Device {
         let detail = request.as_ref().map_or_else(String::new, |request| request.to_string());
         self.journal.received(line, id, code, payload.len(), &detail);
         let context = if place == Place::Context { self.context_at(channel) } else { None };
-        if context.and_then(|id| self.contexts.get(&id)).is_some_and(|context| context.hung) {
-            self.journal.note(line, format_args!("{} waits behind a command that never ends", Name(code)));
-            return;
+        if let Some(context) = context.and_then(|id| self.contexts.get_mut(&id)) {
+            if opcode.is_some_and(is_command) {
+                context.in_flight.insert(id);
+            }
+            if context.hung {
+                self.journal.note(line, format_args!("{} waits behind a command that never ends", Name(code)));
+                return;
+            }
         }
         let Some(opcode) = opcode.filter(|opcode| opcode.place() == place && self.knows(*opcode)) else {
             self.journal.refused(line, format_args!("{} is no operation of this channel", Name(code)));
@@ -445,6 +451,9 @@ impl Device {
         let malformed = |fault: &Fault| matches!(fault, Fault::Malformed(of) if Some(*of) == opcode);
         if self.take_fault(malformed).is_some() {
             payload.extend([0; 4]);
+        }
+        if let Some(context) = self.contexts.values_mut().find(|context| context.channel == channel) {
+            context.in_flight.remove(&id);
         }
         let silent = opcode.is_some_and(is_command) && self.take_fault(|fault| *fault == Fault::NoFence).is_some();
         let line = self.line_of(channel);

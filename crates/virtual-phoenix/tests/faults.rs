@@ -59,6 +59,7 @@ fn a_late_completion_comes_after_its_time() {
     let start = Instant::now();
     assert_eq!(chain(&mut driver, &mut context, 0x18, &slots()), [0, 0, 0]);
     assert!(start.elapsed() >= Duration::from_millis(300));
+    assert_eq!(driver.count("in_flight"), 0);
     good(&mut driver, &mut context, 3);
 }
 
@@ -67,7 +68,8 @@ fn a_late_completion_of_a_context_that_is_gone_reaches_nobody() {
     let (mut driver, mut context) = ready(Protocol::V5_8);
     driver.inject("late-completion 100");
     send(&mut driver, &mut context);
-    driver.wait_for("completed", 1);
+    driver.wait_for("faults_fired", 1);
+    assert_eq!(driver.count("in_flight"), 1, "done, but not answered");
     driver.destroy(context);
     let mut context = driver.context(1, 1);
     std::thread::sleep(Duration::from_millis(250));
@@ -141,7 +143,10 @@ fn a_hang_ends_with_its_context() {
     settle(&mut driver, &mut context);
     assert!(!driver.interrupted_within(context.channel.vector(), SHORT));
     assert_eq!((driver.count("hung"), driver.count("runs")), (1, 0));
+    assert_eq!(driver.count("in_flight"), 2, "the one behind it as well");
     driver.destroy(context);
+    assert!(driver.log.text().contains("2 commands in flight end without an answer"));
+    assert_eq!(driver.count("in_flight"), 0);
     let mut context = driver.context(1, 1);
     good(&mut driver, &mut context, 8);
 }

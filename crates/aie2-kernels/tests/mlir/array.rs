@@ -381,6 +381,7 @@ fn sequence(op: &Operation, values: &Values<'_>) -> Vec<Op> {
             }
             "aiex.npu.write32" => Op::Write { addr: value(0), value: value(1) },
             "aiex.npu.maskwrite32" => Op::MaskWrite { addr: value(0), value: value(1), mask: value(2) },
+            "aiex.npu.maskpoll" => Op::MaskPoll { addr: value(0), value: value(1), mask: value(2) },
             "aiex.npu.blockwrite" => {
                 let data = data[op.operands[0].as_str()].clone();
                 Op::BlockWrite { addr: op.integer("address") as u32, data }

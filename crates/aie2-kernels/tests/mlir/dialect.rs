@@ -46,7 +46,7 @@ fn shape(name: &str) -> Option<Shape> {
         "memref.get_global" => of(SEQUENCE, &[], &[("name", "symbol")], &["memref"], 0, 0),
         "arith.constant" => of(&["aie.mem", "aie.memtile_dma", "aie.runtime_sequence"], &[], &[("value", "i32")], &["i32"], 0, 0),
         "aiex.npu.write32" => of(SEQUENCE, &["i32"; 2], &[], &[], 0, 0),
-        "aiex.npu.maskwrite32" => of(SEQUENCE, &["i32"; 3], &[], &[], 0, 0),
+        "aiex.npu.maskwrite32" | "aiex.npu.maskpoll" => of(SEQUENCE, &["i32"; 3], &[], &[], 0, 0),
         "aiex.npu.blockwrite" => of(SEQUENCE, &["memref"], &[("address", "ui32")], &[], 0, 0),
         "aiex.npu.sync" => of(SEQUENCE, &["i32"; 6], &[], &[], 0, 0),
         "aiex.npu.address_patch" => of(SEQUENCE, &["i32"], &[("addr", "ui32"), ("arg_idx", "i32")], &[], 0, 0),

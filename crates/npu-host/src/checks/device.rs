@@ -40,7 +40,7 @@ pub(crate) fn absence(subject: &Subject<'_>) -> Option<Absence> {
 fn missing_remedy(cpu: Option<&Cpu>) -> &'static str {
     match cpu {
         Some(cpu) if cpu.virtual_machine => {
-            "run bennu on a Phoenix or Hawk Point machine itself: amdxdna needs PASID, which virtual machines do not offer"
+            "run bennu on a Phoenix or Hawk Point machine itself: amdxdna usually needs PASID, which virtual machines do not offer"
         }
         Some(Cpu { npu: Npu::Yes, .. }) => {
             "this CPU has an NPU that the firmware hides: enable it in the BIOS (IPU, NPU or AI engine), then power off and on"

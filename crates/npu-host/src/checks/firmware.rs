@@ -66,6 +66,10 @@ fn files(host: &Host) -> Vec<(String, Option<[u32; 4]>)> {
 const ONE_ORIGIN: &str = "take driver and firmware from one origin: with the kernel's own driver the current linux-firmware \
                           (amdnpu/1502_00, 1.5.5.391), with AMD's xdna-driver the files of that package; then power off and on";
 
+const REFUSED: &str = "`sudo dmesg | grep amdxdna` has the reason; if it names the protocol, or error -95, take driver and firmware from one origin: \
+                       with the kernel's own driver the current linux-firmware (amdnpu/1502_00, 1.5.5.391), with AMD's xdna-driver the files of \
+                       that package; then power off and on";
+
 pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let host = subject.host;
     let files = files(host);
@@ -110,7 +114,7 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
             format!(
                 "{on_disk}; the driver is loaded and refused the device, as it does when the firmware's protocol is not 5.7 or a later 5"
             ),
-            ONE_ORIGIN,
+            REFUSED,
         );
     }
     Check::unknown(ID, format!("{on_disk}; nothing runs it yet"))

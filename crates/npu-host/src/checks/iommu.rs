@@ -14,6 +14,9 @@ const SVA_REFUSED: [(i32, &str); 4] = [(19, "ENODEV"), (22, "EINVAL"), (28, "ENO
 // SOURCE: amd/xdna-driver pull request 1445 (June 2026): until then the driver tagged DMA with a PASID even so.
 const PASS_THROUGH: &str = "boot without iommu=pt and iommu.passthrough=1 (or with iommu.passthrough=0), or with a driver of mid-2026 or later";
 
+const IN_A_GUEST: &str = "run bennu on the host itself: virtual machines offer no PASID; or load a driver of 2026 or later with force_iova=1, behind an IOMMU \
+                          that the virtual machine has";
+
 /// First kernel whose AMD IOMMU driver has SVA.
 // SOURCE: torvalds/linux, drivers/iommu/amd: 6.10.
 const FIRST_SVA: [u32; 2] = [6, 10];
@@ -44,7 +47,7 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
             format!("IOMMU {}", units.join(", "))
         };
         let remedy = if virtual_machine {
-            "run bennu on the host itself: virtual machines offer no PASID"
+            IN_A_GUEST
         } else {
             "enable IOMMU (AMD-Vi, SVM) in the BIOS, and boot without iommu=off"
         };
@@ -65,7 +68,7 @@ pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
                         "{evidence}; open answered {name}, as it does when shared addresses (SVA, PASID) are refused"
                     ),
                     if virtual_machine {
-                        "run bennu on the host itself: virtual machines offer no PASID"
+                        IN_A_GUEST
                     } else if passed_through {
                         PASS_THROUGH
                     } else {

@@ -16,6 +16,7 @@ const EBUSY: i32 = 16;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
+const EPIPE: i32 = 32;
 const ETIME: i32 = 62;
 const ETIMEDOUT: i32 = 110;
 
@@ -27,6 +28,10 @@ pub(crate) fn check(subject: &Subject<'_>, _: &Function) -> Check {
             answer.clone(),
             match *errno {
                 Some(EACCES | EPERM) => "see `node`",
+                // It was opened, and refused the first question.
+                None => {
+                    "try again, for the driver starts the device anew each time; `sudo dmesg | grep amdxdna` has its reason"
+                }
                 _ => "see `iommu`; `sudo dmesg | grep amdxdna` has the driver's reason",
             },
         ),
@@ -55,15 +60,16 @@ fn heap_remedy(errno: Option<i32>) -> &'static str {
 fn context_remedy(errno: Option<i32>) -> &'static str {
     match errno {
         Some(EINVAL) => {
-            "driver and firmware do not fit each other (see `firmware`: take both from one origin, then power off and on); on a driver \
+            "try again; if it stays, driver and firmware do not fit each other (see `firmware`: take both from one origin, then power off and on); on a driver \
              that ran commands of a crashed program, `sudo modprobe -r amdxdna && sudo modprobe amdxdna`"
         }
         Some(ENODEV | ENOSPC | EBUSY | ENOMEM | EAGAIN) => {
-            "no room for another context: end the programs listed under `contexts`; if none is listed, stale ones remain in the firmware: \
-             `sudo modprobe -r amdxdna && sudo modprobe amdxdna`"
+            "no room for another context: end the programs listed under `contexts`; if none is listed, stale ones remain in the firmware, or \
+             it is gone: leave the NPU alone for five seconds, else `sudo modprobe -r amdxdna && sudo modprobe amdxdna`"
         }
-        Some(ETIME | ETIMEDOUT) => {
-            "the firmware no longer answers: `sudo modprobe -r amdxdna && sudo modprobe amdxdna`, else power off and on"
+        Some(EPIPE | ETIME | ETIMEDOUT) => {
+            "the firmware no longer answers, or the driver has given up its channel to it: leave the NPU alone for five seconds, else `sudo modprobe -r amdxdna && sudo \
+             modprobe amdxdna`, else power off and on"
         }
         _ => "`sudo dmesg | grep amdxdna` has the driver's reason",
     }

@@ -5,6 +5,7 @@ use crate::context::{Context, HEAP_BYTES, Heap};
 use crate::execute::Worker;
 use crate::fault::{AieError, Fault};
 use crate::geometry;
+use crate::journal::Line;
 use crate::mailbox::{CHANNELS, FIRST_CONTEXT, MANAGEMENT, Mailbox, Places};
 use crate::message::{Opcode, Request, Status, words};
 use std::sync::{Arc, Weak};
@@ -28,6 +29,10 @@ impl Device {
             }
             Request::DestroyContext { context } => match self.contexts.remove(&context) {
                 Some(context) => {
+                    if !context.in_flight.is_empty() {
+                        let (line, commands) = (Line::Context(context.id), context.in_flight.len());
+                        self.journal.note(line, format_args!("{commands} commands in flight end without an answer"));
+                    }
                     self.mailbox.close(context.channel);
                     ok()
                 }

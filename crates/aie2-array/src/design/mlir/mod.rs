@@ -65,14 +65,6 @@ pub enum Error {
         /// The BD.
         bd: u8,
     },
-    /// A buffer of a DMA has initial contents in a part only.
-    #[error("{tile}: initial contents for a part of buffer {buffer}; MLIR-AIE initialises whole buffers")]
-    PartlyInitialised {
-        /// The tile.
-        tile: Tile,
-        /// The buffer.
-        buffer: String,
-    },
     /// A program without a file.
     #[error("{tile} has a program, and no ELF file is named for it")]
     NoElf {
@@ -197,7 +189,7 @@ impl Module<'_> {
         text.symbol(SEQUENCE);
         let mut values = Values::default();
         self.tiles(text, &mut values);
-        self.buffers(text, &mut values)?;
+        self.buffers(text, &mut values);
         self.locks(text, &mut values);
         self.flows(text, &values);
         for tile in self.design().chains.keys().map(|(tile, _)| *tile).collect::<BTreeSet<_>>() {
@@ -231,14 +223,13 @@ impl Module<'_> {
     }
 
     /// Regions of a tile's memory, by offset: slots of rings, and plain memory cut where initial contents begin and end.
-    fn regions(&self, tile: Tile) -> Result<Vec<Region>, Error> {
+    fn regions(&self, tile: Tile) -> Vec<Region> {
         let design = self.design();
         let mut out = Vec::new();
         for (index, ring) in design.rings.iter().enumerate().filter(|(_, ring)| ring.tile == tile) {
             for (slot, &offset) in ring.slots.iter().enumerate() {
                 let name = format!("{}_{slot}", ring.name);
                 let data = self.initial(tile, offset, ring.slot_bytes);
-                let data = data.map_err(|()| Error::PartlyInitialised { tile, buffer: name.clone() })?;
                 out.push(Region { offset, bytes: ring.slot_bytes, name, slot: Some((index, slot)), data });
             }
         }
@@ -258,29 +249,28 @@ impl Module<'_> {
             }
         }
         out.sort_by_key(|region| region.offset);
-        Ok(out)
+        out
     }
 
-    /// Initial contents of a range, if it has any; an error if a part of it has.
-    fn initial(&self, tile: Tile, offset: u32, bytes: u32) -> Result<Option<Vec<u32>>, ()> {
+    /// Initial contents of a slot, if it has any. A BD needs the slot as one buffer and the dialect initialises whole buffers, so that words without
+    /// contents are zeros then.
+    fn initial(&self, tile: Tile, offset: u32, bytes: u32) -> Option<Vec<u32>> {
         let end = offset + bytes;
-        let mut found = Vec::new();
-        for (&(at, from), words) in self.design().data.range((tile, 0)..(tile, end)) {
-            debug_assert_eq!(at, tile);
-            let places = (0..).map(|n| from + DMA_ALIGN_BYTES * n);
-            found.extend(places.zip(words).filter(|(place, _)| (offset..end).contains(place)).map(|(_, word)| *word));
+        let mut slot = None;
+        for (&(_, from), words) in self.design().data.range((tile, 0)..(tile, end)) {
+            let places = (from..).step_by(DMA_ALIGN_BYTES as usize);
+            for (place, word) in places.zip(words).filter(|(place, _)| (offset..end).contains(place)) {
+                let slot = slot.get_or_insert_with(|| vec![0; (bytes / DMA_ALIGN_BYTES) as usize]);
+                slot[((place - offset) / DMA_ALIGN_BYTES) as usize] = *word;
+            }
         }
-        match found.len() {
-            0 => Ok(None),
-            n if n == (bytes / DMA_ALIGN_BYTES) as usize => Ok(Some(found)),
-            _ => Err(()),
-        }
+        slot
     }
 
-    fn buffers(&self, text: &mut Text, values: &mut Values) -> Result<(), Error> {
+    fn buffers(&self, text: &mut Text, values: &mut Values) {
         let tiles: Vec<Tile> = self.design().memories.keys().copied().collect();
         for tile in tiles {
-            for Region { offset, bytes, name, slot, data } in self.regions(tile)? {
+            for Region { offset, bytes, name, slot, data } in self.regions(tile) {
                 let symbol = text.symbol(&format!("t{}_{}_{name}", tile.col.0, tile.row.0));
                 let words = bytes.div_ceil(DMA_ALIGN_BYTES) as usize;
                 let mut op = Op::new("aie.buffer").on([&values.tiles[&tile]]).with("address", i32(offset));
@@ -294,7 +284,6 @@ impl Module<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     fn locks(&self, text: &mut Text, values: &mut Values) {

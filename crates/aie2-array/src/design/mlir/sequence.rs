@@ -56,6 +56,7 @@ pub(super) fn sequence(module: &Module<'_>, text: &mut Text) -> Result<(), Error
             text.op(match operation {
                 Run::Write { .. } => Op::new("aiex.npu.write32").on(operands),
                 Run::MaskWrite { .. } => Op::new("aiex.npu.maskwrite32").on(operands),
+                Run::MaskPoll { .. } => Op::new("aiex.npu.maskpoll").on(operands),
                 Run::BlockWrite { addr, data: block } => {
                     Op::new("aiex.npu.blockwrite").on([&data[&block[..]]]).with("address", ui32(*addr))
                 }
@@ -64,9 +65,7 @@ pub(super) fn sequence(module: &Module<'_>, text: &mut Text) -> Result<(), Error
                     .on(operands)
                     .with("addr", ui32(*register))
                     .with("arg_idx", i32(*arg_index)),
-                Run::MaskPoll { .. } | Run::MaskPollBusy { .. } | Run::Noop => {
-                    unreachable!("refused with its operands")
-                }
+                Run::MaskPollBusy { .. } | Run::Noop => unreachable!("refused with its operands"),
             });
         }
         Ok(())
@@ -92,7 +91,7 @@ fn operands(module: &Module<'_>, index: usize, operation: &Run) -> Result<Vec<u3
     let none = |operation| Err(Error::Operation { index, operation });
     Ok(match *operation {
         Run::Write { addr, value } => vec![addr, value],
-        Run::MaskWrite { addr, value, mask } => vec![addr, value, mask],
+        Run::MaskWrite { addr, value, mask } | Run::MaskPoll { addr, value, mask } => vec![addr, value, mask],
         Run::BlockWrite { .. } => Vec::new(),
         Run::Tct { direction, col, row, cols, rows, channel } => {
             let direction = match direction {
@@ -109,7 +108,6 @@ fn operands(module: &Module<'_>, index: usize, operation: &Run) -> Result<Vec<u3
             let folded = if argument < FIRMWARE_TRANSLATED_ARGUMENTS { 0 } else { DDR_APERTURE };
             vec![offset.checked_sub(folded).ok_or(Error::BelowAperture { index, argument, offset })?]
         }
-        Run::MaskPoll { .. } => return none("MASKPOLL"),
         Run::MaskPollBusy { .. } => return none("MASKPOLL_BUSY"),
         Run::Noop => return none("NOOP"),
     })

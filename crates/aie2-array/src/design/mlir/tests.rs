@@ -114,6 +114,10 @@ fn offsets_of_late_host_buffers_lose_the_aperture() {
     let low = txn::Op::DdrPatch { register: 0x1D004, arg_index: 5, arg_plus: 0x40 };
     assert_eq!(text(&[low]), Err(Error::BelowAperture { index: 0, argument: 5, offset: 0x40 }));
     assert_eq!(text(&[txn::Op::Noop]), Err(Error::Operation { index: 0, operation: "NOOP" }));
+    let busy = txn::Op::MaskPollBusy { addr: 0, value: 0, mask: 1 };
+    assert_eq!(text(&[busy]), Err(Error::Operation { index: 0, operation: "MASKPOLL_BUSY" }));
+    let poll = text(&[txn::Op::MaskPoll { addr: 0x1D228, value: 0, mask: 1 << 22 }]).expect("can be said");
+    assert!(poll.contains(r#""aiex.npu.maskpoll"(%w1d228, %w0, %w400000) : (i32, i32, i32) -> ()"#), "{poll}");
 }
 
 #[test]
