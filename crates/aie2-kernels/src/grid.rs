@@ -8,13 +8,18 @@
 //! What differs is the rings and the order in which mem tiles give their words on. Every ring is an endless chain paced by its two locks; none knows
 //! what it carries.
 
+use std::collections::BTreeMap;
+
 use aie2_array::{Configuration, CoreRing, Design, Error, Mm2s, Pattern, Place, RingId, S2mm, Tile, TileKind};
 
-use crate::Usage;
+use crate::{CoreBinary, Usage};
 
 /// Columns, and core rows.
 pub const GRID: u8 = 4;
 const WORD: u32 = 4;
+/// Address of a tile's own memory as its core sees it.
+// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
+pub(crate) const CORE_BASE: u32 = 0x7_0000;
 /// Bytes of a unit of a core's out ring: [8 columns][8 rows][16 bytes].
 pub(crate) const OUT_UNIT_BYTES: u32 = 1024;
 /// Bytes a core has sent when its turn in the join comes: two units of its out ring.
@@ -37,6 +42,23 @@ pub struct Locks {
     pub out_full: u8,
 }
 
+/// Byte offset in a tile's memory of an address as its core sees it.
+pub(crate) const fn tile_offset(address: u32) -> u32 {
+    address - CORE_BASE
+}
+
+/// Plain buffers of a core: name, bytes, core address.
+pub(crate) fn reserve<'a>(
+    design: &mut Design,
+    tile: Tile,
+    buffers: impl IntoIterator<Item = (&'a str, u32, u32)>,
+) -> Result<(), Error> {
+    for (name, bytes, at) in buffers {
+        design.reserve(tile, name, bytes, Place::At(tile_offset(at)))?;
+    }
+    Ok(())
+}
+
 /// Buffers of a core's ring: consecutive, from an address on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Units {
@@ -50,7 +72,7 @@ pub(crate) struct Units {
 
 impl Units {
     fn ring(self, design: &mut Design, tile: Tile, name: &str) -> Result<RingId, Error> {
-        let places = (0..self.count).map(|i| (self.at & 0xFFFF) + i * self.bytes).collect();
+        let places = (0..self.count).map(|i| tile_offset(self.at) + i * self.bytes).collect();
         design.ring(tile, name, self.count as usize, self.bytes, Place::Each(places))
     }
 }
@@ -78,8 +100,28 @@ pub(crate) fn core_rings(design: &mut Design, tile: Tile, [a, b, out]: [Units; 3
     })
 }
 
+/// Channels of a mem tile. Those of either parity share 24 BDs, so the depths of a kernel's rings decide which parity B takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channels {
+    /// A, in and out.
+    pub a: (u8, u8),
+    /// B, in and out.
+    pub b: (u8, u8),
+    /// What takes the results of the column's cores.
+    results: [u8; 4],
+    /// What joins them.
+    joined: u8,
+}
+
+impl Channels {
+    /// Even: A, results of two cores, and of all where they are joined. Odd: B, results of two cores.
+    pub(crate) const B_ODD: Self = Self { a: (0, 0), b: (1, 1), results: [2, 3, 4, 5], joined: 2 };
+    /// Even: A, B, results of one core. Odd: results of three cores, and of all where they are joined.
+    pub(crate) const B_EVEN: Self = Self { a: (0, 0), b: (2, 2), results: [1, 3, 4, 5], joined: 1 };
+}
+
 /// A stream through a mem tile.
-pub(crate) struct Through<'a> {
+pub(crate) struct Through {
     /// Buffers of the ring.
     pub depth: usize,
     /// Bytes of each.
@@ -89,15 +131,21 @@ pub(crate) struct Through<'a> {
     /// Where what arrives is written.
     pub fill: Pattern,
     /// In which order, and parts, it leaves.
-    pub drain: &'a [Pattern],
+    pub drain: Vec<Pattern>,
 }
 
-impl Through<'_> {
+impl Through {
+    /// What leaves as it arrives.
+    pub(crate) fn linear(depth: usize, bytes: u32, channels: (u8, u8)) -> Self {
+        let linear = Pattern::linear(bytes / WORD);
+        Self { depth, bytes, channels, fill: linear.clone(), drain: vec![linear] }
+    }
+
     fn ring(&self, design: &mut Design, name: &str, col: u8) -> Result<(), Error> {
         let (mem, (input, output)) = (Tile::mem(col), self.channels);
         let ring = design.ring(mem, name, self.depth, self.bytes, Place::Anywhere)?;
         design.fill_by_dma(ring, S2mm(input), std::slice::from_ref(&self.fill))?;
-        design.drain_by_dma(ring, Mm2s(output), self.drain)
+        design.drain_by_dma(ring, Mm2s(output), &self.drain)
     }
 
     /// Path A of a column's shim: along the core row of the same number.
@@ -132,23 +180,24 @@ fn circuits(design: &mut Design, col: u8, (input, output): (u8, u8), outer: u8, 
     design.connect((mem, Mm2s(output)).into(), &cores)
 }
 
-/// Path C of a column: `depth` turns of each core on S2MM `channels`, joined on MM2S `output`.
-pub(crate) fn join(design: &mut Design, col: u8, depth: usize, channels: [u8; 4], output: u8) -> Result<(), Error> {
+/// Path C of a column: `depth` turns of each core, joined.
+pub(crate) fn join(design: &mut Design, col: u8, depth: usize, channels: Channels) -> Result<(), Error> {
     let mem = Tile::mem(col);
     let mut joined = Vec::new();
-    for (r, channel) in (0..GRID).zip(channels) {
+    for (r, channel) in (0..GRID).zip(channels.results) {
         let ring = design.ring(mem, &format!("out {r}"), depth, JOIN_BYTES, Place::Anywhere)?;
         design.fill_by_dma(ring, S2mm(channel), &[Pattern::linear(JOIN_BYTES / WORD)])?;
         design.connect((Tile::core(col, r), Mm2s(0)).into(), &[(mem, S2mm(channel)).into()])?;
         joined.push(ring);
     }
-    design.drain_joined(&joined, Mm2s(output), &Pattern::linear(JOIN_BYTES / WORD))?;
-    design.connect((mem, Mm2s(output)).into(), &[(Tile::shim(col), S2mm(0)).into()])
+    design.drain_joined(&joined, Mm2s(channels.joined), &Pattern::linear(JOIN_BYTES / WORD))?;
+    design.connect((mem, Mm2s(channels.joined)).into(), &[(Tile::shim(col), S2mm(0)).into()])
 }
 
-/// All compute tiles as (column, array row).
-pub(crate) fn cores() -> impl Iterator<Item = (u8, u8)> {
-    (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)))
+/// One program on all compute tiles, by (column, array row).
+pub(crate) fn on_every_core(program: &CoreBinary) -> BTreeMap<(u8, u8), CoreBinary> {
+    let tiles = (0..GRID).flat_map(|col| (0..GRID).map(move |row| (col, row + aie2_array::device::FIRST_CORE_ROW)));
+    tiles.map(|tile| (tile, program.clone())).collect()
 }
 
 /// A design before its programs are known.

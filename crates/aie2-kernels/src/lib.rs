@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aie2_array::runtime::Stream;
 use aie2_array::{Col, Configuration, Row, Tile, mlir};
-use npu_container::txn;
+use npu_container::{pdi, txn};
 pub use npu_package::layout::GroupSize;
 
 pub mod attention;
@@ -18,6 +19,8 @@ pub mod decode_projection;
 pub mod grid;
 pub mod norm_rope;
 pub mod probe;
+mod registers;
+mod rings;
 mod scaling;
 pub mod w8a16;
 pub mod w8a16_groups;
@@ -171,6 +174,26 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// A kernel on all columns.
+    pub(crate) fn new(
+        kernel: &'static str,
+        cores: BTreeMap<(u8, u8), CoreBinary>,
+        configuration: Configuration,
+        stream: &Stream,
+        operands: Vec<Operand>,
+    ) -> Self {
+        Self {
+            kernel,
+            columns: grid::GRID,
+            pdi: pdi::write(&configuration.commands),
+            txn: txn::write(&txn::Header::npu1(grid::GRID), &stream.ops),
+            cores,
+            operands,
+            usage: grid::usage(&configuration),
+            configuration: Arc::new(configuration),
+        }
+    }
+
     /// The kernel as a module of the MLIR-AIE dialects; `elf_file` names the ELF of a core's program, by column and array row.
     ///
     /// # Errors

@@ -17,7 +17,7 @@
 
 use aie2_codegen::{Asm, MemRef, Operand};
 
-use crate::w8a8::program::fixed;
+use crate::registers::{config, pinned};
 
 /// bits of 1.5 · 2^23.
 const LOW_MAGIC: i64 = 0x4B40_0000;
@@ -70,8 +70,8 @@ struct Set {
 
 impl Set {
     fn new(a: &mut Asm, index: u32) -> Self {
-        let cm = |a: &mut Asm, n: u32| pin(a, Asm::cm, &format!("cm{}", 3 * index + n));
-        let x = |a: &mut Asm, n: u32| pin(a, Asm::x, &format!("x{}", 5 * index + n));
+        let cm = |a: &mut Asm, n: u32| pinned(a, Asm::cm, &format!("cm{}", 3 * index + n));
+        let x = |a: &mut Asm, n: u32| pinned(a, Asm::x, &format!("x{}", 5 * index + n));
         Self {
             acc: cm(a, 0),
             high: cm(a, 1),
@@ -81,15 +81,6 @@ impl Set {
             scales: [x(a, 3), x(a, 4)],
         }
     }
-}
-
-/// A new register in a fixed place.
-fn pin(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
-    let v = new(a);
-    if let Operand::Physical(reg) = Operand::reg(name) {
-        a.pin(v, reg);
-    }
-    v
 }
 
 /// `x = [bf16(v), bf16(v)]`.
@@ -127,19 +118,19 @@ impl Scaling {
         };
         // long-lived values at one end of the file, tiles under way at the other
         let accumulator = |a: &mut Asm, bits: i64, name: &str| {
-            let (x, cm) = (splat(a, bits), pin(a, Asm::cm, name));
+            let (x, cm) = (splat(a, bits), pinned(a, Asm::cm, name));
             a.i("vmov {}, {}", &[cm.bm(0), x]);
             a.i("vmov {}, {}", &[cm.bm(1), x]);
             cm
         };
         let (low_magic, high_magic) = (accumulator(a, LOW_MAGIC, "cm8"), accumulator(a, HIGH_MAGIC, "cm7"));
-        let both_magic = pin(a, Asm::bm, "bmh6");
+        let both_magic = pinned(a, Asm::bm, "bmh6");
         let x = splat(a, BOTH_MAGIC);
         a.i("vmov {}, {}", &[both_magic, x]);
-        let half = pin(a, Asm::x, "x10");
+        let half = pinned(a, Asm::x, "x10");
         a.imm(t, HALF);
         a.i("vbcst.16 {}, {}", &[half, t]);
-        let zero = pin(a, Asm::x, "x11");
+        let zero = pinned(a, Asm::x, "x11");
         a.imm(t, 0);
         a.i("vbcst.32 {}, {}", &[zero, t]);
         let zero = zero.lo();
@@ -152,8 +143,8 @@ impl Scaling {
         let (sixteen, none) = (shift(a, 16), shift(a, 0));
         let eight = if limbs == 1 { none } else { shift(a, 8) };
         let (elementwise, float_add) = (a.r(), a.r());
-        a.imm(elementwise, i64::from(fixed::BF16_ELEMENTWISE));
-        a.imm(float_add, i64::from(fixed::BF16_DENSE));
+        a.imm(elementwise, config::BF16_ELEMENTWISE);
+        a.imm(float_add, config::FLOAT_ADD);
         let sets = [Set::new(a, 0), Set::new(a, 1)];
         Self {
             limbs,

@@ -13,8 +13,9 @@
 
 use aie2_codegen::{Asm, Operand, Program};
 
-use super::{config, constant, pinned, place, set_modes, shift, splat_accumulator, splat16};
+use super::{alone, place};
 use crate::KernelError;
+use crate::registers::{config, constant, pinned, shift, splat_accumulator, splat16};
 
 /// Values per trip of the loop.
 pub const LANES: u32 = 64;
@@ -113,31 +114,29 @@ pub fn tile(a: &mut Asm, c: &Constants, reference: Operand, tile: &Tile) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program(trips: u32) -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    let c = Constants::new(&mut a);
-    let reference = splat_accumulator(&mut a, REFERENCE, "cm5");
-    let (grid, float) = (grid_factors(&mut a), constant(&mut a, config::BF16_ELEMENTWISE));
-    let (from, to) = (a.p(), a.p());
-    a.imm(from, i64::from(place::IN));
-    a.imm(to, i64::from(place::OUT));
-    let [x0, x1, d, slope, y0, y1] =
-        ["cm0", "cm1", "cm2", "cm3", "cm4", "cm6"].map(|name| pinned(&mut a, Asm::cm, name));
-    let tiles = [Tile { x: x0, d, slope, y: y0 }, Tile { x: x1, d, slope, y: y1 }];
-    a.pipelined("exp2", II, trips, |a| {
-        for t in &tiles {
-            for quarter in 0..4 {
-                a.vlda(place::IN_MEMORY, t.x.am(quarter), from, 32);
+    alone(|a| {
+        let c = Constants::new(a);
+        let reference = splat_accumulator(a, REFERENCE, "cm5");
+        let (grid, float) = (grid_factors(a), constant(a, config::BF16_ELEMENTWISE));
+        let (from, to) = (a.p(), a.p());
+        a.imm(from, i64::from(place::IN));
+        a.imm(to, i64::from(place::OUT));
+        let [x0, x1, d, slope, y0, y1] =
+            ["cm0", "cm1", "cm2", "cm3", "cm4", "cm6"].map(|name| pinned(a, Asm::cm, name));
+        let tiles = [Tile { x: x0, d, slope, y: y0 }, Tile { x: x1, d, slope, y: y1 }];
+        a.pipelined("exp2", II, trips, |a| {
+            for t in &tiles {
+                for quarter in 0..4 {
+                    a.vlda(place::IN_MEMORY, t.x.am(quarter), from, 32);
+                }
+                for half in [t.x.bm(0), t.x.bm(1)] {
+                    a.i("vmsc.f {}, {}, {}, {}, {}", &[half, half, grid, grid, float]);
+                }
+                tile(a, &c, reference, t);
+                for half in 0..2 {
+                    a.mi(place::OUT_MEMORY, "vst.srs.s16.s32 {}, {}, [{}], #32", &[t.y.bm(half), c.rounding(), to]);
+                }
             }
-            for half in [t.x.bm(0), t.x.bm(1)] {
-                a.i("vmsc.f {}, {}, {}, {}, {}", &[half, half, grid, grid, float]);
-            }
-            tile(a, &c, reference, t);
-            for half in 0..2 {
-                a.mi(place::OUT_MEMORY, "vst.srs.s16.s32 {}, {}, [{}], #32", &[t.y.bm(half), c.rounding(), to]);
-            }
-        }
-    });
-    a.done();
-    Ok(a.finish()?)
+        });
+    })
 }

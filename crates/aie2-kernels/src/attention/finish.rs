@@ -12,10 +12,11 @@
 
 use aie2_codegen::{Asm, Guards, MemRef, Operand, Program};
 
-use super::recip::{self, Buffer, Function, half_splat};
+use super::recip::{self, Buffer, Function};
 use super::softmax::{FACTORS, QUERY_TILES};
-use super::{Places, config, constant, memory, output, set_modes, softmax, splat16};
+use super::{Places, alone, memory, output, softmax};
 use crate::KernelError;
+use crate::registers::{config, constant, half_splat, shuffle, splat16};
 
 /// Declared initiation interval of the limbs of 16 reciprocals.
 pub const LIMBS_II: u32 = 20;
@@ -29,11 +30,8 @@ pub const UNIT_II: u32 = 22;
 const FACTOR_BYTES: u32 = 128;
 /// Tiles of d in a trip.
 const TILES: usize = 4;
-/// `vshuffle` mode that transposes 4 × 4 elements of 16 bits in each half.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_4x4.
-const TRANSPOSE_4X4: i64 = 39;
 /// 1 in bfloat16.
-const ONE: i64 = 0x3F80;
+pub(crate) const ONE: i64 = 0x3F80;
 
 /// Reciprocals, each in the place of its sum, which was loaded before.
 const RECIPROCAL_MEMORY: MemRef = MemRef::space(14).in_bank(3);
@@ -76,7 +74,7 @@ fn emit_limbs(a: &mut Asm, places: &Places, repeat: impl FnOnce(&mut Asm, &dyn F
 
 fn emit_quotients(a: &mut Asm) {
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
-    let transpose = constant(a, TRANSPOSE_4X4);
+    let transpose = constant(a, shuffle::T16_4X4);
     let (base, step) = (constant(a, i64::from(FACTORS)), constant(a, i64::from(FACTOR_BYTES)));
     // the factors of eight query tiles, over and over: the offset without its carry, above the base
     let (offset, wrap) = (constant(a, 0), constant(a, i64::from(QUERY_TILES * FACTOR_BYTES - 1)));
@@ -96,8 +94,7 @@ fn emit_quotients(a: &mut Asm) {
         }
         for _ in 0..TILES / 2 {
             let rows = a.x();
-            let c = Quotient { highs, one, float, from: O_MEMORY, load };
-            c.pair(a, r1, r2, rows);
+            Quotient { highs, one, float, from: O_MEMORY, load }.pair(a, r1, r2, rows);
             a.i("vshuffle {}, {}, {}, {}", &[rows, rows, rows, transpose]);
             a.vst(OUT_MEMORY, rows.lo(), store, 32);
             a.vst(OUT_MEMORY, rows.hi(), store, 32);
@@ -106,17 +103,22 @@ fn emit_quotients(a: &mut Asm) {
 }
 
 /// Registers of two quotients.
-struct Quotient {
-    highs: [Operand; 2],
-    one: Operand,
-    float: Operand,
-    from: MemRef,
-    load: Operand,
+pub(crate) struct Quotient {
+    /// Zeros in their upper halves.
+    pub highs: [Operand; 2],
+    /// [`ONE`] in the lower half.
+    pub one: Operand,
+    /// Configuration word of the products.
+    pub float: Operand,
+    /// Memory of Oᵀ.
+    pub from: MemRef,
+    /// Address of its next tile.
+    pub load: Operand,
 }
 
 impl Quotient {
     /// The next two tiles of Oᵀ over their sums, into the halves of `rows`.
-    fn pair(&self, a: &mut Asm, r1: Operand, r2: Operand, rows: Operand) {
+    pub(crate) fn pair(&self, a: &mut Asm, r1: Operand, r2: Operand, rows: Operand) {
         let (one, float) = (self.one, self.float);
         for (high, out) in self.highs.into_iter().zip([rows.lo(), rows.hi()]) {
             let (o, rest, y, limbs) = (a.bm(), a.bm(), a.bm(), a.x());
@@ -154,9 +156,6 @@ const UNIT_BYTES: u32 = 1024;
 const UNIT_TRIPS: u32 = 8;
 /// Alias class of the units.
 const UNIT_SPACE: u16 = 18;
-/// `vshuffle` mode that transposes 8 × 4 elements of 16 bits.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4.
-const TRANSPOSE_8X4: i64 = 28;
 
 /// Emits the end of a pass with results in units of a ring, from its first on.
 pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
@@ -164,7 +163,7 @@ pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
     recip::emit_serial(a, Function::Reciprocal, QUERY_TILES, from, to);
     emit_limbs(a, places, |a, body| a.loop_n("limbs", QUERY_TILES, body));
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
-    let transpose = constant(a, TRANSPOSE_8X4);
+    let transpose = constant(a, shuffle::T16_8X4);
     let highs = [splat16(a, 0), splat16(a, 0)];
     let (outputs, factor_base, ring) =
         (constant(a, i64::from(places.o)), constant(a, i64::from(places.factors)), constant(a, i64::from(out.at)));
@@ -234,9 +233,5 @@ pub fn emit_units(a: &mut Asm, places: &Places, out: &Out) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    emit(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(emit)
 }

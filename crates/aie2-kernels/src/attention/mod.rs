@@ -26,34 +26,15 @@ pub mod scaled;
 pub mod score;
 pub mod softmax;
 
-use aie2_codegen::{Asm, MemRef, Operand};
+use aie2_codegen::{Asm, MemRef, Program};
 
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-pub(crate) const CORE_BASE: u32 = 0x7_0000;
+use crate::KernelError;
+use crate::grid::CORE_BASE;
+use crate::registers::set_modes;
+
 /// Bytes of one of the four banks of data memory.
 // SOURCE: AM020 ch. 4: 64 KiB in four logical banks.
 pub(crate) const BANK_BYTES: u32 = 0x4000;
-
-/// Configuration words.
-// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode, bmode, variant, signs.
-pub(crate) mod config {
-    /// Accumulator additions on int32 lanes.
-    pub const INT32_ADD: i64 = 0;
-    /// bfloat16 × bfloat16, 4x8x4.
-    pub const BF16_4X8X4: i64 = 0x1C;
-    /// bfloat16 × bfloat16, 16 lanes of two terms.
-    pub const BF16_ELEMENTWISE: i64 = 0x3C;
-    /// int16 × int16, 32 lanes, both signed.
-    pub const INT16_ELEMENTWISE: i64 = 0x338;
-}
-
-/// Round half to even.
-// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
-const ROUND_EVEN: i64 = 12;
-/// Saturate to the full range of the narrower type.
-// SOURCE: AM020 ch. 4, crSat.
-const SATURATE: i64 = 1;
 
 /// Where a piece that runs on its own finds its operands: inputs from the start of bank 0, results from the start of bank 1.
 pub mod place {
@@ -102,64 +83,15 @@ impl Places {
 }
 
 /// The accesses of alias class `space` to the memory around a core address.
-const fn memory(space: u16, at: u32) -> MemRef {
+pub(crate) const fn memory(space: u16, at: u32) -> MemRef {
     MemRef::space(space).in_bank(((at - CORE_BASE) / BANK_BYTES) as u8)
 }
 
-/// Sets rounding and saturation, which every spec of this module assumes.
-pub(crate) fn set_modes(a: &mut Asm) {
-    for (register, value) in [("crRnd", ROUND_EVEN), ("crSat", SATURATE)] {
-        let t = constant(a, value);
-        a.mov(register.into(), t);
-    }
-}
-
-/// A scalar register that holds `value`.
-pub(crate) fn constant(a: &mut Asm, value: i64) -> Operand {
-    let r = a.r();
-    a.imm(r, value);
-    r
-}
-
-/// A vector register whose 32-bit lanes hold `bits`.
-pub(crate) fn splat32(a: &mut Asm, bits: i64) -> Operand {
-    let (x, t) = (a.x(), constant(a, bits));
-    a.i("vbcst.32 {}, {}", &[x, t]);
-    x
-}
-
-/// A vector register whose 16-bit lanes hold `bits`.
-pub(crate) fn splat16(a: &mut Asm, bits: i64) -> Operand {
-    let (x, t) = (a.x(), constant(a, bits));
-    a.i("vbcst.16 {}, {}", &[x, t]);
-    x
-}
-
-/// A shift register that holds `bits`.
-pub(crate) fn shift(a: &mut Asm, bits: i64) -> Operand {
-    let (s, t) = (a.s(), constant(a, bits));
-    a.mov(s, t);
-    s
-}
-
-/// A new register in a fixed place, so that long-lived values and values under way do not fragment each other's file.
-pub(crate) fn pinned(a: &mut Asm, new: fn(&mut Asm) -> Operand, name: &str) -> Operand {
-    let v = new(a);
-    if let Operand::Physical(reg) = Operand::reg(name) {
-        a.pin(v, reg);
-    }
-    v
-}
-
-/// The `i`-th of the eighteen accumulators of 16 float32.
-pub(crate) fn half_accumulator(a: &mut Asm, i: usize) -> Operand {
-    pinned(a, Asm::bm, &format!("bm{}{}", ["l", "h"][i % 2], i / 2))
-}
-
-/// An accumulator whose 32-bit lanes hold `bits`.
-fn splat_accumulator(a: &mut Asm, bits: i64, name: &str) -> Operand {
-    let (x, cm) = (splat32(a, bits), pinned(a, Asm::cm, name));
-    a.i("vmov {}, {}", &[cm.bm(0), x]);
-    a.i("vmov {}, {}", &[cm.bm(1), x]);
-    cm
+/// A program that is one piece, once.
+fn alone(piece: impl FnOnce(&mut Asm)) -> Result<Program, KernelError> {
+    let mut a = Asm::new();
+    set_modes(&mut a);
+    piece(&mut a);
+    a.done();
+    Ok(a.finish()?)
 }

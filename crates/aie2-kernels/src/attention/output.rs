@@ -13,8 +13,10 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, CORE_BASE, Places, config, constant, half_accumulator, memory, score, set_modes};
+use super::{BANK_BYTES, Places, alone, memory, score};
 use crate::KernelError;
+use crate::grid::CORE_BASE;
+use crate::registers::{config, constant, half_accumulator, shuffle};
 
 /// Declared initiation interval of 2 × 4 tiles.
 pub const II: u32 = 36;
@@ -63,10 +65,6 @@ fn to_next(i: usize) -> i64 {
     if (i + 1).is_multiple_of(ROWS) { 32 + i64::from(O_PAIR_BYTES) } else { 32 }
 }
 
-/// `vshuffle` mode that transposes 8 × 4 elements of 16 bits.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4.
-const TRANSPOSE_8X4: i64 = 28;
-
 /// Emits the loop over a block: pairs of d tiles inside, halves of the queries around them, groups of d outside.
 pub fn emit(a: &mut Asm) {
     let c = Constants::new(a, &Places::ALONE);
@@ -95,7 +93,7 @@ pub struct Constants {
 impl Constants {
     /// At the start of a block, V at [`V`].
     pub fn new(a: &mut Asm, places: &Places) -> Self {
-        let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, TRANSPOSE_8X4));
+        let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, shuffle::T16_8X4));
         // [8 d groups][2 query halves][2 pairs of d tiles]: a step carries over the query tiles
         let (walk, step) = (constant(a, 0), constant(a, i64::from(O_PAIR_BYTES)));
         let (gap, keep) = (constant(a, i64::from(O_GAP)), constant(a, !i64::from(O_GAP)));
@@ -186,9 +184,5 @@ pub fn emit_groups(a: &mut Asm, c: &Constants, groups: u32, places: &Places) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    emit(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(emit)
 }

@@ -11,8 +11,9 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{config, constant, place, set_modes, shift, splat_accumulator, splat16};
+use super::{alone, place};
 use crate::KernelError;
+use crate::registers::{config, constant, half_splat, shift, splat_accumulator, splat16};
 
 /// Values per trip of a loop.
 pub const LANES: u32 = 16;
@@ -79,13 +80,6 @@ impl Emitter<'_> {
     }
 }
 
-/// A bfloat16 constant in the lower half of a vector.
-pub(crate) fn half_splat(a: &mut Asm, bits: i64) -> Operand {
-    let (x, zero) = (splat16(a, bits), splat16(a, 0));
-    a.i("vmov {}, {}", &[x.hi(), zero.lo()]);
-    x
-}
-
 /// Where a loop finds and leaves its values: core address, and what is known of the memory there.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffer {
@@ -100,13 +94,9 @@ pub struct Buffer {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program(function: Function, trips: u32) -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
     let from = Buffer { at: place::IN, memory: place::IN_MEMORY };
     let to = Buffer { at: place::OUT, memory: place::OUT_MEMORY };
-    emit(&mut a, function, trips, from, to);
-    a.done();
-    Ok(a.finish()?)
+    alone(|a| emit(a, function, trips, from, to))
 }
 
 /// Emits the loop over `trips` · [`LANES`] values.

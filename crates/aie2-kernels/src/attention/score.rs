@@ -16,8 +16,10 @@
 
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
-use super::{BANK_BYTES, CORE_BASE, Places, config, constant, exp2, half_accumulator, memory, set_modes};
+use super::{BANK_BYTES, Places, alone, exp2, memory};
 use crate::KernelError;
+use crate::grid::CORE_BASE;
+use crate::registers::{config, constant, half_accumulator};
 
 /// Keys and queries of a block.
 pub const KEYS: u32 = 32;
@@ -142,9 +144,5 @@ pub fn emit_at(a: &mut Asm, keys_base: Operand, places: &Places) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    emit(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(emit)
 }

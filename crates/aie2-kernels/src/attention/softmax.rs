@@ -19,9 +19,9 @@
 use aie2_codegen::{Asm, MemRef, Operand, Program};
 
 use super::exp2::{self, Constants, STEPS, Tile};
-use super::recip::half_splat;
-use super::{Places, config, constant, memory, output, pinned, score, set_modes, shift, splat16, splat32};
+use super::{Places, alone, memory, output, score};
 use crate::KernelError;
+use crate::registers::{config, constant, half_splat, pinned, shift, splat16, splat32};
 
 /// Declared initiation interval of the references of four queries.
 pub const REFERENCE_II: u32 = 30;
@@ -254,11 +254,9 @@ pub fn emit_probabilities_at(a: &mut Asm, places: &Places) {
 /// # Errors
 /// A missed II, or a failed check.
 pub fn program() -> Result<Program, KernelError> {
-    let mut a = Asm::new();
-    set_modes(&mut a);
-    let changed = emit_references(&mut a);
-    a.if_nz(changed, emit_rescale);
-    emit_probabilities(&mut a);
-    a.done();
-    Ok(a.finish()?)
+    alone(|a| {
+        let changed = emit_references(a);
+        a.if_nz(changed, emit_rescale);
+        emit_probabilities(a);
+    })
 }

@@ -6,10 +6,12 @@
 //! C   core (c, r) [2 × 1024] ─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Pattern, Tile};
 
 use super::l1::{self, Sizes};
-use crate::grid::{Array, GRID, Locks, Through, Units, core_rings, join};
+use crate::grid::{
+    Array, Channels, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset,
+};
 
 const WORD: u32 = 4;
 /// Records in a unit of A.
@@ -17,9 +19,7 @@ const UNIT_RECORDS: u32 = 4;
 const A_SLOTS: usize = 4;
 const B_SLOTS: usize = 4;
 const OUT_SLOTS: usize = 2;
-/// Channels of the mem tile that take and give results: with them the BDs of either parity suffice.
-const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
-const RESULTS_OUT: u8 = 2;
+const CHANNELS: Channels = Channels::B_ODD;
 
 /// Places everything.
 ///
@@ -32,13 +32,11 @@ pub(crate) fn array(sizes: Sizes) -> Result<Array, Error> {
 fn core(design: &mut Design, (col, row): (u8, u8), sizes: Sizes) -> Result<Locks, Error> {
     let tile = Tile::core(col, row);
     let ring = |at, bytes| Units { at, count: 2, bytes };
-    let rings = [ring(l1::A, sizes.a_unit()), ring(l1::B, sizes.b_unit()), ring(l1::OUT, l1::OUT_UNIT_BYTES)];
+    let rings = [ring(l1::A, sizes.a_unit()), ring(l1::B, sizes.b_unit()), ring(l1::OUT, OUT_UNIT_BYTES)];
     let locks = core_rings(design, tile, rings)?;
-    for (name, bytes, at) in l1::BUFFERS.iter().chain(sizes.own_buffers()).copied() {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
+    reserve(design, tile, l1::BUFFERS.iter().chain(sizes.own_buffers()).copied())?;
     let place: Vec<u8> = sizes.place(col, row).iter().flat_map(|word| word.to_le_bytes()).collect();
-    design.init_data(tile, l1::PLACE & 0xFFFF, &place)?;
+    design.init_data(tile, tile_offset(l1::PLACE), &place)?;
     Ok(locks)
 }
 
@@ -48,14 +46,10 @@ fn mem(design: &mut Design, col: u8, sizes: Sizes) -> Result<(), Error> {
     let slot_words = columns * UNIT_RECORDS * record;
     // [4 records of a unit][4 columns][record] -> [4 columns][4 records]
     let units = Pattern::new(&[(1, record), (columns * record, UNIT_RECORDS), (record, columns)]);
-    let fill = Pattern::linear(slot_words);
-    Through { depth: A_SLOTS, bytes: slot_words * WORD, channels: (0, 0), fill, drain: &[units] }
-        .along_row(design, col)?;
+    Through { drain: vec![units], ..Through::linear(A_SLOTS, slot_words * WORD, CHANNELS.a) }.along_row(design, col)?;
     // [K, V][4 lanes][unit] -> [4 lanes][K, V]
     let unit = sizes.b_unit() / WORD;
     let planes = Pattern::new(&[(1, unit), (columns * unit, 2), (unit, columns)]);
-    let fill = Pattern::linear(sizes.b_slot() / WORD);
-    Through { depth: B_SLOTS, bytes: sizes.b_slot(), channels: (1, 1), fill, drain: &[planes] }
-        .up_column(design, col)?;
-    join(design, col, OUT_SLOTS, RESULTS_IN, RESULTS_OUT)
+    Through { drain: vec![planes], ..Through::linear(B_SLOTS, sizes.b_slot(), CHANNELS.b) }.up_column(design, col)?;
+    join(design, col, OUT_SLOTS, CHANNELS)
 }

@@ -18,9 +18,8 @@ use aie2_codegen::{Asm, MemRef, Operand};
 use super::l1::{self, KV, L, O, O_HEAD_BYTES, O_LOAD, O_STORE, Q, Q_HEAD_BYTES, Q_MEMORY, R, ROWS};
 use super::program::START;
 use crate::attention::exp2::{self, Constants, STEPS, Tile};
-use crate::attention::recip::half_splat;
 use crate::attention::softmax::REFERENCE_OFFSET;
-use crate::attention::{config, constant, pinned, shift, splat16, splat32};
+use crate::registers::{config, constant, half_splat, pinned, shift, shuffle, splat16, splat32};
 
 /// Declared initiation interval of 8 products in each score.
 pub const SCORE_II: u32 = 8;
@@ -42,9 +41,6 @@ pub(super) const ONE: i64 = 0x3F80;
 const HEADROOM: i64 = 8;
 /// Comparison mask of sixteen lanes that all hold.
 const ALL_LANES: i64 = 0xFFFF;
-/// `vshuffle` mode that transposes 8 × 4 elements of 16 bits.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4.
-const TRANSPOSE_8X4: i64 = 28;
 
 /// Emits the block whose unit begins at `unit`; `between` runs when K has been read and before V is. `list` is the next entry of the plan, which
 /// holds if it names `turns`.
@@ -248,7 +244,7 @@ pub(super) fn probabilities(a: &mut Asm, scores: &[Operand]) -> [[Operand; PAIRS
 
 /// Outputs, a tile of d of both heads at a time.
 pub(super) fn outputs(a: &mut Asm, unit: Operand, memory: MemRef, weights: [[Operand; PAIRS]; HEADS]) {
-    let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, TRANSPOSE_8X4));
+    let (dense, transpose) = (constant(a, config::BF16_4X8X4), constant(a, shuffle::T16_8X4));
     let (at, step) = (a.r(), constant(a, 2 * RECORD_BYTES));
     a.add(at, unit, step);
     let record = constant(a, RECORD_BYTES);

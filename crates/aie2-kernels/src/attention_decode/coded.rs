@@ -18,8 +18,7 @@ use aie2_codegen::{Asm, MemRef, Operand};
 
 use super::block::{HEADS, KEY_TILES, ONE, PAIRS, halves, hidden, outputs, probabilities, references, rescale, scores};
 use super::l1::{KEY_CODE_MEMORY, KEY_CODES, KV, RECORD_BYTES, VALUE_CODE_MEMORY, VALUE_CODES};
-use crate::attention::recip::half_splat;
-use crate::attention::{config, constant, shift, splat16, splat32};
+use crate::registers::{config, constant, half_splat, shift, shuffle, splat16, splat32};
 
 /// Declared initiation interval of 128 codes.
 pub const UNPACK_II: u32 = 16;
@@ -35,13 +34,6 @@ const VECTORS: u32 = 4;
 const MAGIC: i64 = 0x4B40_0000;
 /// Two bfloat16 factors of 1.5 · 2^23: a product leaves the port free by which a second accumulator would be read.
 const MAGIC_FACTORS: [i64; 2] = [0x4540, 0x4580];
-/// `vshuffle` modes.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_32x2_hi, T16_2x32_lo, T16_2x32_hi, T256_2x2_lo, T256_2x2_hi.
-mod shuffle {
-    pub const T16_32X2_HI: i64 = 3;
-    pub const T16_2X32: [i64; 2] = [18, 19];
-    pub const T256_2X2: [i64; 2] = [10, 11];
-}
 
 /// Emits the block, as [`super::block::emit`].
 pub fn emit(a: &mut Asm, unit: Operand, list: Operand, turns: Operand, between: impl FnOnce(&mut Asm)) {

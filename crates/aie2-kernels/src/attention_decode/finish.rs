@@ -7,9 +7,11 @@
 
 use aie2_codegen::{Asm, MemRef};
 
-use super::l1::{L, O, O_HEAD_BYTES, O_LOAD, OUT, OUT_MEMORY, OUT_UNIT_BYTES, RECIPROCALS, ROWS};
-use crate::attention::recip::{self, Buffer, Function, half_splat};
-use crate::attention::{config, constant, splat16};
+use super::l1::{L, O, O_HEAD_BYTES, O_LOAD, OUT, OUT_MEMORY, RECIPROCALS, ROWS};
+use crate::attention::finish::{ONE, Quotient};
+use crate::attention::recip::{self, Buffer, Function};
+use crate::grid::OUT_UNIT_BYTES;
+use crate::registers::{config, constant, half_splat, shuffle, splat16};
 
 /// Declared initiation interval of 16 d of a head.
 pub const QUOTIENT_II: u32 = 40;
@@ -18,14 +20,8 @@ pub const QUOTIENT_II: u32 = 40;
 const HALF_BYTES: i64 = 1024;
 /// Bytes of a column of the out ring.
 const COLUMN_BYTES: i64 = 128;
-/// `vshuffle` modes: 8 × 4 elements of 16 bits to 4 × 8; 2 × 4 of 128 bits of two registers to 4 × 2, both halves.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_8x4, T128_2x4_lo, T128_2x4_hi.
-const TRANSPOSE_8X4: i64 = 28;
-const BY_POSITION: [i64; 2] = [12, 13];
 /// Reciprocals, each in the place of its sum, which was loaded before.
 const RECIPROCAL_MEMORY: MemRef = MemRef::space(7).in_bank(3);
-/// 1 in bfloat16.
-const ONE: i64 = 0x3F80;
 
 /// Emits it; the out ring is empty.
 pub fn emit(a: &mut Asm) {
@@ -41,8 +37,8 @@ pub fn emit(a: &mut Asm) {
     recip::emit(a, Function::Reciprocal, 1, sums, Buffer { memory: RECIPROCAL_MEMORY, ..sums });
 
     let (one, float) = (half_splat(a, ONE), constant(a, config::BF16_ELEMENTWISE));
-    let transpose = constant(a, TRANSPOSE_8X4);
-    let by_position = BY_POSITION.map(|mode| constant(a, mode));
+    let transpose = constant(a, shuffle::T16_8X4);
+    let by_position = shuffle::T128_2X4.map(|mode| constant(a, mode));
     let highs = [splat16(a, 0), splat16(a, 0)];
     let reciprocal = a.p();
     a.imm(reciprocal, i64::from(RECIPROCALS));
@@ -69,18 +65,7 @@ pub fn emit(a: &mut Asm) {
         a.pipelined("quotient", QUOTIENT_II, 8, |a| {
             let halves = [low, high].map(|load| {
                 let d = a.x();
-                for (high, out) in highs.into_iter().zip([d.lo(), d.hi()]) {
-                    let (o, rest, y, limbs) = (a.bm(), a.bm(), a.bm(), a.x());
-                    a.vlda(O_LOAD, o.am(0), load, 32);
-                    a.vlda(O_LOAD, o.am(1), load, 32);
-                    a.i("vconv.bf16.fp32 {}, {}", &[high.lo(), o]);
-                    a.i("vmov {}, {}", &[limbs.lo(), high.lo()]);
-                    a.i("vmsc.f {}, {}, {}, {}, {}", &[rest, o, high, one, float]);
-                    a.i("vconv.bf16.fp32 {}, {}", &[limbs.hi(), rest]);
-                    a.i("vmul.f {}, {}, {}, {}", &[y, limbs, r1, float]);
-                    a.i("vmac.f {}, {}, {}, {}, {}", &[y, y, limbs, r2, float]);
-                    a.i("vconv.bf16.fp32 {}, {}", &[out, y]);
-                }
+                Quotient { highs, one, float, from: O_LOAD, load }.pair(a, r1, r2, d);
                 a.i("vshuffle {}, {}, {}, {}", &[d, d, d, transpose]);
                 d
             });

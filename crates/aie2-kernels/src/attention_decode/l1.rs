@@ -23,14 +23,12 @@
 use aie2_codegen::MemRef;
 use npu_package::layout::KvFormat;
 
-use crate::attention::CORE_BASE;
+use crate::grid::CORE_BASE;
 
 /// Bytes of a record of bfloat16.
 pub const RECORD_BYTES: u32 = 2048;
 /// Bytes of a record of codes, scales behind them.
 const RECORD_KV8_BYTES: u32 = 1056;
-/// Bytes of a unit of the out ring.
-pub const OUT_UNIT_BYTES: u32 = 1024;
 /// First unit of A.
 pub const A: u32 = CORE_BASE;
 /// First unit of B.

@@ -22,10 +22,9 @@ mod program;
 mod stream;
 
 use aie2_codegen::Program;
-use npu_container::{pdi, txn};
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvRing, KvRun, KvSegment, names};
 
-use crate::grid::{GRID, cores, usage};
+use crate::grid::{GRID, on_every_core};
 use l1::Sizes;
 
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
@@ -159,21 +158,12 @@ impl DecodeAttention {
     fn link(&self, program: &Program) -> Result<Compiled, KernelError> {
         let configuration = array::array(self.sizes())?.finish(&program.bytes)?;
         let stream = stream::stream(&self.segment, &self.plan, self.tokens)?;
-        let binary = CoreBinary::from(program);
         let kernel = match self.sizes().cache {
             KvFormat::Bf16 => NAME,
             KvFormat::Int8 => NAME_KV8,
         };
-        Ok(Compiled {
-            kernel,
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let cores = on_every_core(&CoreBinary::from(program));
+        Ok(Compiled::new(kernel, cores, configuration, &stream, self.operands()))
     }
 
     fn operands(&self) -> Vec<Operand> {

@@ -13,8 +13,8 @@ use super::finish;
 use super::l1::{self, A, B, KV, O_STORE, PLACE, PLAN, Q, Q_MEMORY, ROWS, Sizes};
 use super::plan::{BYTES, LISTS};
 use crate::attention::softmax::REFERENCE_OFFSET;
-use crate::attention::{constant, set_modes, splat32};
 use crate::grid::Locks;
+use crate::registers::{constant, set_modes, shuffle, splat32};
 use npu_package::layout::KvFormat;
 
 /// Declared initiation interval of two tiles of queries.
@@ -22,11 +22,6 @@ pub const QUERIES_II: u32 = 8;
 
 /// Pattern of minus infinity: reference of a query that has seen no score, and score of a key that is not seen.
 pub const START: i64 = 0xFF80_0000 - (1 << 32);
-
-/// `vshuffle` modes: 4 × 2 elements of 128 bits of two registers to 2 × 4, both halves; 4 × 8 of 16 bits to 8 × 4.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T128_4x2_lo, T128_4x2_hi, T16_4x8.
-const POSITIONS_TO_K: [i64; 2] = [8, 9];
-const TRANSPOSE_4X8: i64 = 29;
 
 /// One of two streams: what its next half slot needs.
 struct Side {
@@ -171,8 +166,9 @@ fn queries(a: &mut Asm, locks: Locks, sizes: Sizes) {
     a.loop_n("query_units", 4, |a| {
         acquire(a, locks.a_full, 1);
         a.if_z(left, |a| {
-            let [lo, hi] = POSITIONS_TO_K.map(|mode| constant(a, mode));
-            let (transpose, step, at) = (constant(a, TRANSPOSE_4X8), constant(a, i64::from(sizes.query_step())), a.r());
+            let [lo, hi] = shuffle::T128_4X2.map(|mode| constant(a, mode));
+            let (transpose, step, at) =
+                (constant(a, shuffle::T16_4X8), constant(a, i64::from(sizes.query_step())), a.r());
             a.add(at, unit, column);
             let rows: [Operand; 4] = std::array::from_fn(|_| a.p());
             for p in rows {

@@ -25,10 +25,10 @@
 use aie2_array::{Configuration, Design, Error, Mm2s, Pattern, Place, QueuedRing, RingId, RingPhase, S2mm, Tile};
 
 use crate::attention::scaled::l1 as attention;
-use crate::grid::{self, Locks};
+use crate::grid::{self, CORE_BASE, Channels, Locks, OUT_UNIT_BYTES, reserve, tile_offset};
 use crate::norm_rope::{self, GEOMETRY_BYTES, geometry};
 use crate::w8a8::array as projection;
-use crate::w8a8::l1::{B_UNIT_BYTES, CORE_BASE, L1, OUT_UNIT_BYTES};
+use crate::w8a8::l1::{B_UNIT_BYTES, L1};
 use crate::w8a8::phase::{ENTRY_BYTES, Phase};
 
 /// Memory of the projections: 64 tokens of two limbs a core.
@@ -87,8 +87,8 @@ const WORD: u32 = 4;
 pub const UNIT_BYTES: u32 = 8192;
 /// Buffers of the mem tile for B.
 const B_DEPTH: usize = 5;
-/// B's channel in and out of the mem tile.
-const B_CHANNEL: u8 = 2;
+/// Those of the projection.
+const CHANNELS: Channels = Channels::B_EVEN;
 /// Words of a record of eight keys.
 const RECORD_WORDS: u32 = 512;
 /// Bytes of a column's turn in the join.
@@ -147,17 +147,16 @@ impl Array {
 /// What the other phases keep in a core's memory.
 fn numbers(design: &mut Design, col: u8, row: u8) -> Result<(), Error> {
     let tile = Tile::core(col, row);
-    for (name, bytes, at) in [
+    let buffers = [
         ("geometry", GEOMETRY_BYTES.next_multiple_of(32), NORM_ROPE.geometry),
         ("call", 32, NORM_ROPE.call),
         ("words", words::BYTES, words::AT),
         ("unused", PARAMETERS - words::AT - words::BYTES, words::AT + words::BYTES),
         ("parameters", attention::PARAMETER_BYTES, PARAMETERS),
-    ] {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
-    design.init_data(tile, NORM_ROPE.geometry & 0xFFFF, &geometry(row))?;
-    design.init_data(tile, PARAMETERS & 0xFFFF, &attention::core_parameters(col, row))?;
+    ];
+    reserve(design, tile, buffers)?;
+    design.init_data(tile, tile_offset(NORM_ROPE.geometry), &geometry(row))?;
+    design.init_data(tile, tile_offset(PARAMETERS), &attention::core_parameters(col, row))?;
     // what is copied has contents
     for (held, end) in [
         (PROJECTION.absmax(), PROJECTION.phases()),
@@ -168,7 +167,7 @@ fn numbers(design: &mut Design, col: u8, row: u8) -> Result<(), Error> {
         (words::AT + words::BYTES, PARAMETERS),
         (PARAMETERS + attention::CORE_PARAMETER_BYTES, PARAMETERS + attention::PARAMETER_BYTES),
     ] {
-        design.init_data(tile, held & 0xFFFF, &vec![0; (end - held) as usize])?;
+        design.init_data(tile, tile_offset(held), &vec![0; (end - held) as usize])?;
     }
     Ok(())
 }
@@ -186,7 +185,7 @@ fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
     let columns = RingPhase { slots: 2, slot_bytes: column_bytes, fill: vec![rows], drain: chunks.to_vec() };
     // norm_rope takes few of them, and as few BDs are written for it
     let phases = [columns, of_units(2, unit.clone()), of_units(4, key_groups)];
-    design.queue_ring(a, S2mm(0), Mm2s(0), &phases)?;
+    design.queue_ring(a, S2mm(CHANNELS.a.0), Mm2s(CHANNELS.a.1), &phases)?;
 
     // V [4 records][2 halves][4 d groups][256 bytes] -> [2 halves][4 d groups][4 records][256 bytes]
     let d_groups = Pattern::new(&[(1, 64), (RECORD_WORDS, 4), (64, 4), (RECORD_WORDS / 2, 2)]);
@@ -194,7 +193,7 @@ fn mem(design: &mut Design, col: u8) -> Result<[RingId; 2], Error> {
     // pairs of a projection's units: the BDs are those of norm_rope
     let pairs = of_units(B_DEPTH, unit.clone());
     let phases = [pairs.clone(), pairs, of_units(B_DEPTH, d_groups)];
-    design.queue_ring(b, S2mm(B_CHANNEL), Mm2s(B_CHANNEL), &phases)?;
+    design.queue_ring(b, S2mm(CHANNELS.b.0), Mm2s(CHANNELS.b.1), &phases)?;
     projection::connect(design, col, PROJECTION.limbs)?;
     Ok([a, b])
 }
@@ -214,7 +213,7 @@ pub struct Region {
 
 /// What lies where in a core's memory, phase by phase, in order of address: projection, `norm_rope`, attention. Programs have no stack.
 pub fn memory_map() -> [(&'static str, Vec<Region>); 3] {
-    let region = |name, at: u32, bytes| Region { name, at: at & 0xFFFF, bytes, kept: false };
+    let region = |name, at: u32, bytes| Region { name, at: tile_offset(at), bytes, kept: false };
     let l1 = PROJECTION;
     let rings = [
         region("A", l1.a(), 2 * l1.a_bytes()),
@@ -283,7 +282,7 @@ mod tests {
     /// Every phase has the same regions that outlive it, at home or all of them away, and nothing of its own among them that matters.
     #[test]
     fn what_a_phase_leaves_to_the_next_is_in_its_memory_or_copied_whole() {
-        let place = |at: u32| at & 0xFFFF..(at & 0xFFFF) + kept::BYTES;
+        let place = |at: u32| tile_offset(at)..tile_offset(at) + kept::BYTES;
         for (phase, regions) in memory_map() {
             let place = place(if phase == "attention" { kept::AWAY } else { kept::HOME });
             let (kept, own): (Vec<Region>, Vec<Region>) = regions.into_iter().partition(|region| region.kept);
@@ -298,6 +297,6 @@ mod tests {
             let of_a_moment: &[&str] = if phase == "projection" { &["absmax"] } else { &[] };
             assert_eq!(within, of_a_moment, "{phase}");
         }
-        assert_eq!(PARAMETERS & 0xFFFF, 0x7E00);
+        assert_eq!(tile_offset(PARAMETERS), 0x7E00);
     }
 }

@@ -15,12 +15,11 @@ mod program;
 mod stream;
 
 use aie2_codegen::Program;
-use npu_container::{pdi, txn};
 use npu_package::layout::names::OPAQUE;
 use npu_package::layout::{Activations, KvFormat, KvHeads, Panels, ProjectionKind, ProjectionShape, ROW_GROUP};
 
 use crate::attention::scaled::{self, Cache, ScaledAttention};
-use crate::grid::{self, GRID};
+use crate::grid::on_every_core;
 use crate::norm_rope::{self, Buffers, CacheRun, Call};
 use crate::w8a8::{self, phase};
 use crate::{Compiled, CoreBinary, Direction, Dtype, KernelError, Operand, Place, WeightScales, w8a16};
@@ -305,16 +304,8 @@ impl AttentionLayer {
         if self.extent != Extent::Attention {
             w8a8::declare_gemm(&mut binary)?;
         }
-        let compiled = Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: grid::cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: grid::usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        };
+        let cores = on_every_core(&binary);
+        let compiled = Compiled::new(self.name(), cores, configuration, &stream, self.operands());
         let phase =
             |(phase, operations): (Step, usize)| PhaseOf { name: phase.name(), operations, memory: phase.memory() };
         Ok((compiled, ends.into_iter().map(phase).collect()))

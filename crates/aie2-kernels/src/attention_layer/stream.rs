@@ -7,6 +7,7 @@ use npu_package::layout::{ProjectionShape, UNIT_BYTES};
 use super::array::{self, NORM_ROPE, Rings, ring, words};
 use super::{AttentionLayer, Extent, NORM_BYTES, Places, Step};
 use crate::attention::scaled;
+use crate::grid::tile_offset;
 use crate::norm_rope::Call;
 use crate::w8a8::{GRID, stream as projection};
 
@@ -45,7 +46,7 @@ pub fn stream(layer: &AttentionLayer, rings: &Rings) -> Result<(Stream, Vec<(Ste
     let words = |rt: &mut Runtime| {
         let words = [blocks, blocks, idle];
         let mut cores = (0..GRID).flat_map(|col| (0..GRID).map(move |row| Tile::core(col, row)));
-        cores.try_for_each(|core| rt.write_words(core, words::AT & 0xFFFF, &words))?;
+        cores.try_for_each(|core| rt.write_words(core, tile_offset(words::AT), &words))?;
         layer.call().parameters(rt, &NORM_ROPE)
     };
     let places = layer.places;

@@ -7,24 +7,20 @@
 //! ```
 //! The mem tiles' rings hold what arrives while x is quantised.
 
-use aie2_array::{Design, Error, Pattern, Tile};
+use aie2_array::{Design, Error, Tile};
 
-use super::l1::{self, OUT_UNIT_BYTES, RING_UNITS, UNIT_BYTES};
+use super::l1::{self, RING_UNITS, UNIT_BYTES};
 use super::program::Parameters;
-use crate::grid::{Array, GRID, Locks, Through, Units, core_rings, join};
+use crate::grid::{Array, Channels, GRID, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
 use crate::w8a8::quantise::reciprocal_table;
 
-const WORD: u32 = 4;
-/// Units of A in a mem tile. Even channels share 24 BDs: A 6 + 6, results 2 × 2 + 8.
-pub const A_DEPTH: usize = 6;
-/// Units of B in a mem tile. Odd channels share 24 BDs: B 10 + 10, results 2 × 2.
-pub const B_DEPTH: usize = 10;
+/// Units of A and of B in a mem tile.
+const A_DEPTH: usize = 6;
+const B_DEPTH: usize = 10;
 /// Buffers of a mem tile for each core's results.
-pub const OUT_DEPTH: usize = 2;
-/// S2MM channels of a mem tile that take the results of its column.
-pub const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
-/// MM2S channel that joins them.
-pub const RESULTS_OUT: u8 = 2;
+const OUT_DEPTH: usize = 2;
+/// BDs of a mem tile: even A 6 + 6, results 2 × 2 + 8; odd B 10 + 10, results 2 × 2.
+const CHANNELS: Channels = Channels::B_ODD;
 
 /// Passes before the first one in which the core computes.
 pub const fn turn(col: u8, row: u8) -> u8 {
@@ -36,7 +32,8 @@ pub const fn turn(col: u8, row: u8) -> u8 {
 /// # Errors
 /// A resource runs out; the message names it.
 pub(crate) fn array(limbs: u32, parameters: Parameters) -> Result<Array, Error> {
-    Array::new(|design, col, row| core(design, (col, row), limbs, parameters), mem)
+    let core = |design: &mut Design, col, row| core(design, (col, row), limbs, parameters);
+    Array::new(core, |design, col| mem(design, col, UNIT_BYTES))
 }
 
 fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Parameters) -> Result<Locks, Error> {
@@ -59,17 +56,9 @@ fn core(design: &mut Design, (col, row): (u8, u8), limbs: u32, parameters: Param
     Ok(locks)
 }
 
-fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
-    let linear = Pattern::linear(UNIT_BYTES / WORD);
-    let drain = [linear.clone()];
-    let through = |depth, channel: u8| Through {
-        depth,
-        bytes: UNIT_BYTES,
-        channels: (channel, channel),
-        fill: linear.clone(),
-        drain: &drain,
-    };
-    through(A_DEPTH, 0).along_row(design, col)?;
-    through(B_DEPTH, 1).up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+/// A mem tile's rings, with units of `unit` bytes on A and B.
+pub(crate) fn mem(design: &mut Design, col: u8, unit: u32) -> Result<(), Error> {
+    Through::linear(A_DEPTH, unit, CHANNELS.a).along_row(design, col)?;
+    Through::linear(B_DEPTH, unit, CHANNELS.b).up_column(design, col)?;
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

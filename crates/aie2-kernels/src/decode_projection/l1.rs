@@ -15,17 +15,14 @@
 
 use aie2_array::Place;
 
+use crate::grid::{CORE_BASE, OUT_UNIT_BYTES};
+
 /// Bytes of one unit of paths A and B.
 pub const UNIT_BYTES: u32 = 4096;
-/// Bytes of one unit of path C: two results.
-pub const OUT_UNIT_BYTES: u32 = 1024;
 /// Units of every ring.
 pub const RING_UNITS: u32 = 2;
 /// Tokens computed at once.
 pub const TOKENS: u32 = 4;
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-const CORE_BASE: u32 = 0x7_0000;
 
 /// A plain buffer: offset and bytes.
 #[derive(Clone, Copy, Debug)]

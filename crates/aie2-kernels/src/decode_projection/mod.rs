@@ -24,15 +24,13 @@ mod l1;
 mod multiply;
 pub(crate) mod program;
 mod quantise;
+pub(crate) mod results;
 mod scale;
 pub(crate) mod stream;
 
-use npu_container::{pdi, txn};
-use npu_package::layout::{
-    Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, Panels, ProjectionKind, UNIT_BYTES, names,
-};
+use npu_package::layout::{Activations, DECODE_TOKENS, DecodeShape, Panels, ProjectionKind, names};
 
-use crate::grid::{GRID, cores, usage};
+use crate::grid::{GRID, on_every_core};
 use crate::w8a8::layout_scales;
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales};
 
@@ -83,41 +81,28 @@ impl DecodeProjection {
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
-        let (panels, limbs) = (self.shape.panels(), self.shape.activations().limbs() as u32);
-        let parameters = program::Parameters {
-            k: panels.inputs() as u32,
-            passes: panels.passes() as u32,
-            results: (self.shape.turns() * DECODE_TURN_RESULTS) as u32,
-        };
-        let array = array::array(limbs, parameters)?;
+        let limbs = self.shape.activations().limbs() as u32;
+        let array = array::array(limbs, program::Parameters::of(&self.shape))?;
         let program = program::CoreProgram { limbs, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
-        let binary = CoreBinary::from(&program);
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, operands(&self.shape)))
     }
+}
 
-    fn operands(&self) -> Vec<Operand> {
-        let (s, panels) = (&self.shape, self.shape.panels());
-        let (x_name, y_name) = panels.kind().operands();
-        let weights = vec![usize::from(GRID), panels.passes(), panels.units(), UNIT_BYTES];
-        let (x, y) = (vec![s.seq(), panels.inputs()], vec![DECODE_TOKENS, panels.n()]);
-        vec![
-            Operand::input(x_name, s.x_bytes(), Dtype::Bf16, x, names::ROW_MAJOR),
-            Operand::input("weights", s.weights_bytes(), Dtype::U8, weights, names::PANELS),
-            Operand::output(y_name, s.y_bytes(), Dtype::Bf16, y, names::ROW_MAJOR),
-            Operand::scratch("scratch", DecodeShape::scratch_bytes()),
-        ]
-    }
+/// Host buffers in order.
+pub(crate) fn operands(s: &DecodeShape) -> Vec<Operand> {
+    let panels = s.panels();
+    let (x_name, y_name) = panels.kind().operands();
+    let weights = vec![usize::from(GRID), panels.passes(), panels.units(), panels.unit_bytes()];
+    let (x, y) = (vec![s.seq(), panels.inputs()], vec![DECODE_TOKENS, panels.n()]);
+    vec![
+        Operand::input(x_name, s.x_bytes(), Dtype::Bf16, x, names::ROW_MAJOR),
+        Operand::input("weights", s.weights_bytes(), Dtype::U8, weights, panels.layout_name()),
+        Operand::output(y_name, s.y_bytes(), Dtype::Bf16, y, names::ROW_MAJOR),
+        Operand::scratch("scratch", DecodeShape::scratch_bytes()),
+    ]
 }
 
 /// Name of the kernel of a projection.

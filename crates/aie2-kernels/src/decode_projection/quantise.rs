@@ -7,13 +7,12 @@
 //! ```
 //! A lane of `vmac.f` sums two products; its second one is 0 · 0 here, for another token's element in it could be infinite.
 
-use aie2_codegen::{Asm, Guards, Operand, Trip};
+use aie2_codegen::{Asm, Operand, Trip};
 
 use super::l1::{self, TOKEN_WORD_BYTES, TOKENS, UNIT_BYTES, space};
 use super::program::{Regs, shifted};
-use crate::grid::Locks;
-use crate::w8a8::program::fixed;
-use crate::w8a8::quantise::{round_and_saturate, token_scale};
+use crate::registers::{Rounding, Saturation, config, round_and_saturate};
+use crate::w8a8::quantise::token_scale;
 
 /// Inputs of a token that a capture loop copies: x comes in pieces of so many.
 const PIECE_K: u32 = 256;
@@ -41,8 +40,6 @@ pub struct Quantise {
     pub k: Operand,
     /// int8 limbs of a code.
     pub limbs: u32,
-    /// Locks of the rings.
-    pub locks: Locks,
 }
 
 impl Quantise {
@@ -50,11 +47,11 @@ impl Quantise {
     pub fn emit(&self, a: &mut Asm, regs: &Regs) {
         self.capture(a, regs);
         if self.limbs > 1 {
-            round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
+            round_and_saturate(a, Rounding::HalfUp, Saturation::Truncate);
         }
         self.quantise(a, regs);
         if self.limbs > 1 {
-            round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
+            round_and_saturate(a, Rounding::Even, Saturation::Saturate);
         }
     }
 
@@ -68,7 +65,7 @@ impl Quantise {
         a.imm(left, 0);
         a.imm(place, i64::from(l1::CODES));
         a.imm(words, i64::from(l1::TOKEN_WORDS.at()));
-        a.mov(from, regs.b_at);
+        a.mov(from, regs.rings.b);
         let pieces = a.r();
         shifted(a, pieces, self.k, -i64::from(PIECE_K.ilog2()));
         a.loop_n("tokens", TOKENS, |a| {
@@ -77,8 +74,8 @@ impl Quantise {
             a.mov(to, place);
             a.loop_n("pieces", Trip::Reg { reg: pieces, min: 1 }, |a| {
                 a.if_z(left, |a| {
-                    a.acq(Guards::Spaces(vec![space::WEIGHTS.space]), self.locks.b_full, regs.acquire);
-                    a.mov(from, regs.b_at);
+                    regs.rings.acquire_b(a, space::WEIGHTS);
+                    a.mov(from, regs.rings.b);
                     a.imm(left, i64::from(UNIT_PIECES));
                 });
                 a.mov(whole, from);
@@ -95,7 +92,7 @@ impl Quantise {
                     }
                 });
                 a.add(left, left, Operand::Imm(-1));
-                a.if_z(left, |a| self.release_b(a, regs));
+                a.if_z(left, |a| regs.pass_b(a));
             });
             let scale = token_scale(a, largest, space::TABLE, l1::ABSMAX.at(), l1::RECIPROCALS.at());
             for (i, value) in [scale.inverse, scale.high, scale.low].into_iter().enumerate() {
@@ -108,12 +105,7 @@ impl Quantise {
             a.add(place, place, TOKEN_BYTES.into());
         });
         // of a unit that x does not fill
-        a.if_nz(left, |a| self.release_b(a, regs));
-    }
-
-    fn release_b(&self, a: &mut Asm, regs: &Regs) {
-        a.rel(Guards::Spaces(vec![space::WEIGHTS.space]), self.locks.b_empty, regs.release);
-        a.i("xor {}, {}, {}", &[regs.b_at, regs.b_at, regs.unit]);
+        a.if_nz(left, |a| regs.pass_b(a));
     }
 
     fn quantise(&self, a: &mut Asm, regs: &Regs) {
@@ -131,7 +123,7 @@ impl Quantise {
         a.i("vbcst.32 {}, {}", &[bits, t]);
         a.i("vmov {}, {}", &[magic.bm(0), bits]);
         a.i("vmov {}, {}", &[magic.bm(1), bits]);
-        a.imm(cf, i64::from(fixed::BF16_ELEMENTWISE));
+        a.imm(cf, config::BF16_ELEMENTWISE);
         // tokens 0 and 1, tokens 2 and 3
         let inverse = [a.x(), a.x()];
         let rows: Vec<[Operand; 2]> = (0..ROWS).map(|_| [a.x(), a.x()]).collect();

@@ -6,26 +6,22 @@
 //! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Tile};
 use npu_package::layout::KvFormat;
 
 use super::geometry::{GEOMETRY_BYTES, GEOMETRY_KV8_BYTES, geometry, geometry_kv8};
-use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, OUT_UNIT_BYTES, WORK_BYTES};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
+use super::program::{A_UNIT_BYTES, B_UNIT_BYTES, CALL_WORDS, L1, WORK_BYTES};
+use crate::grid::{
+    Array, CORE_BASE, Channels, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset,
+};
 
 const WORD: u32 = 4;
 /// Buffers of a mem tile.
 const A_DEPTH: usize = 3;
 const B_DEPTH: usize = 8;
 const OUT_DEPTH: usize = 2;
-/// Channels of a mem tile, so that the BDs of each parity suffice: even A 3 + 3, results 2 × 2 + 8; odd B 8 + 8, results 2 × 2.
-const B_CHANNEL: u8 = 1;
-const RESULTS_IN: [u8; 4] = [2, 3, 4, 5];
-const RESULTS_OUT: u8 = 2;
-
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-const CORE_BASE: u32 = 0x7_0000;
+/// BDs of a mem tile: even A 3 + 3, results 2 × 2 + 8; odd B 8 + 8, results 2 × 2.
+const CHANNELS: Channels = Channels::B_ODD;
 
 /// Where things lie when the kernel has the array to itself.
 pub const L1_ALONE: L1 = L1 {
@@ -62,24 +58,18 @@ fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, cache: KvFormat) -> R
             Units { at: l1.out, count: l1.out_units, bytes: OUT_UNIT_BYTES },
         ],
     )?;
-    let numbers = [
+    let buffers = [
         ("geometry", geometry_bytes.next_multiple_of(32), l1.geometry),
         ("call", (CALL_WORDS * WORD).next_multiple_of(32), l1.call),
         ("work", WORK_BYTES, l1.work),
     ];
-    for (name, bytes, at) in numbers {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
-    design.init_data(tile, l1.geometry & 0xFFFF, &geometry)?;
+    reserve(design, tile, buffers)?;
+    design.init_data(tile, tile_offset(l1.geometry), &geometry)?;
     Ok(locks)
 }
 
 fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
-    let linear = |bytes: u32| Pattern::linear(bytes / WORD);
-    let (a, b) = (linear(A_UNIT_BYTES), linear(B_UNIT_BYTES));
-    Through { depth: A_DEPTH, bytes: A_UNIT_BYTES, channels: (0, 0), fill: a.clone(), drain: &[a] }
-        .along_row(design, col)?;
-    let channels = (B_CHANNEL, B_CHANNEL);
-    Through { depth: B_DEPTH, bytes: B_UNIT_BYTES, channels, fill: b.clone(), drain: &[b] }.up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    Through::linear(A_DEPTH, A_UNIT_BYTES, CHANNELS.a).along_row(design, col)?;
+    Through::linear(B_DEPTH, B_UNIT_BYTES, CHANNELS.b).up_column(design, col)?;
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

@@ -11,9 +11,10 @@
 use aie2_codegen::{Asm, Operand};
 
 use super::geometry::Offsets;
-use super::program::{OUT, OUT_UNIT_BYTES, Phase, Scalars, constant, splat16};
+use super::program::{OUT, Phase, Scalars};
 use crate::attention::recip::{self, Buffer, Function};
-use crate::attention::{config, shift, splat32};
+use crate::grid::OUT_UNIT_BYTES;
+use crate::registers::{config, constant, shift, splat16, splat32};
 
 /// Declared initiation interval of a row's largest magnitude.
 pub const MAGNITUDES_II: u32 = 40;

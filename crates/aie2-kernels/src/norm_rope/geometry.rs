@@ -11,7 +11,8 @@
 //!   value record      half a record, [d/4: 16][8 values][8 bytes]: columns hold pairs of values, even and odd tiles apart
 //! ```
 
-use super::program::OUT_UNIT_BYTES;
+use crate::grid::OUT_UNIT_BYTES;
+use crate::registers::shuffle;
 
 /// Byte offsets of what the program loads.
 pub(super) struct Offsets;
@@ -47,23 +48,6 @@ const UNIT: i32 = OUT_UNIT_BYTES as i32;
 /// Bytes of a column of a unit.
 const COLUMN: i32 = 128;
 
-/// Modes of `vshuffle`, low and high half of the result.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h.
-mod shuffle {
-    /// First and second operand as they are.
-    pub const T512_1X2: [i32; 2] = [22, 23];
-    /// 16 bytes of either in turn.
-    pub const T128_2X4: [i32; 2] = [12, 13];
-    /// 8 bytes of either in turn.
-    pub const T64_2X8: [i32; 2] = [14, 15];
-    /// Even and odd runs of 16 bytes.
-    pub const T128_4X2: [i32; 2] = [8, 9];
-    /// Even and odd runs of 8 bytes.
-    pub const T64_8X2: [i32; 2] = [6, 7];
-    /// Even and odd runs of 4 bytes.
-    pub const T32_16X2: [i32; 2] = [4, 5];
-}
-
 /// How eight rows go into two units: two halves of them, twice four, four pieces of 32 bytes each.
 struct Walk {
     /// Offsets of a head's four pieces.
@@ -74,7 +58,7 @@ struct Walk {
     input: [i32; 2],
     /// From a round's tables to the next one's; from the first of the values that are shuffled to the second.
     step: i32,
-    modes: [[i32; 2]; 2],
+    modes: [[i64; 2]; 2],
 }
 
 impl Walk {
@@ -89,8 +73,7 @@ impl Walk {
     fn words(&self) -> [i32; Self::WORDS] {
         let ([p0, p1, p2, p3], [head, four, half], [input, input_four]) = (self.pieces, self.out, self.input);
         debug_assert_eq!(p1 - p0, p3 - p2, "one step serves both");
-        let [low, high] = self.modes[0];
-        let [second_low, second_high] = self.modes[1];
+        let [[low, high], [second_low, second_high]] = self.modes.map(|pair| pair.map(|mode| mode as i32));
         [
             p1 - p0,
             p2 - p1,
@@ -142,7 +125,7 @@ struct CodeWalk {
     pieces: [i32; 2],
     /// To the next 32 elements, to the next four rows.
     out: [i32; 2],
-    modes: [[i32; 2]; 2],
+    modes: [[i64; 2]; 2],
 }
 
 impl CodeWalk {
@@ -150,7 +133,7 @@ impl CodeWalk {
 
     fn words(&self) -> [i32; Self::WORDS] {
         let ([second, third], [elements, rows]) = (self.pieces, self.out);
-        let [[low, high], [second_low, second_high]] = self.modes;
+        let [[low, high], [second_low, second_high]] = self.modes.map(|pair| pair.map(|mode| mode as i32));
         let between = third - second;
         [second, between, elements - third - second, rows - 4 * elements, low, high, second_low, second_high]
     }

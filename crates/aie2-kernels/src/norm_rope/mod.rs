@@ -24,10 +24,9 @@ mod stream;
 
 use aie2_array::Runtime;
 use aie2_codegen::{Asm, Program};
-use npu_container::{pdi, txn};
 use npu_package::layout::KvFormat;
 
-use crate::grid::{GRID, Locks, cores, usage};
+use crate::grid::{GRID, Locks, on_every_core};
 use crate::{Compiled, CoreBinary, KernelError};
 
 pub use crate::Place;
@@ -64,17 +63,8 @@ pub fn compile(calls: &[Call]) -> Result<Compiled, KernelError> {
         call.append(&mut rt, &l1)?;
     }
     let stream = rt.finish()?;
-    let binary = CoreBinary::from(&program);
-    Ok(Compiled {
-        kernel,
-        columns: GRID,
-        pdi: pdi::write(&configuration.commands),
-        txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-        cores: cores().map(|tile| (tile, binary.clone())).collect(),
-        operands: Vec::new(),
-        usage: usage(&configuration),
-        configuration: std::sync::Arc::new(configuration),
-    })
+    let cores = on_every_core(&CoreBinary::from(&program));
+    Ok(Compiled::new(kernel, cores, configuration, &stream, Vec::new()))
 }
 
 /// The program of every core when the kernel has the array to itself.

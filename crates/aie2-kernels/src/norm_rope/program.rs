@@ -14,8 +14,10 @@ use aie2_codegen::{Asm, Guards, MemRef, Operand};
 
 use super::codes;
 use super::geometry::Offsets;
+use crate::attention::memory;
 use crate::attention::recip::{self, Buffer, Function};
-use crate::grid::Locks;
+use crate::grid::{Locks, OUT_UNIT_BYTES};
+use crate::registers::{config, constant, set_modes, shuffle, splat16};
 use npu_package::layout::KvFormat;
 
 /// Declared initiation interval of a head's squares.
@@ -26,8 +28,6 @@ pub const TURN_II: u32 = 76;
 pub const A_UNIT_BYTES: u32 = 8192;
 /// Bytes of a unit of B.
 pub const B_UNIT_BYTES: u32 = 4096;
-/// Bytes of a unit of the out ring.
-pub const OUT_UNIT_BYTES: u32 = 1024;
 /// Bytes of working memory.
 pub const WORK_BYTES: u32 = 4096;
 /// Words the runtime stream writes before a call: rounds of rows, groups of 8 tokens, rounds of rows behind those.
@@ -48,25 +48,6 @@ const LANES_BYTES: i64 = 64;
 const ONE: i64 = 0x3F80;
 /// d ε = 128 · 10⁻⁶ in float32.
 const EPSILON: i64 = 0x3906_37BD;
-
-/// Configuration words, modes and rounding.
-mod config {
-    /// bf16 multiply, 16 lanes of 2 terms.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3, variant 1.
-    pub const BF16_ELEMENTWISE: i64 = 0x3C;
-    /// Additions of float accumulators.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3.
-    pub const FLOAT_ADD: i64 = 0x1C;
-    /// `vshuffle`: even and odd lanes of 32 bits of two vectors.
-    // SOURCE: Xilinx/llvm-aie aiev2_enums.h, T32_16x2 low and high.
-    pub const T32_16X2: [i64; 2] = [4, 5];
-    /// Round half to even.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
-    pub const ROUND_EVEN: i64 = 12;
-    /// Saturate to the full range of the narrower type.
-    // SOURCE: AM020 ch. 4, crSat.
-    pub const SATURATE: i64 = 1;
-}
 
 /// Where things lie in a core's memory, as its core sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +95,6 @@ mod space {
     pub const CALL: u16 = 47;
 }
 
-fn memory(space: u16, at: u32) -> MemRef {
-    MemRef::space(space).in_bank((at >> 14 & 3) as u8)
-}
-
 pub(super) struct Work {
     pub(super) x: u32,
     partial: u32,
@@ -145,18 +122,6 @@ pub(super) struct Scalars {
     minus_two: Operand,
     pub(super) elementwise: Operand,
     pub(super) float_add: Operand,
-}
-
-pub(super) fn constant(a: &mut Asm, value: i64) -> Operand {
-    let r = a.r();
-    a.imm(r, value);
-    r
-}
-
-pub(super) fn splat16(a: &mut Asm, bits: i64) -> Operand {
-    let (x, t) = (a.x(), constant(a, bits));
-    a.i("vbcst.16 {}, {}", &[x, t]);
-    x
 }
 
 impl Phase {
@@ -197,10 +162,7 @@ impl Phase {
     }
 
     fn call(&self, a: &mut Asm, cache: KvFormat) {
-        for (register, value) in [("crRnd", config::ROUND_EVEN), ("crSat", config::SATURATE)] {
-            let t = constant(a, value);
-            a.mov(register.into(), t);
-        }
+        set_modes(a);
         let s = Scalars {
             one: constant(a, 1),
             minus_one: constant(a, -1),
@@ -361,7 +323,7 @@ impl Phase {
     /// Two limbs of 1/√(Σ x² + d ε), `[limb][16]`, head by head in the first eight lanes.
     fn inverse_roots(&self, a: &mut Asm, s: &Scalars) {
         let work = self.work();
-        let [even, odd] = config::T32_16X2.map(|mode| constant(a, mode));
+        let [even, odd] = shuffle::T32_16X2.map(|mode| constant(a, mode));
         let (from, to) = (a.p(), a.p());
         a.imm(from, i64::from(work.partial));
         a.imm(to, i64::from(work.partial) + i64::from(HEADS) * LANES_BYTES);

@@ -16,7 +16,7 @@ use npu_package::layout::{KV_GROUP_SLOTS, KvAppend, KvFormat, KvRing, KvSegment,
 use super::kv8::{CORE_BYTES, scratch_rest};
 use super::program::{A_UNIT_BYTES, L1, WEIGHTS_BYTES};
 use crate::Place;
-use crate::grid::GRID;
+use crate::grid::{GRID, tile_offset};
 
 /// Width of a head.
 const HEAD_DIM: usize = 128;
@@ -237,7 +237,7 @@ impl Call {
     /// What the cores must know before the phase.
     pub(crate) fn parameters(&self, rt: &mut Runtime, l1: &L1) -> Result<(), Error> {
         let mut cores = (0..GRID).flat_map(|col| (0..GRID).map(move |row| Tile::core(col, row)));
-        cores.try_for_each(|core| rt.write_words(core, l1.call & 0xFFFF, &self.words()))
+        cores.try_for_each(|core| rt.write_words(core, tile_offset(l1.call), &self.words()))
     }
 
     /// Weights and the first tables, which depend on nothing that is computed.

@@ -15,7 +15,7 @@ use aie2_codegen::{Asm, Guards, MemRef, Program};
 use super::rig::{CORE_BASE, IN, OUT, Programs, Question, WORD, bytes, constant, design, multiple, pointer, words};
 use super::{Outcome, Probe};
 use crate::KernelError;
-use crate::grid::GRID;
+use crate::grid::{GRID, tile_offset};
 
 /// Channels of the partition in one direction: (column, channel).
 pub const CHANNELS: [(u8, u8); 8] = [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1), (3, 1)];
@@ -127,9 +127,9 @@ pub(super) fn read(
     let units = bytes_per_channel / UNIT_BYTES;
     for (col, k) in CHANNELS {
         let (tile, shim) = (Tile::core(col, k), Tile::shim(col));
-        let places = (0..2).map(|i| (DATA_AT & 0xFFFF) + i * UNIT_BYTES).collect();
+        let places = (0..2).map(|i| tile_offset(DATA_AT) + i * UNIT_BYTES).collect();
         let data = design.ring(tile, "data", 2, UNIT_BYTES, Place::Each(places))?;
-        let sum = design.ring(tile, "sum", 1, VECTOR_BYTES, Place::At(RESULT_AT & 0xFFFF))?;
+        let sum = design.ring(tile, "sum", 1, VECTOR_BYTES, Place::At(tile_offset(RESULT_AT)))?;
         design.fill_by_dma(data, S2mm(0), &[Pattern::linear(UNIT_BYTES / WORD)])?;
         design.drain_by_dma(sum, Mm2s(0), &[Pattern::linear(VECTOR_BYTES / WORD)])?;
         design.connect(shim.mm2s(k), &[tile.s2mm(0)])?;
@@ -180,13 +180,13 @@ pub fn write_bandwidth(channels: &[(u8, u8)], bytes_per_channel: u32) -> Result<
     let units = bytes_per_channel / UNIT_BYTES;
     for (i, (col, k)) in CHANNELS.into_iter().enumerate() {
         let (tile, shim) = (Tile::core(col, k), Tile::shim(col));
-        let places = (0..2).map(|i| (DATA_AT & 0xFFFF) + i * UNIT_BYTES).collect();
+        let places = (0..2).map(|i| tile_offset(DATA_AT) + i * UNIT_BYTES).collect();
         let data = design.ring(tile, "data", 2, UNIT_BYTES, Place::Each(places))?;
         design.drain_by_dma(data, Mm2s(0), &[Pattern::linear(UNIT_BYTES / WORD)])?;
         design.connect(tile.mm2s(0), &[shim.s2mm(k)])?;
-        design.reserve(tile, "first", VECTOR_BYTES, Place::At(FIRST_AT & 0xFFFF))?;
+        design.reserve(tile, "first", VECTOR_BYTES, Place::At(tile_offset(FIRST_AT)))?;
         let first: Vec<u32> = (0..LANES as u32).map(|lane| origin(i) + lane).collect();
-        design.init_data(tile, FIRST_AT & 0xFFFF, &bytes(&first))?;
+        design.init_data(tile, tile_offset(FIRST_AT), &bytes(&first))?;
         let data = design.core_fills(data)?;
         let locks = [data.acquire.id, data.release.id];
         programs.insert((col, k), once(&mut made, locks, |locks| counts(locks, units))?);

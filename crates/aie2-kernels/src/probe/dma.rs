@@ -10,7 +10,7 @@ use super::rig::{
 };
 use super::{Outcome, Probe};
 use crate::KernelError;
-use crate::grid::GRID;
+use crate::grid::{GRID, tile_offset};
 
 /// Tasks of shim 0 with its two channels short-circuited.
 fn short_circuit(
@@ -435,7 +435,7 @@ const PARAMETER_AT: u32 = CORE_BASE + 0x8000;
 pub fn parameter_first() -> Result<Probe, KernelError> {
     let mut bench = Bench::new(1, BLOCK * WORD, BLOCK * WORD)?;
     let tile = Tile::core(BENCH.0, BENCH.1);
-    bench.design.reserve(tile, "parameter", 32, Place::At(PARAMETER_AT & 0xFFFF))?;
+    bench.design.reserve(tile, "parameter", 32, Place::At(tile_offset(PARAMETER_AT)))?;
     let (data, result) = (MemRef::space(1).in_bank(0), MemRef::space(2).in_bank(1));
     let program = bench.program(|a, from, to| {
         let (p, q, at) = (pointer(a, from), pointer(a, to), pointer(a, PARAMETER_AT));
@@ -451,7 +451,7 @@ pub fn parameter_first() -> Result<Probe, KernelError> {
     let parameters = [word(1000), word(2000), word(3000)];
     let (all, block) = (BLOCK * parameters.len() as u32, u64::from(WORD * BLOCK));
     for (i, parameter) in parameters.iter().enumerate() {
-        rt.write_words(tile, PARAMETER_AT & 0xFFFF, &[*parameter])?;
+        rt.write_words(tile, tile_offset(PARAMETER_AT), &[*parameter])?;
         rt.task(BENCH.0, S2mm(0), &ShimBd::linear(OUT, block * i as u64, block)?, 1, true)?;
         rt.task(BENCH.0, Mm2s(0), &ShimBd::linear(IN, block * i as u64, block)?, 1, false)?;
         rt.wait(BENCH.0, S2mm(0))?;

@@ -5,25 +5,17 @@ use aie2_codegen::{Asm, Guards, MemRef, Operand, Piece, RawInsn};
 use super::rig::{BENCH, BENCH_IN, BENCH_OUT, Bench, Programs, Question, WORD, bytes, constant, pointer, words};
 use super::{Outcome, Probe};
 use crate::KernelError;
+use crate::registers::config;
 
 const DATA: MemRef = MemRef::space(1).in_bank(0);
 const RESULT: MemRef = MemRef::space(2).in_bank(1);
 /// Lanes of a vector of words, and of a float accumulator.
 const LANES: usize = 16;
 
-/// bf16 multiply, 16 lanes of 2 terms.
-// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3, variant 1.
-const ELEMENTWISE: i64 = 0x3C;
-/// Additions of float accumulators.
-// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3.
-const FLOAT_ADD: i64 = 0x1C;
 /// Signs of the first and of the second accumulator.
 // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h, sub1 and sub2.
 const SUB1: i64 = 1 << 12;
 const SUB2: i64 = 1 << 13;
-/// int8 4x8x8 products into 32-bit lanes, both signed.
-// SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: zero_acc 0, amode 0, bmode 1, variant 0, signs 9:8.
-const INT8: i64 = 0x308;
 
 fn load(a: &mut Asm, v: Operand, p: Operand) {
     a.vlda(DATA, v.lo(), p, 32);
@@ -120,7 +112,7 @@ pub fn product_and_load() -> Result<Probe, KernelError> {
     }
     let mut a = Asm::new();
     let reg = Operand::reg;
-    for (r, value) in [("r0", -1), ("r1", 1), ("r2", INT8), ("r4", 0x0101_0101)] {
+    for (r, value) in [("r0", -1), ("r1", 1), ("r2", config::INT8_4X8X8), ("r4", 0x0101_0101)] {
         a.imm(reg(r), value);
     }
     a.i("vbcst.32 x0, r4", &[]);
@@ -178,7 +170,7 @@ pub fn product_forwarded() -> Result<Probe, KernelError> {
     }
     let mut a = Asm::new();
     let reg = Operand::reg;
-    for (r, value) in [("r0", -1), ("r1", 1), ("r2", INT8), ("r3", 0), ("r4", 0x0101_0101)] {
+    for (r, value) in [("r0", -1), ("r1", 1), ("r2", config::INT8_4X8X8), ("r3", 0), ("r4", 0x0101_0101)] {
         a.imm(reg(r), value);
     }
     a.i("vbcst.32 x0, r4", &[]);
@@ -257,7 +249,7 @@ fn bf16_words(values: &[u16]) -> Vec<u32> {
 fn multiply_accumulate(question: Question) -> Result<Probe, KernelError> {
     Bench::ask(question, 4 * LANES as u32, |a, from, to| {
         let (acc, x, y) = (a.bm(), a.x(), a.x());
-        let (p, q, c) = (pointer(a, from), pointer(a, to), constant(a, ELEMENTWISE));
+        let (p, q, c) = (pointer(a, from), pointer(a, to), constant(a, config::BF16_ELEMENTWISE));
         a.vlda(DATA, acc.am(0), p, 32);
         a.vlda(DATA, acc.am(1), p, 32);
         load(a, x, p);
@@ -332,7 +324,7 @@ pub fn denormal_factors() -> Result<Probe, KernelError> {
 /// # Errors
 /// See [`super::facts`].
 pub fn float_signs() -> Result<Probe, KernelError> {
-    const CONFIGS: [i64; 3] = [FLOAT_ADD, FLOAT_ADD | SUB1, FLOAT_ADD | SUB2];
+    const CONFIGS: [i64; 3] = [config::FLOAT_ADD, config::FLOAT_ADD | SUB1, config::FLOAT_ADD | SUB2];
     let (x, y) = (1.5f32, 2.5f32);
     let of = |sums: [f32; 3]| bytes(&sums.map(|s| [s.to_bits(); LANES]).concat());
     let input = [[x.to_bits(); LANES], [y.to_bits(); LANES]].concat();
@@ -401,7 +393,7 @@ pub fn zero_signs() -> Result<Probe, KernelError> {
         otherwise: "one line in sem::acc",
     };
     Bench::ask(question, 4 * LANES as u32, |a, from, to| {
-        let (acc, p, q, c) = (a.bm(), pointer(a, from), pointer(a, to), constant(a, FLOAT_ADD));
+        let (acc, p, q, c) = (a.bm(), pointer(a, from), pointer(a, to), constant(a, config::FLOAT_ADD));
         a.vlda(DATA, acc.am(0), p, 32);
         a.vlda(DATA, acc.am(1), p, 32);
         a.i("vneg.f {}, {}, {}", &[acc, acc, c]);

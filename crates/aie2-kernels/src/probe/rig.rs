@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use aie2_array::runtime::Stream;
 use aie2_array::{Configuration, CoreRing, Design, Mm2s, Pattern, Place, Runtime, S2mm, ShimBd, Tile};
 use aie2_codegen::{Asm, Guards, Operand, Program};
-use npu_container::{pdi, txn};
 use npu_package::layout::names::OPAQUE;
 
 use super::{Outcome, Probe, UNTOUCHED};
-use crate::grid::{GRID, usage};
+pub(super) use crate::grid::CORE_BASE;
+use crate::grid::{GRID, tile_offset};
+pub(super) use crate::registers::constant;
 use crate::{Compiled, CoreBinary, Dtype, KernelError};
 
 /// Bytes of a word.
@@ -75,16 +76,7 @@ impl Question {
         Ok(Probe {
             asks,
             facts,
-            compiled: Compiled {
-                kernel: name,
-                columns: GRID,
-                pdi: pdi::write(&configuration.commands),
-                txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-                cores: cores.collect(),
-                operands,
-                usage: usage(configuration),
-                configuration: std::sync::Arc::new(configuration.clone()),
-            },
+            compiled: Compiled::new(name, cores.collect(), configuration.clone(), &stream, operands),
             output: vec![UNTOUCHED; out_bytes],
             moved_bytes: [extent(IN).read_bytes, extent(OUT).written_bytes],
             input,
@@ -106,8 +98,6 @@ pub(super) fn design() -> Result<Design, KernelError> {
 /// The one tile that asks a core's questions.
 pub(super) const BENCH: (u8, u8) = (0, 0);
 /// Its input buffers lie in bank 0, its outputs in bank 1.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-pub(super) const CORE_BASE: u32 = 0x7_0000;
 pub(super) const BENCH_IN: u32 = CORE_BASE;
 pub(super) const BENCH_OUT: u32 = CORE_BASE + 0x4000;
 
@@ -123,9 +113,9 @@ impl Bench {
     pub(super) fn new(in_slots: usize, in_bytes: u32, out_bytes: u32) -> Result<Self, KernelError> {
         let mut design = design()?;
         let (tile, shim) = (Tile::core(BENCH.0, BENCH.1), Tile::shim(BENCH.0));
-        let places = (0..in_slots as u32).map(|i| (BENCH_IN & 0xFFFF) + i * in_bytes).collect();
+        let places = (0..in_slots as u32).map(|i| tile_offset(BENCH_IN) + i * in_bytes).collect();
         let input = design.ring(tile, "in", in_slots, in_bytes, Place::Each(places))?;
-        let output = design.ring(tile, "out", 1, out_bytes, Place::At(BENCH_OUT & 0xFFFF))?;
+        let output = design.ring(tile, "out", 1, out_bytes, Place::At(tile_offset(BENCH_OUT)))?;
         design.fill_by_dma(input, S2mm(0), &[Pattern::linear(in_bytes / WORD)])?;
         design.drain_by_dma(output, Mm2s(0), &[Pattern::linear(out_bytes / WORD)])?;
         design.connect(shim.mm2s(0), &[tile.s2mm(0)])?;
@@ -171,13 +161,6 @@ impl Bench {
         let rt = Self::call(in_bytes, out_bytes as usize)?;
         question.compiled(bench.design, rt, &Programs::from([(BENCH, program)]))
     }
-}
-
-/// A scalar register with a constant.
-pub(super) fn constant(a: &mut Asm, value: i64) -> Operand {
-    let r = a.r();
-    a.imm(r, value);
-    r
 }
 
 /// A pointer.

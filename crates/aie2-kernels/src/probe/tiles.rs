@@ -1,6 +1,6 @@
 //! Compute tiles: one, all sixteen on the routes of the kernels, and one that counts its calls.
 
-use aie2_array::{Mm2s, Pattern, Place, Runtime, S2mm, ShimBd, Tile};
+use aie2_array::{Mm2s, Place, Runtime, S2mm, ShimBd, Tile};
 use aie2_codegen::{Asm, Guards, MemRef, Operand};
 
 use super::rig::{
@@ -8,7 +8,9 @@ use super::rig::{
 };
 use super::{Outcome, Probe};
 use crate::KernelError;
-use crate::grid::{Array, GRID, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join};
+use crate::grid::{
+    Array, Channels, GRID, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, tile_offset,
+};
 
 /// Bytes of a vector register.
 const VECTOR_BYTES: u32 = 64;
@@ -91,22 +93,14 @@ pub fn all_tiles(units: u32) -> Result<Probe, KernelError> {
         let tile = Tile::core(col, row);
         let rings = [(A_AT, SHARED_BYTES), (B_AT, SHARED_BYTES), (OUT_AT, OUT_UNIT_BYTES)];
         let locks = core_rings(design, tile, rings.map(|(at, bytes)| Units { at, count: 2, bytes }))?;
-        design.reserve(tile, "number", VECTOR_BYTES, Place::At(NUMBER_AT & 0xFFFF))?;
-        design.init_data(tile, NUMBER_AT & 0xFFFF, &bytes(&[number(col, row); LANES as usize]))?;
+        design.reserve(tile, "number", VECTOR_BYTES, Place::At(tile_offset(NUMBER_AT)))?;
+        design.init_data(tile, tile_offset(NUMBER_AT), &bytes(&[number(col, row); LANES as usize]))?;
         Ok(locks)
     };
     let mem = |design: &mut aie2_array::Design, col: u8| -> Result<(), aie2_array::Error> {
-        let linear = Pattern::linear(SHARED_BYTES / WORD);
-        let through = |channels| Through {
-            depth: 2,
-            bytes: SHARED_BYTES,
-            channels,
-            fill: linear.clone(),
-            drain: std::slice::from_ref(&linear),
-        };
-        through((0, 0)).along_row(design, col)?;
-        through((1, 1)).up_column(design, col)?;
-        join(design, col, 2, [2, 3, 4, 5], 2)
+        Through::linear(2, SHARED_BYTES, Channels::B_ODD.a).along_row(design, col)?;
+        Through::linear(2, SHARED_BYTES, Channels::B_ODD.b).up_column(design, col)?;
+        join(design, col, 2, Channels::B_ODD)
     };
     let array = Array::new(core, mem)?;
     let program = shared_program(array.locks())?;

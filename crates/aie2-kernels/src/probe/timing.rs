@@ -12,7 +12,7 @@ use super::bandwidth::{Source, read};
 use super::rig::{BENCH, Bench, CORE_BASE, IN, OUT, Programs, Question, WORD, bytes, design, multiple, pointer, words};
 use super::{Outcome, Probe};
 use crate::KernelError;
-use crate::grid::GRID;
+use crate::grid::{GRID, tile_offset};
 
 /// Two probes that differ in how often they do a thing.
 #[derive(Clone, Debug)]
@@ -121,8 +121,8 @@ pub fn bank_shared(same: bool, few: u32, many: u32) -> Result<Timing, KernelErro
         design.drain_by_dma(ring, Mm2s(0), &linear)?;
         design.connect(shim.mm2s(0), &[tile.s2mm(0)])?;
         design.connect(tile.mm2s(0), &[shim.s2mm(0)])?;
-        design.reserve(tile, "loaded", 32, Place::At(LOADED_AT & 0xFFFF))?;
-        design.init_data(tile, LOADED_AT & 0xFFFF, &bytes(&words(8)))?;
+        design.reserve(tile, "loaded", 32, Place::At(tile_offset(LOADED_AT)))?;
+        design.init_data(tile, tile_offset(LOADED_AT), &bytes(&words(8)))?;
         let mut a = Asm::new();
         a.forever(|a| {
             let (p, w) = (pointer(a, LOADED_AT), a.w());

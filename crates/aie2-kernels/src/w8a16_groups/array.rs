@@ -7,11 +7,11 @@
 //! ```
 //! The rings of C hold a record of x for every core: see [`crate::w8a8`]'s array.
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Pattern, Tile};
 
 use super::l1;
 use super::program::{PARAMETER_BYTES, Parameters};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
+use crate::grid::{Array, Channels, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
@@ -22,16 +22,12 @@ const TILE_ROW_BYTES: u32 = 16;
 const TILE_TOKENS: u32 = 4;
 const K_TILES: u32 = CHUNK_ROW_BYTES / TILE_ROW_BYTES;
 const WORD: u32 = 4;
-/// Units of B in a mem tile. Even channels share 24 BDs: A 2 + 8, B 5 + 5, results 3.
+/// Units of B in a mem tile.
 const B_DEPTH: usize = 5;
-/// Channels of B in a mem tile.
-const B_CHANNELS: (u8, u8) = (2, 2);
-/// Buffers of a mem tile for each core's results. Odd channels share 24 BDs: results 3 × 3 + 12.
+/// Buffers of a mem tile for each core's results.
 const OUT_DEPTH: usize = 3;
-/// S2MM channels of a mem tile that take the results of its column.
-const RESULTS_IN: [u8; 4] = [1, 3, 4, 5];
-/// MM2S channel that joins them.
-const RESULTS_OUT: u8 = 1;
+/// BDs of a mem tile: even A 2 + 8, B 5 + 5, results 3; odd results 3 × 3 + 12.
+const CHANNELS: Channels = Channels::B_EVEN;
 
 /// Places everything for a projection.
 ///
@@ -46,16 +42,15 @@ fn core(design: &mut Design, (col, row): (u8, u8), parameters: Parameters) -> Re
     let unit = |at, count, bytes| Units { at, count, bytes };
     let a = unit(l1::A, 2, l1::a_bytes(m));
     let b = unit(l1::B, 2, parameters.groups.unit_bytes());
-    let out = unit(l1::OUT, l1::OUT_UNITS, l1::OUT_UNIT_BYTES);
+    let out = unit(l1::OUT, l1::OUT_UNITS, OUT_UNIT_BYTES);
     let locks = core_rings(design, tile, [a, b, out])?;
-    for (name, bytes, at) in [
+    let buffers = [
         ("panel", l1::PANEL_BYTES, l1::PANEL),
         ("parameters", PARAMETER_BYTES, l1::PARAMETERS),
         ("sums", l1::c_bytes(m), l1::C),
-    ] {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
-    design.init_data(tile, l1::PARAMETERS & 0xFFFF, &parameters.bytes(row))?;
+    ];
+    reserve(design, tile, buffers)?;
+    design.init_data(tile, tile_offset(l1::PARAMETERS), &parameters.bytes(row))?;
     Ok(locks)
 }
 
@@ -68,11 +63,8 @@ fn mem(design: &mut Design, col: u8, Parameters { m, groups, .. }: Parameters) -
             [(1, piece), (row_words, TILE_TOKENS), (piece, K_TILES), (TILE_TOKENS * row_words, m / TILE_TOKENS)];
         Pattern::new(&dimensions).offset(index * CHUNK_ROW_BYTES / WORD)
     };
-    let chunks = [chunk(0), chunk(1), chunk(2), chunk(3)];
-    let fill = Pattern::linear(m * row_words);
-    Through { depth: 2, bytes: m * row_words * WORD, channels: (0, 0), fill, drain: &chunks }.along_row(design, col)?;
-    let (bytes, linear) = (groups.unit_bytes(), Pattern::linear(groups.unit_bytes() / WORD));
-    Through { depth: B_DEPTH, bytes, channels: B_CHANNELS, fill: linear.clone(), drain: &[linear] }
-        .up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    let drain = (0..CHUNKS).map(chunk).collect();
+    Through { drain, ..Through::linear(2, m * row_words * WORD, CHANNELS.a) }.along_row(design, col)?;
+    Through::linear(B_DEPTH, groups.unit_bytes(), CHANNELS.b).up_column(design, col)?;
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

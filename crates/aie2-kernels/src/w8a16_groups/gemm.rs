@@ -9,8 +9,9 @@
 use aie2_codegen::{Asm, Operand};
 
 use super::l1::{self, space};
+use super::output::SUM_BYTES;
 use super::weights::{ByColumns, COLUMN_PAIRS, K_TILES, N_TILES};
-use crate::attention::{config, constant, half_accumulator};
+use crate::registers::{config, constant, half_accumulator};
 
 /// Name in reports.
 pub const NAME: &str = "gemm";
@@ -24,8 +25,7 @@ const COLS: usize = 2 * N_TILES;
 const A_TILE_BYTES: u32 = 64;
 const A_ROW_BYTES: u32 = K_TILES * A_TILE_BYTES;
 const W_PAIR_BYTES: u32 = l1::PANEL_BYTES / COLUMN_PAIRS;
-const C_TILE_BYTES: u32 = 64;
-pub const C_TRIP_BYTES: u32 = (ROWS * COLS) as u32 * C_TILE_BYTES;
+pub const C_TRIP_BYTES: u32 = (ROWS * COLS) as u32 * SUM_BYTES;
 
 /// Emits the product of the chunk at `chunk` and the panel, for `m` tokens.
 pub fn emit(a: &mut Asm, m: u32, chunk: Operand) {
@@ -56,7 +56,7 @@ pub fn emit(a: &mut Asm, m: u32, chunk: Operand) {
         a.add(x, x, x_step);
         a.add(w, w, w_step);
         a.add(c, c, c_next);
-        let quarter = |i: usize, half: u8| i64::from(C_TILE_BYTES * i as u32 + 32 * u32::from(half));
+        let quarter = |i: usize, half: u8| i64::from(SUM_BYTES * i as u32 + 32 * u32::from(half));
         for (i, c) in before.iter().enumerate() {
             for half in 0..2u8 {
                 a.mi(space::C_LOAD, "vlda {}, [{}, {}]", &[c.am(half), load, quarter(i, half).into()]);

@@ -9,9 +9,8 @@
 //! bank 3  0xC000  B ring      2 × unit      weights or x
 //! ```
 
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-const CORE_BASE: u32 = 0x7_0000;
+use crate::grid::CORE_BASE;
+
 /// The A ring.
 pub const A: u32 = CORE_BASE;
 /// Dequantised weights of a unit.
@@ -20,8 +19,6 @@ pub const PANEL: u32 = CORE_BASE + 0x4000;
 pub const PANEL_BYTES: u32 = 8192;
 /// The out ring.
 pub const OUT: u32 = CORE_BASE + 0x6000;
-/// Bytes of a unit of it.
-pub const OUT_UNIT_BYTES: u32 = 1024;
 /// Units of it.
 pub const OUT_UNITS: u32 = 4;
 /// Parameters.

@@ -22,10 +22,12 @@ mod output;
 mod program;
 mod weights;
 
-use npu_container::{pdi, txn};
+use aie2_codegen::{Asm, MemRef};
 use npu_package::layout::{Activations, GroupSize, Panels, ProjectionKind, ProjectionShape};
 
-use crate::grid::{Array, GRID, cores, usage};
+use crate::grid::{Array, Locks, on_every_core};
+use crate::registers::{set_modes, splat32};
+use crate::rings::RingRegs;
 use crate::w8a8::{check_record, operands, stream};
 use crate::{Compiled, CoreBinary, KernelError, Operand};
 use weights::Groups;
@@ -86,18 +88,10 @@ impl GroupProjection {
         let configuration = array.finish(&program.bytes)?;
         let args = stream::Args::from_first(0, 3);
         let stream = stream::stream(&[stream::Phase { shape: self.shape, args }])?;
-        let binary = CoreBinary::from(&program);
         let [x, weights, y] = operands(&self.shape, "weights");
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: vec![x, weights, y, Operand::scratch("scratch", self.shape.scratch_bytes())],
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let operands = vec![x, weights, y, Operand::scratch("scratch", self.shape.scratch_bytes())];
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, operands))
     }
 
     fn array(&self) -> Result<Array, KernelError> {
@@ -110,4 +104,19 @@ impl GroupProjection {
             groups: Groups(self.size),
         })?)
     }
+}
+
+/// Memory to be cleared: the name of the loop, alias class and bank, address, bytes.
+type Cleared = (&'static str, MemRef, u32, u32);
+
+/// Once: rounding, defined contents for what is read before it is first written, and rings at their first units.
+fn start(a: &mut Asm, locks: Locks, first: [u32; 3], cleared: [Cleared; 2]) -> RingRegs {
+    set_modes(a);
+    let zero = splat32(a, 0);
+    let p = a.p();
+    for (name, memory, from, bytes) in cleared {
+        a.imm(p, i64::from(from));
+        a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
+    }
+    RingRegs::new(a, locks, first)
 }

@@ -4,13 +4,26 @@
 //! sums  tile 0 .. 3 of [4 tokens][4 n]           rows  [4 tokens][8 n] of tiles 0 and 1, the same of tiles 2 and 3
 //! ```
 
-use aie2_codegen::{Asm, Operand};
+use aie2_codegen::{Asm, MemRef, Operand};
 
-use crate::attention::constant;
+use crate::registers::{constant, shuffle};
 
-/// `vshuffle` modes: 2 × 8 of 64 bits to 8 × 2, both halves.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T64_2x8_lo, T64_2x8_hi.
-const INTERLEAVE: [i64; 2] = [14, 15];
+/// Bytes of a tile of sums.
+pub const SUM_BYTES: u32 = 64;
+
+/// The `n` tiles of sums at `load`, into accumulators of their own; zeros in their place, at the same address in `clear`.
+pub fn take_sums(a: &mut Asm, n: u32, memory: MemRef, [load, clear]: [Operand; 2], zero: Operand) -> Vec<Operand> {
+    let sums: Vec<Operand> = (0..n).map(|_| a.bm()).collect();
+    for (i, c) in (0..n).zip(&sums) {
+        let memory = memory.piece(i as u16);
+        for half in 0..2u8 {
+            let at = i64::from(SUM_BYTES * i + 32 * u32::from(half));
+            a.mi(memory, "vlda {}, [{}, {}]", &[c.am(half), load, at.into()]);
+            a.mi(memory, "vst {}, [{}, {}]", &[zero.lo(), clear, at.into()]);
+        }
+    }
+    sums
+}
 
 /// Registers with the modes.
 pub struct Rows([Operand; 2]);
@@ -18,7 +31,7 @@ pub struct Rows([Operand; 2]);
 impl Rows {
     /// Loads them.
     pub fn new(a: &mut Asm) -> Self {
-        Self(INTERLEAVE.map(|mode| constant(a, mode)))
+        Self(shuffle::T64_2X8.map(|mode| constant(a, mode)))
     }
 
     /// The rows of `[first, second]` pairs of tiles that lie side by side.

@@ -6,14 +6,16 @@
 //! ring, 128 bytes a row, as in [`crate::w8a8`] but with the row of x for codes. So a ragged block repeats its last token on the way in,
 //! and path A finds the tokens of a core row side by side.
 
-use aie2_codegen::{Asm, CodegenError, Guards, MemRef, Operand, Program, Trip};
+use aie2_codegen::{Asm, CodegenError, Operand, Program, Trip};
 
 use super::gemm;
-use super::l1::{self, OUT_UNIT_BYTES, space};
-use super::output::Rows;
-use super::weights::{COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES};
-use crate::attention::{constant, set_modes, splat32};
-use crate::grid::Locks;
+use super::l1::{self, space};
+use super::output::{Rows, take_sums};
+use super::start;
+use super::weights::{COLUMN_PAIRS, Dequantise, Groups, K_TILES, N_TILES, unit_parts};
+use crate::grid::{Locks, OUT_UNIT_BYTES};
+use crate::registers::{constant, splat32};
+use crate::rings::RingRegs;
 
 /// Declared initiation interval of 64 inputs of 16 outputs.
 const DEQUANTISE_II: u32 = 224;
@@ -100,15 +102,6 @@ impl Words {
     }
 }
 
-/// Scalar registers that live as long as the program.
-struct Regs {
-    acquire: Operand,
-    release: Operand,
-    a_at: Operand,
-    b_at: Operand,
-    out: Operand,
-}
-
 /// What the program depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CoreProgram {
@@ -127,51 +120,32 @@ impl CoreProgram {
     /// If a declared II is missed, registers or program memory run out, or the checker objects.
     pub fn compile(&self) -> Result<Program, CodegenError> {
         let mut a = Asm::new();
-        let regs = self.start(&mut a);
+        let sums = ("clear_sums", space::C, l1::C, l1::c_bytes(self.m));
+        let out = ("clear_out", space::OUT, l1::OUT, l1::OUT_UNITS * OUT_UNIT_BYTES);
+        let rings = start(&mut a, self.locks, [l1::A, l1::B, l1::OUT], [sums, out]);
         let block = a.label("block");
         a.bind(block);
-        self.copy_x(&mut a, &regs);
-        self.skip_column(&mut a, &regs);
+        self.copy_x(&mut a, &rings);
+        self.skip_column(&mut a, &rings);
         let words = Words::load(&mut a);
         a.loop_n("pass", Trip::Reg { reg: words.passes, min: 1 }, |a| {
             a.loop_n("chunk", Trip::Reg { reg: words.chunks, min: 4 }, |a| {
-                self.acquire(a, &regs, self.locks.b_full, space::B);
-                self.dequantise(a, &regs);
-                self.pass_b(a, &regs);
-                self.acquire(a, &regs, self.locks.a_full, space::A);
-                gemm::emit(a, self.m, regs.a_at);
-                self.pass_a(a, &regs);
+                rings.acquire_b(a, space::B);
+                self.dequantise(a, &rings);
+                self.pass_b(a, &rings);
+                rings.acquire_a(a, space::A);
+                gemm::emit(a, self.m, rings.a);
+                self.pass_a(a, &rings);
             });
-            self.send(a, &regs);
+            self.send(a, &rings);
         });
-        self.skip_column(&mut a, &regs);
+        self.skip_column(&mut a, &rings);
         a.jump(block);
         a.finish()
     }
 
-    /// Once: rounding, constants, defined contents for what is read before it is first written.
-    fn start(&self, a: &mut Asm) -> Regs {
-        set_modes(a);
-        let zero = splat32(a, 0);
-        let p = a.p();
-        for (name, memory, from, bytes) in [
-            ("clear_sums", space::C, l1::C, l1::c_bytes(self.m)),
-            ("clear_out", space::OUT, l1::OUT, l1::OUT_UNITS * OUT_UNIT_BYTES),
-        ] {
-            a.imm(p, i64::from(from));
-            a.pipelined(name, 1, bytes / 32, |a| a.vst(memory, zero.lo(), p, 32));
-        }
-        Regs {
-            acquire: constant(a, -1),
-            release: constant(a, 1),
-            a_at: constant(a, i64::from(l1::A)),
-            b_at: constant(a, i64::from(l1::B)),
-            out: constant(a, i64::from(l1::OUT)),
-        }
-    }
-
     /// Copies the core's tokens from B to records.
-    fn copy_x(&self, a: &mut Asm, regs: &Regs) {
+    fn copy_x(&self, a: &mut Asm, rings: &RingRegs) {
         let Words { first: skip, token, others, tokens, units, record, .. } = Words::load(a);
         // rows and units of the token under way that are left; rows of the unit of the record that are left
         let (need, left, room) = (a.r(), a.r(), constant(a, 0));
@@ -183,8 +157,8 @@ impl CoreProgram {
         a.imm(next_row, PIECE_BYTES - i64::from(ROW_BYTES) / PIECE_BYTES * COLUMN_BYTES);
         a.imm(to, i64::from(l1::OUT));
         a.loop_n("x_units", Trip::Reg { reg: units, min: 1 }, |a| {
-            self.acquire(a, regs, self.locks.b_full, space::B);
-            a.mov(from, regs.b_at);
+            rings.acquire_b(a, space::B);
+            a.mov(from, rings.b);
             a.loop_n("x_rows", self.groups.unit_bytes() / ROW_BYTES, |a| {
                 a.if_else(
                     skip,
@@ -194,8 +168,8 @@ impl CoreProgram {
                     },
                     |a| {
                         a.if_z(room, |a| {
-                            self.acquire(a, regs, self.locks.out_empty, space::OUT);
-                            a.mov(to, regs.out);
+                            rings.acquire_out(a, space::OUT);
+                            a.mov(to, rings.out);
                             a.imm(room, i64::from(OUT_ROWS));
                         });
                         // [8 columns][8 rows][16 bytes]
@@ -207,16 +181,16 @@ impl CoreProgram {
                         a.i("padda [{}], {}", &[to, next_row]);
                         a.add(room, room, Operand::Imm(-1));
                         a.add(need, need, Operand::Imm(-1));
-                        a.if_z(room, |a| self.release_out(a, regs, left));
+                        a.if_z(room, |a| self.release_out(a, rings, left));
                         a.if_z(need, |a| {
-                            a.if_nz(room, |a| self.release_out(a, regs, left));
+                            a.if_nz(room, |a| self.release_out(a, rings, left));
                             a.imm(room, 0);
                             // what is left of the record has no meaning
                             a.if_nz(left, |a| {
                                 let tail = a.label("tail");
                                 a.bind(tail);
-                                self.acquire(a, regs, self.locks.out_empty, space::OUT);
-                                self.release_out(a, regs, left);
+                                rings.acquire_out(a, space::OUT);
+                                self.release_out(a, rings, left);
                                 a.jnz(left, tail);
                             });
                             a.mov(left, record);
@@ -229,24 +203,21 @@ impl CoreProgram {
                     },
                 );
             });
-            self.pass_b(a, regs);
+            self.pass_b(a, rings);
         });
     }
 
     /// Gives a unit of a record away, of which `left` remain.
-    fn release_out(&self, a: &mut Asm, regs: &Regs, left: Operand) {
-        self.next_out(a, regs);
+    fn release_out(&self, a: &mut Asm, rings: &RingRegs, left: Operand) {
+        self.next_out(a, rings);
         a.add(left, left, Operand::Imm(-1));
     }
 
-    /// Weights of the unit at `b_at` to the panel.
-    fn dequantise(&self, a: &mut Asm, regs: &Regs) {
+    /// Weights of the next unit of B to the panel.
+    fn dequantise(&self, a: &mut Asm, rings: &RingRegs) {
         let dequantise = Dequantise::new(a, space::B);
-        let (codes, scales, to, t) = (a.p(), a.p(), a.p(), a.r());
-        a.mov(codes, regs.b_at);
-        a.imm(t, i64::from(npu_package::layout::UNIT_BYTES as u32));
-        a.add(t, t, regs.b_at);
-        a.mov(scales, t);
+        let (codes, scales) = unit_parts(a, rings.b);
+        let to = a.p();
         a.imm(to, i64::from(l1::PANEL));
         a.pipelined("dequantise", DEQUANTISE_II, COLUMN_PAIRS, |a| {
             for k in 0..K_TILES {
@@ -265,7 +236,7 @@ impl CoreProgram {
     }
 
     /// Sums of a pass to units of 8 tokens.
-    fn send(&self, a: &mut Asm, regs: &Regs) {
+    fn send(&self, a: &mut Asm, rings: &RingRegs) {
         let (rows, zero, from) = (Rows::new(a), splat32(a, 0), constant(a, i64::from(l1::C)));
         let (pairs, next) = (self.m / 8, a.m());
         a.imm(next, i64::from(pairs * gemm::C_TRIP_BYTES));
@@ -274,19 +245,12 @@ impl CoreProgram {
         a.bind(scale_outputs);
         a.loop_n("rows", pairs, |a| {
             let (load, clear, to) = (a.p(), a.p(), a.p());
-            self.acquire(a, regs, self.locks.out_empty, space::OUT);
+            rings.acquire_out(a, space::OUT);
             a.mov(load, from);
             a.mov(clear, from);
-            a.mov(to, regs.out);
+            a.mov(to, rings.out);
             a.pipelined("send", SEND_II, COLUMN_PAIRS, |a| {
-                let sums: Vec<Operand> = (0..8).map(|_| a.bm()).collect();
-                for (i, c) in sums.iter().enumerate() {
-                    for half in 0..2u8 {
-                        let (memory, at) = (space::C.piece(i as u16), i64::from(64 * i as u32 + 32 * u32::from(half)));
-                        a.mi(memory, "vlda {}, [{}, {}]", &[c.am(half), load, at.into()]);
-                        a.mi(memory, "vst {}, [{}, {}]", &[zero.lo(), clear, at.into()]);
-                    }
-                }
+                let sums = take_sums(a, 8, space::C, [load, clear], zero);
                 for n in 0..N_TILES {
                     // both tiles of tokens of 8 outputs
                     let pair = |r: usize| [sums[4 * r + 2 * n], sums[4 * r + 2 * n + 1]];
@@ -298,41 +262,36 @@ impl CoreProgram {
                 a.i("padda [{}], {}", &[load, next]);
                 a.i("padda [{}], {}", &[clear, next]);
             });
-            self.next_out(a, regs);
+            self.next_out(a, rings);
             a.add(from, from, step);
         });
     }
 
-    fn next_out(&self, a: &mut Asm, regs: &Regs) {
-        a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, regs.release);
+    fn next_out(&self, a: &mut Asm, rings: &RingRegs) {
+        rings.release_out(a, space::OUT);
         // behind the last unit a bit is set that the addresses of the ring do not have
         let (unit, mask) =
             (constant(a, i64::from(OUT_UNIT_BYTES)), constant(a, !i64::from(l1::OUT_UNITS * OUT_UNIT_BYTES)));
-        a.add(regs.out, regs.out, unit);
-        a.i("and {}, {}, {}", &[regs.out, regs.out, mask]);
+        a.add(rings.out, rings.out, unit);
+        a.i("and {}, {}, {}", &[rings.out, rings.out, mask]);
     }
 
     /// Lets a column of records pass that holds nothing.
-    fn skip_column(&self, a: &mut Asm, regs: &Regs) {
+    fn skip_column(&self, a: &mut Asm, rings: &RingRegs) {
         a.loop_n("skip", CHUNKS_PER_COLUMN, |a| {
-            self.acquire(a, regs, self.locks.a_full, space::A);
-            self.pass_a(a, regs);
+            rings.acquire_a(a, space::A);
+            self.pass_a(a, rings);
         });
     }
 
-    fn pass_a(&self, a: &mut Asm, regs: &Regs) {
-        a.rel(Guards::Spaces(vec![space::A.space]), self.locks.a_empty, regs.release);
+    fn pass_a(&self, a: &mut Asm, rings: &RingRegs) {
+        rings.release_a(a, space::A);
         let other = constant(a, i64::from(l1::a_bytes(self.m)));
-        a.i("xor {}, {}, {}", &[regs.a_at, regs.a_at, other]);
+        a.i("xor {}, {}, {}", &[rings.a, rings.a, other]);
     }
 
-    fn pass_b(&self, a: &mut Asm, regs: &Regs) {
-        a.rel(Guards::Spaces(vec![space::B.space]), self.locks.b_empty, regs.release);
-        let both = constant(a, i64::from(2 * l1::B + self.groups.unit_bytes()));
-        a.i("sub {}, {}, {}", &[regs.b_at, both, regs.b_at]);
-    }
-
-    fn acquire(&self, a: &mut Asm, regs: &Regs, lock: u8, guarded: MemRef) {
-        a.acq(Guards::Spaces(vec![guarded.space]), lock, regs.acquire);
+    fn pass_b(&self, a: &mut Asm, rings: &RingRegs) {
+        rings.release_b(a, space::B);
+        self.groups.next_unit(a, rings.b, l1::B);
     }
 }

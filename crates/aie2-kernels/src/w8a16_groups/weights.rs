@@ -11,14 +11,10 @@
 use aie2_codegen::{Asm, MemRef, Operand};
 use npu_package::layout::{GroupSize, UNIT_BYTES, UNIT_K};
 
-use crate::attention::{config, constant, pinned, shift, splat32};
+use crate::registers::{config, constant, pinned, shift, shuffle, splat_accumulator};
 
 /// bits of 1.5 · 2^23.
 const MAGIC: i64 = 0x4B40_0000;
-/// `vshuffle` modes: 2 × 4 of 128 bits to 4 × 2, first half; 8 × 2 of 64 bits to 2 × 8, both halves.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T128_2x4_lo, T64_8x2_lo, T64_8x2_hi.
-const TWICE: i64 = 12;
-const BY_COLUMNS: [i64; 2] = [6, 7];
 /// Tiles of 8 outputs that a row of scales serves.
 pub const N_TILES: usize = 2;
 /// Groups of 16 outputs in a unit: trips of the loops over it.
@@ -46,6 +42,21 @@ impl Groups {
     pub const fn unit_bytes(self) -> u32 {
         UNIT_BYTES as u32 + self.rows() * SCALE_ROW_BYTES as u32
     }
+    /// Turns the address `at` to the other unit of the ring of two from `first` on.
+    pub fn next_unit(self, a: &mut Asm, at: Operand, first: u32) {
+        let both = constant(a, i64::from(2 * first + self.unit_bytes()));
+        a.i("sub {}, {}, {}", &[at, both, at]);
+    }
+}
+
+/// Pointers to the codes and the scales of a unit.
+pub fn unit_parts(a: &mut Asm, unit: Operand) -> (Operand, Operand) {
+    let (codes, scales, t) = (a.p(), a.p(), a.r());
+    a.mov(codes, unit);
+    a.imm(t, UNIT_BYTES as i64);
+    a.add(t, t, unit);
+    a.mov(scales, t);
+    (codes, scales)
 }
 
 /// Registers that live as long as a loop over weights.
@@ -65,9 +76,7 @@ pub struct Dequantise {
 impl Dequantise {
     /// Loads the constants; codes and scales lie in `memory`.
     pub fn new(a: &mut Asm, memory: MemRef) -> Self {
-        let (bits, magic) = (splat32(a, MAGIC), pinned(a, Asm::cm, "cm8"));
-        a.i("vmov {}, {}", &[magic.bm(0), bits]);
-        a.i("vmov {}, {}", &[magic.bm(1), bits]);
+        let magic = splat_accumulator(a, MAGIC, "cm8");
         let zeros = |a: &mut Asm, name: &str| {
             let (x, t) = (pinned(a, Asm::x, name), constant(a, 0));
             a.i("vbcst.32 {}, {}", &[x, t]);
@@ -78,9 +87,9 @@ impl Dequantise {
             magic,
             none: shift(a, 0),
             int_add: constant(a, config::INT32_ADD),
-            float_add: constant(a, config::BF16_4X8X4),
+            float_add: constant(a, config::FLOAT_ADD),
             elementwise: constant(a, config::BF16_ELEMENTWISE),
-            twice: constant(a, TWICE),
+            twice: constant(a, shuffle::T128_2X4[0]),
             row: zeros(a, "x11"),
             scales: [[zeros(a, "x10"), zeros(a, "x9")], [zeros(a, "x8"), zeros(a, "x7")]],
         }
@@ -122,7 +131,7 @@ pub struct ByColumns([Operand; 2]);
 impl ByColumns {
     /// Loads them.
     pub fn new(a: &mut Asm) -> Self {
-        Self(BY_COLUMNS.map(|mode| constant(a, mode)))
+        Self(shuffle::T64_8X2.map(|mode| constant(a, mode)))
     }
 
     /// The operands of a tile whose rows 0 to 3 and 4 to 7 are given.

@@ -14,10 +14,12 @@
 
 use aie2_array::{Design, Error, Pattern, Place, Tile};
 
-use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, RECIPROCAL_BYTES};
+use super::l1::{B_UNIT_BYTES, L1, RECIPROCAL_BYTES};
 use super::phase::{self, Phase};
 use super::quantise::reciprocal_table;
-use crate::grid::{Array, JOIN_BYTES, Locks, Through, along_row, core_rings, join, up_column};
+use crate::grid::{
+    Array, Channels, JOIN_BYTES, Locks, OUT_UNIT_BYTES, Through, along_row, core_rings, join, tile_offset, up_column,
+};
 
 /// Chunks of A in one buffer of a mem tile.
 const CHUNKS: u32 = 4;
@@ -26,8 +28,6 @@ const CHUNK_ROW_BYTES: u32 = 64;
 /// Tokens of a row tile of A.
 const TILE_TOKENS: u32 = 4;
 const WORD: u32 = 4;
-/// Channels of a mem tile for A.
-const A_CHANNELS: (u8, u8) = (0, 0);
 
 /// Largest record of phase 1 that every core can give to path C while no more of x comes.
 pub const fn record_bytes_max(limbs: u32) -> u32 {
@@ -40,25 +40,14 @@ const fn out_depth(limbs: u32) -> usize {
     1 + limbs as usize
 }
 
-/// Channels of a mem tile, shared out so that the BDs of each parity suffice: even channels and odd ones have 24 each.
-struct Channels {
-    b_in: u8,
-    b_out: u8,
-    b_depth: usize,
-    results_in: [u8; 4],
-    results_out: u8,
+/// Units of B in a mem tile.
+const fn b_depth(limbs: u32) -> usize {
+    if limbs == 1 { 8 } else { 5 }
 }
 
-impl Channels {
-    const fn new(limbs: u32) -> Self {
-        if limbs == 1 {
-            // even: A 2 + 8, results 2 × 2 + 8; odd: B 8 + 8, results 2 × 2
-            Self { b_in: 1, b_out: 1, b_depth: 8, results_in: [2, 3, 4, 5], results_out: 2 }
-        } else {
-            // even: A 2 + 8, B 5 + 5, results 3; odd: results 3 × 3 + 12
-            Self { b_in: 2, b_out: 2, b_depth: 5, results_in: [1, 3, 4, 5], results_out: 1 }
-        }
-    }
+/// BDs with one limb: even A 2 + 8, results 2 × 2 + 8; odd B 8 + 8, results 2 × 2. With two: even A 2 + 8, B 5 + 5, results 3; odd results 3 × 3 + 12.
+const fn channels(limbs: u32) -> Channels {
+    if limbs == 1 { Channels::B_ODD } else { Channels::B_EVEN }
 }
 
 /// Places everything for a core's memory and the phases it goes through.
@@ -79,8 +68,8 @@ pub fn core(design: &mut Design, (col, row): (u8, u8), l1: L1, phases: &[Phase])
     }
     let table = reciprocal_table(l1.limbs);
     debug_assert_eq!(table.len(), RECIPROCAL_BYTES as usize);
-    design.init_data(tile, l1.reciprocals() & 0xFFFF, &table)?;
-    design.init_data(tile, l1.phases() & 0xFFFF, &entries)?;
+    design.init_data(tile, tile_offset(l1.reciprocals()), &table)?;
+    design.init_data(tile, tile_offset(l1.phases()), &entries)?;
     Ok(locks)
 }
 
@@ -105,26 +94,18 @@ pub fn a_patterns(L1 { m, limbs }: L1) -> (Pattern, [Pattern; 4]) {
 }
 
 fn mem(design: &mut Design, col: u8, l1: L1) -> Result<(), Error> {
-    let Channels { b_in, b_out, b_depth, .. } = Channels::new(l1.limbs);
+    let channels = channels(l1.limbs);
     let (fill, drain) = a_patterns(l1);
     let bytes = l1.m * CHUNKS * CHUNK_ROW_BYTES;
-    Through { depth: 2, bytes, channels: A_CHANNELS, fill, drain: &drain }.along_row(design, col)?;
-    let linear = Pattern::linear(B_UNIT_BYTES / WORD);
-    let channels = (b_in, b_out);
-    Through { depth: b_depth, bytes: B_UNIT_BYTES, channels, fill: linear.clone(), drain: &[linear] }
-        .up_column(design, col)?;
-    results(design, col, l1.limbs)
+    Through { depth: 2, bytes, channels: channels.a, fill, drain: drain.to_vec() }.along_row(design, col)?;
+    Through::linear(b_depth(l1.limbs), B_UNIT_BYTES, channels.b).up_column(design, col)?;
+    join(design, col, out_depth(l1.limbs), channels)
 }
 
 /// Circuits of a column's three paths, and the rings of its results.
 pub fn connect(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
-    let Channels { b_in, b_out, .. } = Channels::new(limbs);
-    along_row(design, col, A_CHANNELS)?;
-    up_column(design, col, (b_in, b_out))?;
-    results(design, col, limbs)
-}
-
-fn results(design: &mut Design, col: u8, limbs: u32) -> Result<(), Error> {
-    let Channels { results_in, results_out, .. } = Channels::new(limbs);
-    join(design, col, out_depth(limbs), results_in, results_out)
+    let channels = channels(limbs);
+    along_row(design, col, channels.a)?;
+    up_column(design, col, channels.b)?;
+    join(design, col, out_depth(limbs), channels)
 }

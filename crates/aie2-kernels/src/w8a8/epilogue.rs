@@ -6,6 +6,7 @@ use super::l1::{L1, space};
 use super::program::fixed;
 use super::quantise::next_out_unit;
 use crate::grid::Locks;
+use crate::registers::{constant, shuffle};
 use crate::scaling::{At, Scaling, TILES, Tile};
 
 /// Columns of 8 outputs.
@@ -30,12 +31,11 @@ pub struct Epilogue {
 impl Epilogue {
     /// Spreads the scales of a chunk of A (8 bytes of each limb per row) into `[m/2][hi, hi', lo, lo'] × 8`.
     pub fn unpack_token_scales(&self, a: &mut Asm) {
-        let (from, to, lo, hi) = (a.p(), a.p(), a.r(), a.r());
+        let (from, to) = (a.p(), a.p());
         a.imm(from, i64::from(self.l1.a()));
         a.imm(to, i64::from(self.l1.token_scales()));
-        // interleaving a vector of 64-bit elements with itself repeats each: T64_2x8
-        a.imm(lo, 14);
-        a.imm(hi, 15);
+        // interleaving a vector of 64-bit elements with itself repeats each
+        let [lo, hi] = shuffle::T64_2X8.map(|mode| constant(a, mode));
         // with two limbs only the rows of the first, the lower half of a register, hold scales
         let modes = if self.l1.limbs == 1 { &[lo, hi][..] } else { &[lo] };
         a.loop_n("token_scales", self.l1.m / 8, |a| {

@@ -15,15 +15,10 @@
 //!
 //! In the inner loop A, B and C are loaded in one bundle at most pairwise, from different banks.
 
-use crate::grid::Units;
+use crate::grid::{CORE_BASE, OUT_UNIT_BYTES, Units};
 
 /// Bytes of one unit of path B.
 pub const B_UNIT_BYTES: u32 = 4096;
-/// Bytes of one unit of path C.
-pub const OUT_UNIT_BYTES: u32 = 1024;
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-pub const CORE_BASE: u32 = 0x7_0000;
 
 const B_RING: u32 = 0x4000;
 const OUT_RING: u32 = 0x6000;

@@ -24,10 +24,9 @@ pub(crate) mod stream;
 use std::thread;
 
 use aie2_codegen::Program;
-use npu_container::{pdi, txn};
 use npu_package::layout::{Activations, Panels, ProjectionKind, ProjectionShape};
 
-use crate::grid::{Array, cores, usage};
+use crate::grid::{Array, on_every_core};
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand, WeightScales, w8a16};
 
 pub use crate::grid::GRID;
@@ -183,16 +182,7 @@ impl Build {
         let stream = stream::stream(&self.phases)?;
         let mut binary = CoreBinary::from(program);
         declare_gemm(&mut binary)?;
-        Ok(Compiled {
-            kernel: self.kernel,
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands,
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        Ok(Compiled::new(self.kernel, on_every_core(&binary), configuration, &stream, self.operands))
     }
 }
 

@@ -9,9 +9,10 @@
 use aie2_codegen::{Asm, Operand};
 use npu_package::layout::ProjectionShape;
 
-use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
+use super::l1::{B_UNIT_BYTES, L1, space};
 use super::program::fixed;
 use super::quantise::{CODES_PER_STEP, STAGE_STEP_BYTES};
+use crate::grid::OUT_UNIT_BYTES;
 
 /// Core rows that share a column's tokens.
 const SHARED_BY: u32 = 4;

@@ -14,6 +14,7 @@ use super::l1::{B_UNIT_BYTES, L1, space};
 use super::phase::{Entry, Word};
 use super::quantise::{Quantise, next_b_unit};
 use crate::grid::Locks;
+use crate::registers::{Rounding, Saturation, config, round_and_saturate};
 
 /// Registers with one meaning in the whole program, beside those of [`gemm::regs`].
 pub mod fixed {
@@ -27,27 +28,6 @@ pub mod fixed {
     pub const PHASE: &str = "r22";
     /// Configuration word of integer accumulator additions: 32-bit lanes.
     pub const INT32_ADD: &str = "r21";
-    /// bf16 multiply, 16 lanes of 2 terms.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3, variant 1.
-    pub const BF16_ELEMENTWISE: u32 = 0x3C;
-    /// Configuration word of float accumulator additions.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 2, bmode 3.
-    pub const BF16_DENSE: u32 = 0x1C;
-    /// int8 × int8, 4x8x8, both signed.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_vmult.h: amode 0, bmode 1, signs set.
-    pub const INT8_4X8X8: u32 = 0x308;
-    /// Round half to even.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
-    pub const ROUND_EVEN: u32 = 12;
-    /// Round half towards positive infinity.
-    // SOURCE: Xilinx/llvm-aie clang/lib/Headers/aiev2/aiev2_enums.h.
-    pub const ROUND_HALF_UP: u32 = 9;
-    /// Keep the low bits.
-    // SOURCE: AM020 ch. 4, crSat.
-    pub const TRUNCATE: u32 = 0;
-    /// Saturate to the full range of the narrower type.
-    // SOURCE: AM020 ch. 4, crSat.
-    pub const SATURATE: u32 = 1;
 }
 
 /// What the program depends on: a core's memory and locks, but no size of any projection.
@@ -95,7 +75,7 @@ impl CoreProgram {
     pub fn compile(&self) -> Result<Program, CodegenError> {
         let mut a = Asm::new();
         let code = self.code(&mut a)?;
-        self.modes(&mut a);
+        round_and_saturate(&mut a, Rounding::Even, Saturation::Saturate);
         self.constants(&mut a);
         a.imm(fixed::PHASE.into(), i64::from(self.l1.phases()));
         self.clear(&mut a, "clear_accumulators", space::C, self.l1.c(), self.l1.c_bytes());
@@ -183,18 +163,9 @@ impl CoreProgram {
         resumed
     }
 
-    /// Rounding and saturation.
-    fn modes(&self, a: &mut Asm) {
-        let t = a.r();
-        for (register, value) in [("crRnd", fixed::ROUND_EVEN), ("crSat", fixed::SATURATE)] {
-            a.imm(t, i64::from(value));
-            a.mov(register.into(), t);
-        }
-    }
-
     /// The fixed registers, but the phase's: all rings stand at their first units.
     pub fn constants(&self, a: &mut Asm) {
-        a.imm(regs::CONFIG.into(), i64::from(fixed::INT8_4X8X8));
+        a.imm(regs::CONFIG.into(), config::INT8_4X8X8);
         a.imm(regs::ACQUIRE_ONE.into(), -1);
         a.imm(regs::RELEASE_ONE.into(), 1);
         a.imm(fixed::INT32_ADD.into(), 0);

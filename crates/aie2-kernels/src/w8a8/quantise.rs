@@ -15,10 +15,11 @@
 
 use aie2_codegen::{Asm, Guards, MemRef, Operand, Trip};
 
-use super::l1::{B_UNIT_BYTES, L1, OUT_UNIT_BYTES, space};
+use super::l1::{B_UNIT_BYTES, L1, space};
 use super::phase::{Entry, Word};
 use super::program::fixed;
-use crate::grid::Locks;
+use crate::grid::{Locks, OUT_UNIT_BYTES};
+use crate::registers::{Rounding, Saturation, config, round_and_saturate};
 
 /// Codes that one step of the inner loop makes: two rows of a unit for each limb.
 pub const CODES_PER_STEP: u32 = 256;
@@ -92,7 +93,7 @@ impl Quantise {
             Entry::current(a).load(a, need, Word::Token);
         };
         if self.l1.limbs > 1 {
-            round_and_saturate(a, fixed::ROUND_HALF_UP, fixed::TRUNCATE);
+            round_and_saturate(a, Rounding::HalfUp, Saturation::Truncate);
         }
         let units = a.r();
         let entry = Entry::current(a);
@@ -131,7 +132,7 @@ impl Quantise {
             next_b_unit(a);
         });
         if self.l1.limbs > 1 {
-            round_and_saturate(a, fixed::ROUND_EVEN, fixed::SATURATE);
+            round_and_saturate(a, Rounding::Even, Saturation::Saturate);
         }
         // the staged token lies where accumulators start at zero
         let zero = a.x();
@@ -189,7 +190,7 @@ impl Quantise {
             a.i("vbcst.32 {}, {}", &[bits, t]);
             a.i("vmov {}, {}", &[magic.bm(0), bits]);
             a.i("vmov {}, {}", &[magic.bm(1), bits]);
-            a.imm(cf, i64::from(fixed::BF16_ELEMENTWISE));
+            a.imm(cf, config::BF16_ELEMENTWISE);
         }
         let source = a.p();
         a.imm(source, i64::from(self.l1.c()));
@@ -249,15 +250,6 @@ impl Quantise {
     fn release_out(&self, a: &mut Asm) {
         a.rel(Guards::Spaces(vec![space::OUT.space]), self.locks.out_full, fixed::RELEASE_ONE.into());
         next_out_unit(a, self.l1);
-    }
-}
-
-/// Sets rounding and saturation.
-pub(crate) fn round_and_saturate(a: &mut Asm, rounding: u32, saturation: u32) {
-    let t = a.r();
-    for (register, value) in [("crRnd", rounding), ("crSat", saturation)] {
-        a.imm(t, i64::from(value));
-        a.mov(register.into(), t);
     }
 }
 

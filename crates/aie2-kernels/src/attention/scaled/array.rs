@@ -7,23 +7,19 @@
 //! ```
 //! All of a core's results of a pass find room on its way, so a core that is through early does not wait for the join.
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Pattern, Tile};
 
-use super::l1::{self, A_UNIT_BYTES, B_UNIT_BYTES, OUT_UNIT_BYTES, OUT_UNITS};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
+use super::l1::{self, A_UNIT_BYTES, B_UNIT_BYTES, OUT_UNITS};
+use crate::grid::{Array, Channels, Locks, OUT_UNIT_BYTES, Through, Units, core_rings, join, reserve, tile_offset};
 
-const WORD: u32 = 4;
 /// Units of A, and of pairs of units of B, in a mem tile.
 const DEPTH: usize = 4;
 /// Turns of a core's results that a mem tile holds.
 const OUT_DEPTH: usize = 3;
 /// Words of a record of eight keys.
 const RECORD_WORDS: u32 = 512;
-/// Channels of a mem tile, shared out so that the BDs of each parity suffice: even ones 4 + 4 + 4 + 8 + 3, odd ones 3 × 3 + 12.
-const B_IN: u8 = 2;
-const B_OUT: u8 = 2;
-const RESULTS_IN: [u8; 4] = [1, 3, 4, 5];
-const RESULTS_OUT: u8 = 1;
+/// BDs of a mem tile: even 4 + 4 + 4 + 8 + 3, odd 3 × 3 + 12.
+const CHANNELS: Channels = Channels::B_EVEN;
 
 /// Places everything.
 ///
@@ -45,7 +41,7 @@ fn core(design: &mut Design, col: u8, row: u8) -> Result<Locks, Error> {
         ],
     )?;
     let places = l1::PLACES;
-    for (name, bytes, at) in [
+    let buffers = [
         ("scores", 0x1000, places.s),
         ("outputs", 0x4000, places.o),
         ("queries", 0x2000, places.q),
@@ -54,23 +50,19 @@ fn core(design: &mut Design, col: u8, row: u8) -> Result<Locks, Error> {
         ("references", 0x200, places.r),
         ("sums", 0x200, places.l),
         ("factors", 0x400, places.factors),
-    ] {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
-    design.init_data(tile, l1::PARAMETERS & 0xFFFF, &l1::core_parameters(col, row))?;
+    ];
+    reserve(design, tile, buffers)?;
+    design.init_data(tile, tile_offset(l1::PARAMETERS), &l1::core_parameters(col, row))?;
     Ok(locks)
 }
 
 fn mem(design: &mut Design, col: u8) -> Result<(), Error> {
-    let slot_words = A_UNIT_BYTES / WORD;
     // K [2 key groups][2 records][16 k][128 bytes] -> [2 key groups][16 k][2 records][128 bytes]
     let key_groups = Pattern::new(&[(1, 32), (RECORD_WORDS, 2), (32, 16), (2 * RECORD_WORDS, 2)]);
-    let fill = Pattern::linear(slot_words);
-    Through { depth: DEPTH, bytes: A_UNIT_BYTES, channels: (0, 0), fill: fill.clone(), drain: &[key_groups] }
-        .along_row(design, col)?;
+    Through { drain: vec![key_groups], ..Through::linear(DEPTH, A_UNIT_BYTES, CHANNELS.a) }.along_row(design, col)?;
     // V [4 records][2 halves][4 d groups][256 bytes] -> [2 halves][4 d groups][4 records][256 bytes]
     let half = |index: u32| Pattern::new(&[(1, 64), (RECORD_WORDS, 4), (64, 4)]).offset(index * RECORD_WORDS / 2);
-    Through { depth: DEPTH, bytes: 2 * B_UNIT_BYTES, channels: (B_IN, B_OUT), fill, drain: &[half(0), half(1)] }
+    Through { drain: vec![half(0), half(1)], ..Through::linear(DEPTH, 2 * B_UNIT_BYTES, CHANNELS.b) }
         .up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
+    join(design, col, OUT_DEPTH, CHANNELS)
 }

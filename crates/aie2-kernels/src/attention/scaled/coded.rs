@@ -17,8 +17,8 @@
 
 use aie2_codegen::{Asm, MemRef, Operand};
 
-use super::super::recip::half_splat;
-use super::super::{config, constant, output, score, shift, splat16};
+use super::super::{output, score};
+use crate::registers::{config, constant, half_splat, shift, shuffle, splat16};
 
 /// Declared initiation interval of 128 codes of keys. One less takes a third stage, which eight trips do not pay for.
 pub const KEY_II: u32 = 14;
@@ -41,10 +41,6 @@ const MAGIC_STEP: i64 = (16 << 7) | (1 << 6);
 const POWER: i64 = 0x7F80;
 const FRACTION: i64 = 0x7F;
 const LEADING: i64 = 0x80;
-/// `vshuffle` modes.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T16_32x2_hi, T16_2x32_lo, T16_2x32_hi.
-const T16_32X2_HI: i64 = 3;
-const T16_2X32: [i64; 2] = [18, 19];
 
 /// How a mem tile leaves a record in a unit, and how the walk goes through it.
 struct Walk {
@@ -176,8 +172,8 @@ impl Walk {
         a.mov(p, at);
         a.mi(memory, "vlda {}, [{}, #0]", &[words.lo(), p]);
         a.mi(memory, "vlda {}, [{}, #0]", &[words.hi(), p]);
-        let upper = constant(a, T16_32X2_HI);
-        let [low, high] = T16_2X32.map(|mode| constant(a, mode));
+        let upper = constant(a, shuffle::T16_32X2_HI);
+        let [low, high] = shuffle::T16_2X32.map(|mode| constant(a, mode));
         // the eight scales over and over, each twice, each four times
         a.i("vshuffle {}, {}, {}, {}", &[words, words, words, upper]);
         a.i("vshuffle {}, {}, {}, {}", &[words, words, words, low]);

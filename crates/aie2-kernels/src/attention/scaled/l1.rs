@@ -15,14 +15,13 @@
 
 use aie2_codegen::MemRef;
 
-use super::super::{CORE_BASE, Places};
+use super::super::Places;
+use crate::grid::CORE_BASE;
 
 /// Bytes of a unit of path A.
 pub const A_UNIT_BYTES: u32 = 8192;
 /// Bytes of a unit of path B.
 pub const B_UNIT_BYTES: u32 = 4096;
-/// Bytes of a unit of path C.
-pub const OUT_UNIT_BYTES: u32 = 1024;
 /// Units of the out ring.
 pub const OUT_UNITS: u32 = 4;
 

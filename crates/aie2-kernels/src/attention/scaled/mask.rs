@@ -6,8 +6,9 @@
 
 use aie2_codegen::{Asm, Operand};
 
-use super::super::{constant, memory, score, splat32};
+use super::super::{memory, score};
 use super::l1::{PARAMETER_MEMORY, PARAMETERS, PLACES, core};
+use crate::registers::{constant, splat32};
 
 /// Declared initiation interval of a tile of 4 keys × 4 queries.
 pub const II: u32 = 11;

@@ -26,11 +26,10 @@ pub(crate) mod stream;
 
 use aie2_array::runtime::Stream;
 use aie2_codegen::Program;
-use npu_container::{pdi, txn};
 use npu_package::layout::names;
 use npu_package::layout::{KV_GROUP_SLOTS, KvFormat, KvHeads, KvPages, KvRing, KvSegment};
 
-use crate::grid::{cores, usage};
+use crate::grid::on_every_core;
 use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
 
 pub use program::emit;
@@ -317,17 +316,8 @@ impl ScaledAttention {
         let program = self.program()?;
         let configuration = array::array()?.finish(&program.bytes)?;
         let stream = self.stream()?;
-        let binary = CoreBinary::from(&program);
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, self.operands()))
     }
 
     /// The program of every core.

@@ -15,10 +15,11 @@
 
 use aie2_codegen::{Asm, CodegenError, Guards, Operand, Program};
 
-use super::super::{constant, finish, memory, output, score, set_modes, softmax, splat32};
+use super::super::{finish, memory, output, score, softmax};
 use super::l1::{self, A_UNIT_BYTES, B, HEADER, PARAMETER_MEMORY, PARAMETERS, PLACES, TABLE, core, header};
 use super::{coded, mask, queries};
 use crate::grid::Locks;
+use crate::registers::{constant, set_modes, splat32};
 
 /// Alias classes that arrive on A and on B.
 const A_SPACES: [u16; 3] = [score::K_MEMORY.space, l1::ROWS_SPACE, coded::CODE_SPACE];
@@ -241,16 +242,11 @@ fn start_rows(a: &mut Asm) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attention::alone;
 
     /// Bytes of a part that runs on its own, less those of an empty program.
     fn bytes(part: &dyn Fn(&mut Asm)) -> usize {
-        let whole = |part: &dyn Fn(&mut Asm)| {
-            let mut a = Asm::new();
-            set_modes(&mut a);
-            part(&mut a);
-            a.done();
-            a.finish().expect("the part compiles").bytes.len()
-        };
+        let whole = |part: &dyn Fn(&mut Asm)| alone(part).expect("the part compiles").bytes.len();
         whole(part) - whole(&|_| ())
     }
 

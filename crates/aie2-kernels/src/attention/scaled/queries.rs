@@ -9,8 +9,9 @@
 
 use aie2_codegen::{Asm, MemRef, Operand};
 
-use super::super::{constant, memory, score};
+use super::super::{memory, score};
 use super::l1::{B, PARAMETER_MEMORY, PARAMETERS, PLACES, ROWS_SPACE, core};
+use crate::registers::{constant, shuffle};
 
 /// Declared initiation interval of 16 elements of eight positions.
 pub const II: u32 = 15;
@@ -19,11 +20,6 @@ const TRIPS: u32 = 16;
 /// Bytes of a trip in Q and in Qᵀ.
 const STEP: i64 = 32;
 const STEP_TO: i64 = 256;
-/// `vshuffle` modes.
-// SOURCE: Xilinx/llvm-aie aiev2_enums.h, T128_4x2_lo, T128_4x2_hi, T16_4x8.
-const EVEN_128: i64 = 8;
-const ODD_128: i64 = 9;
-const TRANSPOSE_4X8: i64 = 29;
 
 /// Emits the walk over the core's unit; A's stands at the address in `a_unit`.
 pub fn emit(a: &mut Asm, a_unit: Operand) {
@@ -47,7 +43,8 @@ pub fn emit(a: &mut Asm, a_unit: Operand) {
     let (keep, keep_to) = (a.r(), a.r());
     a.i("xor {}, {}, {}", &[keep, gap, ones]);
     a.i("xor {}, {}, {}", &[keep_to, gap_to, ones]);
-    let (even, odd, transpose) = (constant(a, EVEN_128), constant(a, ODD_128), constant(a, TRANSPOSE_4X8));
+    let [even, odd] = shuffle::T128_4X2.map(|mode| constant(a, mode));
+    let transpose = constant(a, shuffle::T16_4X8);
     let to = constant(a, i64::from(PLACES.q));
     a.loop_n("query_halves", 2, |a| {
         let (at, at_to) = (a.r(), constant(a, 0));

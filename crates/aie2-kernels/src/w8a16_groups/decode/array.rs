@@ -6,14 +6,12 @@
 //! C   core (c, r) [2 × 1024] ─rows─► mem c, ring r [2 × 2048] ─joined─► shim c S2MM 0
 //! ```
 
-use aie2_array::{Design, Error, Pattern, Place, Tile};
+use aie2_array::{Design, Error, Tile};
 
-use super::l1::{self, OUT_UNIT_BYTES, RING_UNITS};
+use super::l1::{self, RING_UNITS};
 use super::program::{PARAMETER_BYTES, Parameters};
-use crate::decode_projection::array::{A_DEPTH, B_DEPTH, OUT_DEPTH, RESULTS_IN, RESULTS_OUT, turn};
-use crate::grid::{Array, Locks, Through, Units, core_rings, join};
-
-const WORD: u32 = 4;
+use crate::decode_projection::array::{mem, turn};
+use crate::grid::{Array, Locks, OUT_UNIT_BYTES, Units, core_rings, reserve, tile_offset};
 
 /// Places everything for a projection.
 ///
@@ -29,28 +27,12 @@ fn core(design: &mut Design, (col, row): (u8, u8), parameters: Parameters) -> Re
     let ring = |at, bytes| Units { at, count: RING_UNITS, bytes };
     let unit = parameters.groups.unit_bytes();
     let locks = core_rings(design, tile, [ring(l1::A, unit), ring(l1::B, unit), ring(l1::OUT, OUT_UNIT_BYTES)])?;
-    for (name, bytes, at) in [
+    let buffers = [
         ("sums", l1::SUMS_BYTES, l1::SUMS),
         ("parameters", PARAMETER_BYTES, l1::PARAMETERS),
-        ("x", l1::x_bytes(parameters.k), l1::X),
-    ] {
-        design.reserve(tile, name, bytes, Place::At(at & 0xFFFF))?;
-    }
-    design.init_data(tile, l1::PARAMETERS & 0xFFFF, &parameters.bytes(turn(col, row)))?;
+        ("x", l1::x_bytes(parameters.projection.k), l1::X),
+    ];
+    reserve(design, tile, buffers)?;
+    design.init_data(tile, tile_offset(l1::PARAMETERS), &parameters.bytes(turn(col, row)))?;
     Ok(locks)
-}
-
-fn mem(design: &mut Design, col: u8, unit: u32) -> Result<(), Error> {
-    let linear = Pattern::linear(unit / WORD);
-    let drain = [linear.clone()];
-    let through = |depth, channel: u8| Through {
-        depth,
-        bytes: unit,
-        channels: (channel, channel),
-        fill: linear.clone(),
-        drain: &drain,
-    };
-    through(A_DEPTH, 0).along_row(design, col)?;
-    through(B_DEPTH, 1).up_column(design, col)?;
-    join(design, col, OUT_DEPTH, RESULTS_IN, RESULTS_OUT)
 }

@@ -9,13 +9,10 @@
 //! bank 3  0xD800  B ring      2 × unit      x or weights
 //! ```
 
+use crate::grid::CORE_BASE;
+
 /// Units of every ring.
 pub const RING_UNITS: u32 = 2;
-/// Bytes of one unit of path C: two results.
-pub const OUT_UNIT_BYTES: u32 = 1024;
-/// Address of a tile's own memory as its core sees it.
-// SOURCE: Xilinx/mlir-aie AIETargetModel.cpp, getMemLocalBaseAddress (east).
-const CORE_BASE: u32 = 0x7_0000;
 /// The A ring.
 pub const A: u32 = CORE_BASE;
 /// Sums.

@@ -23,14 +23,14 @@ mod array;
 mod l1;
 mod program;
 
-use npu_container::{pdi, txn};
-use npu_package::layout::{Activations, DECODE_TOKENS, DECODE_TURN_RESULTS, DecodeShape, GroupSize, Panels, names};
+use npu_package::layout::{Activations, DecodeShape, GroupSize, Panels};
 
 use super::name;
 use super::weights::Groups;
-use crate::decode_projection::stream;
-use crate::grid::{GRID, cores, usage};
-use crate::{Compiled, CoreBinary, Dtype, KernelError, Operand};
+use crate::decode_projection::program::Parameters;
+use crate::decode_projection::{operands, stream};
+use crate::grid::on_every_core;
+use crate::{Compiled, CoreBinary, KernelError};
 
 /// Names of the kernels, in the order of [`super::NAMES`].
 pub const NAMES: [[&str; 2]; 2] = [
@@ -69,39 +69,12 @@ impl GroupDecodeProjection {
     /// # Errors
     /// A missed II, an exhausted resource or a failed check, with its place.
     pub fn compile(&self) -> Result<Compiled, KernelError> {
-        let (panels, groups) = (self.shape.panels(), Groups(self.size));
-        let array = array::array(program::Parameters {
-            k: panels.inputs() as u32,
-            passes: panels.passes() as u32,
-            results: (self.shape.turns() * DECODE_TURN_RESULTS) as u32,
-            groups,
-        })?;
+        let groups = Groups(self.size);
+        let array = array::array(program::Parameters { projection: Parameters::of(&self.shape), groups })?;
         let program = program::CoreProgram { groups, locks: array.locks() }.compile()?;
         let configuration = array.finish(&program.bytes)?;
         let stream = stream::stream(&self.shape)?;
-        let binary = CoreBinary::from(&program);
-        Ok(Compiled {
-            kernel: self.name(),
-            columns: GRID,
-            pdi: pdi::write(&configuration.commands),
-            txn: txn::write(&txn::Header::npu1(GRID), &stream.ops),
-            cores: cores().map(|tile| (tile, binary.clone())).collect(),
-            operands: self.operands(),
-            usage: usage(&configuration),
-            configuration: std::sync::Arc::new(configuration),
-        })
-    }
-
-    fn operands(&self) -> Vec<Operand> {
-        let (s, panels) = (&self.shape, self.shape.panels());
-        let (x_name, y_name) = panels.kind().operands();
-        let weights = vec![usize::from(GRID), panels.passes(), panels.units(), panels.unit_bytes()];
-        let (x, y) = (vec![s.seq(), panels.inputs()], vec![DECODE_TOKENS, panels.n()]);
-        vec![
-            Operand::input(x_name, s.x_bytes(), Dtype::Bf16, x, names::ROW_MAJOR),
-            Operand::input("weights", s.weights_bytes(), Dtype::U8, weights, panels.layout_name()),
-            Operand::output(y_name, s.y_bytes(), Dtype::Bf16, y, names::ROW_MAJOR),
-            Operand::scratch("scratch", DecodeShape::scratch_bytes()),
-        ]
+        let cores = on_every_core(&CoreBinary::from(&program));
+        Ok(Compiled::new(self.name(), cores, configuration, &stream, operands(&self.shape)))
     }
 }
