@@ -3,7 +3,7 @@
 //! Bundles between two aligned places are widened so that their sizes add up to a multiple of 16; a widened bundle costs bytes, never a
 //! cycle. Sizes are chosen by dynamic programming over the sum modulo 16.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aie2_isa::{Bundle, EncodedBundle, File, Flags, Insn, OperandKind, Value};
 
@@ -102,7 +102,7 @@ pub(crate) fn finish(
     if total > PROGRAM_BYTES {
         return Err(CodegenError::TooLarge { bytes: total, limit: PROGRAM_BYTES });
     }
-    let mut at: HashMap<Label, u32> = HashMap::new();
+    let mut at: BTreeMap<Label, u32> = BTreeMap::new();
     for (line, pc) in lines.iter().zip(&address) {
         at.extend(line.labels.iter().map(|l| (*l, *pc as u32)));
     }
@@ -121,12 +121,24 @@ pub(crate) fn finish(
     for l in &mut loops {
         l.pc = zols.iter().find(|z| z.name == l.name).map(|z| address[z.first] as u32);
     }
-    let symbols: BTreeMap<String, u32> = at.iter().map(|(l, pc)| (asm.labels[l.0 as usize].to_string(), *pc)).collect();
+    let symbols = symbols(at.iter().map(|(label, pc)| (asm.labels[label.0 as usize].to_string(), *pc)));
     let partial_locks = lines.iter().zip(&address).filter(|(line, _)| line.ops.iter().any(is_partial_lock));
     let partial_locks = partial_locks.map(|(_, pc)| *pc as u32).collect();
     let early_reads = verdict.early_reads;
     let program = Program { bytes, entry: 0, symbols, loops, early_reads, partial_locks, lines: out, certificate };
     Ok(Outcome::Done(Box::new(program)))
+}
+
+/// Addresses by name. A name that several labels have is the first one's; the others have their number behind it.
+fn symbols(labels: impl Iterator<Item = (String, u32)>) -> BTreeMap<String, u32> {
+    let mut out = BTreeMap::new();
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for (name, pc) in labels {
+        let times = seen.entry(name.clone()).or_default();
+        *times += 1;
+        out.insert(if *times == 1 { name } else { format!("{name}.{times}") }, pc);
+    }
+    out
 }
 
 /// A lock instruction that orders only the accesses it guards.
@@ -243,7 +255,7 @@ fn encode(
     asm: &Asm,
     line: &OutLine,
     size: usize,
-    at: &HashMap<Label, u32>,
+    at: &BTreeMap<Label, u32>,
 ) -> Result<(EncodedBundle, Bundle), CodegenError> {
     let mut b = Bundle::new();
     for op in &line.ops {
@@ -299,5 +311,20 @@ fn lands(lines: &[OutLine], out: &mut [Line]) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_bound_again_has_a_number() {
+        let labels = [("a", 0), ("b", 16), ("a", 32), ("a", 48)].map(|(name, pc)| (name.to_owned(), pc));
+        let named = symbols(labels.into_iter());
+        assert_eq!(
+            Vec::from_iter(named),
+            [("a", 0), ("a.2", 32), ("a.3", 48), ("b", 16)].map(|(n, pc)| (n.to_owned(), pc))
+        );
     }
 }

@@ -58,7 +58,7 @@ pub struct Program {
     pub bytes: Vec<u8>,
     /// Address of the first bundle to execute.
     pub entry: u32,
-    /// Labels with their addresses.
+    /// Labels with their addresses; a name that is bound again has a number behind it.
     pub symbols: BTreeMap<String, u32>,
     /// Pipelined loops.
     pub loops: Vec<LoopReport>,
