@@ -233,18 +233,15 @@ fn outputs_of_aiecc_are_not_taken_on_trust() {
         let path = rig.aiecc("bin", does);
         rig.assert_refused(&rig.toolchain(Some(&path), &[]), &[said]);
     }
-    // another stream is told of
+    // a stream of other operations, well formed as it is
     let rig = Rig::new();
     let other = format!(
         "{COPIES}\n[ \"$stem\" = w8a16_o_projection_s1 ] && cp w8a16_qkv_projection_s1.txn \"$out/$insts\"; true"
     );
     let path = rig.aiecc("bin", &other);
-    let report = rig.assert_built(&rig.toolchain(Some(&path), &[]));
-    let same: Vec<_> = report["modules"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|m| (m["module"].as_str().unwrap(), m["aiecc"]["same_stream"] == true))
-        .collect();
-    assert!(same.iter().all(|(module, same)| *same == (*module != "w8a16_o_projection_s1.mlir")), "{same:?}");
+    let said = "wrote another runtime stream for w8a16_o_projection_s1.mlir than bennu's";
+    rig.assert_refused(
+        &rig.toolchain(Some(&path), &[]),
+        &[said, "the first that differs is", "remedy: run aiecc by hand"],
+    );
 }

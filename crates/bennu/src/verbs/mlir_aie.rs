@@ -59,7 +59,7 @@ struct Emitted {
 struct Built {
     xclbin: String,
     instructions: String,
-    /// Its runtime stream has the operations of bennu's.
+    /// Its runtime stream has the operations of bennu's; another one is an error.
     same_stream: bool,
 }
 
@@ -89,6 +89,8 @@ enum AieccError {
     Missing { program: PathBuf, module: String, file: String, source: io::Error },
     #[error("{} wrote no {what} for {module}", program.display())]
     Damaged { program: PathBuf, module: String, what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{} wrote another runtime stream for {module} than bennu's: {theirs} operations against {ours}, the first that differs is {first}", program.display())]
+    OtherStream { program: PathBuf, module: String, theirs: usize, ours: usize, first: usize },
     #[error("cannot remove {}", path.display())]
     CleanUp { path: PathBuf, source: io::Error },
 }
@@ -147,10 +149,20 @@ impl Output {
         xclbin::read(&container).map_err(|error| damaged("xclbin", error.into()))?;
         let theirs = txn::read(&stream).map_err(|error| damaged("runtime stream", error.into()))?;
         let ours = txn::read(&compiled.txn).map_err(Failure::refused)?;
+        if theirs.ops != ours.ops {
+            let first = theirs.ops.iter().zip(&ours.ops).take_while(|(theirs, ours)| theirs == ours).count();
+            return Err(refused(AieccError::OtherStream {
+                program: program.to_owned(),
+                module: format!("{stem}.mlir"),
+                theirs: theirs.ops.len(),
+                ours: ours.ops.len(),
+                first,
+            }));
+        }
         let built = Built {
             xclbin: format!("{stem}.mlir-aie.xclbin"),
             instructions: format!("{stem}.mlir-aie.insts.bin"),
-            same_stream: theirs.ops == ours.ops,
+            same_stream: true,
         };
         self.add(&built.xclbin, &container).map_err(package)?;
         self.add(&built.instructions, &stream).map_err(package)?;
@@ -257,8 +269,7 @@ impl Modules {
         let mut text = String::new();
         for Emitted { module, aiecc } in &self.emitted {
             let built = aiecc.as_ref().map_or_else(String::new, |built| {
-                let same = if built.same_stream { "the runtime stream is bennu's" } else { "another runtime stream" };
-                format!("; by aiecc: {}, {}, {same}", built.xclbin, built.instructions)
+                format!("; by aiecc: {}, {}, the runtime stream is bennu's", built.xclbin, built.instructions)
             });
             text.push_str(&format!("\nmodule {module}{built}"));
         }
