@@ -35,6 +35,12 @@ lab_lock() {
     flock --nonblock "$lock" || { say "waiting for another one that has $lab_cache/$1.lock" && flock "$lock"; }
 }
 
+# The machine's own lists of packages.
+lab_update() {
+    [ "$EUID" = 0 ] || refuse "apt's lists are missing" "apt-get update, as root"
+    apt-get -q update >"$lab_cache/update.log" 2>&1 || refuse "apt-get update fails ($(tail -n 1 "$lab_cache/update.log"))" "let apt-get reach a Debian mirror"
+}
+
 # lab_install WHAT PACKAGE...: where this is a Debian and we are root.
 lab_install() {
     local what=$1

@@ -194,13 +194,13 @@ impl Compiled {
         }
     }
 
-    /// The kernel as a module of the MLIR-AIE dialects; `elf_file` names the ELF of a core's program, by column and array row.
+    /// The kernel as a module of the MLIR-AIE dialects; `elf_file` names the ELF of a core's program, by column and array row, if it has one.
     ///
     /// # Errors
     /// What the dialects cannot say.
-    pub fn mlir(&self, elf_file: impl Fn((u8, u8)) -> String) -> Result<String, KernelError> {
+    pub fn mlir(&self, elf_file: impl Fn((u8, u8)) -> Option<String>) -> Result<String, KernelError> {
         let tile = |(col, row)| Tile { col: Col(col), row: Row(row) };
-        let elf_files = self.cores.keys().map(|&core| (tile(core), elf_file(core))).collect();
+        let elf_files = self.cores.keys().filter_map(|&core| Some((tile(core), elf_file(core)?))).collect();
         let arguments: Vec<u64> = self.operands.iter().map(|operand| operand.bytes as u64).collect();
         let module = mlir::Module {
             configuration: &self.configuration,

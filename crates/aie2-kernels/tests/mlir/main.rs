@@ -42,6 +42,10 @@ impl Elves {
     fn name((col, row): (u8, u8)) -> String {
         format!("core_{col}_{row}.elf")
     }
+
+    fn file(core: (u8, u8)) -> Option<String> {
+        Some(Self::name(core))
+    }
 }
 
 /// Reads a module, and refuses it as the dialects would.
@@ -124,7 +128,7 @@ struct Judged {
 impl Judged {
     fn new(compiled: &Compiled) -> Self {
         Judged {
-            text: compiled.mlir(Elves::name).unwrap_or_else(|error| panic!("{}: {error}", compiled.kernel)),
+            text: compiled.mlir(Elves::file).unwrap_or_else(|error| panic!("{}: {error}", compiled.kernel)),
             elves: Elves::of(compiled),
             array: array::of_commands(&commands(&compiled.pdi), compiled.columns),
             ops: txn::read(&compiled.txn).expect("bennu's own stream").ops,
@@ -191,6 +195,30 @@ fn projections_with_scales_of_groups() {
     }
 }
 
+/// Loops, BDs and streams of the projections follow their dimensions; norm, rotation and attention have the heads of the 27B everywhere here.
+#[test]
+fn dimensions_of_the_27b() {
+    let qkv = Panels::new(5376, 4096, 2048, 2048).expect("legal dimensions");
+    let o = Panels::output(4096, 5376).expect("legal dimensions");
+    for panels in [qkv, o] {
+        for activations in [Activations::Int16, Activations::Int8] {
+            let shape = ProjectionShape::with_activations(8, panels, activations).expect("a legal shape");
+            assert_same(&Projection::of(shape, scales()).expect("served").compile().expect("compiles"));
+            let decode = DecodeProjection::new(1, panels, activations, scales()).expect("served");
+            assert_same(&decode.compile().expect("compiles"));
+        }
+        for size in GroupSize::ALL {
+            let prefill = GroupProjection::new(8, panels.grouped(size), size).expect("served");
+            assert_same(&prefill.compile().expect("compiles"));
+            let decode = GroupDecodeProjection::new(1, panels.grouped(size), size).expect("served");
+            assert_same(&decode.compile().expect("compiles"));
+        }
+    }
+    let cache = scaled::Cache::Ring(local());
+    let whole = AttentionLayer::new(8, 0, qkv, o, Activations::Int16, heads(KvFormat::Bf16), cache).expect("served");
+    assert_configured(&whole.compile().expect("compiles"));
+}
+
 fn heads(format: KvFormat) -> KvHeads {
     KvHeads::new(16, 128, format).expect("heads of the 27B")
 }
@@ -215,7 +243,7 @@ fn norm_and_rotation() {
         compiled.operands = (0..arguments).map(|n| Operand::scratch("buffer", 65536 + n)).collect();
         assert_same(&compiled);
         compiled.operands.truncate(3);
-        let refused = compiled.mlir(Elves::name).expect_err("a buffer is missing");
+        let refused = compiled.mlir(Elves::file).expect_err("a buffer is missing");
         assert!(matches!(refused, KernelError::Mlir(mlir::Error::NoSuchArgument { argument: 3, arguments: 3, .. })));
     }
 }
@@ -332,12 +360,12 @@ fn padding_and_iteration() {
 
 #[test]
 fn what_the_dialect_cannot_say_is_refused() {
-    let refused = |design: &Design, runtime| match run(design, runtime).mlir(Elves::name) {
+    let refused = |design: &Design, runtime| match run(design, runtime).mlir(Elves::file) {
         Err(KernelError::Mlir(error)) => error,
         other => panic!("{other:?}"),
     };
     let long = relay([Pattern::linear(64), Pattern::new(&[(1, 2), (0x4, 30)])]);
-    assert!(run(&long, stream()).mlir(Elves::name).is_ok());
+    assert!(run(&long, stream()).mlir(Elves::file).is_ok());
     // 521 positions fit the register of a middle dimension, and no factor splits them
     let mut design = Design::new(1).expect("a column");
     let (shim, mem) = (Tile::shim(0), Tile::mem(0));

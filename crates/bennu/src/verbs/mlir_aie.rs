@@ -182,9 +182,10 @@ impl Sink for Output {
         }
         let file = |program: &Program| format!("{}.elf", program.file.trim_end_matches(".bin"));
         let of = |core: (u8, u8)| programs.iter().find(|program| program.tile == [core.0, core.1]).map(file);
-        let text = match compiled.mlir(|core| of(core).unwrap_or_default()) {
+        let text = match compiled.mlir(of) {
             Ok(text) => text,
-            Err(KernelError::Mlir(error)) => {
+            // A core without a file is no matter of the dialects.
+            Err(KernelError::Mlir(error)) if !matches!(error, aie2_array::mlir::Error::NoElf { .. }) => {
                 self.unsayable.push(Unsayable { kernel: stem.to_owned(), reason: error.to_string() });
                 return Ok(());
             }
