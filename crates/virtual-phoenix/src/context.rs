@@ -5,7 +5,7 @@ use crate::guest::{AccessError, GuestMemory};
 use aie2_sim::HostMemory;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Device address of the heap.
@@ -13,6 +13,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub const HEAP_BASE: u64 = 0x0400_0000;
 /// Largest heap.
 pub const HEAP_BYTES: u64 = 64 << 20;
+
+/// Commands of a context that are in flight or wait for its thread. A host has no more ids.
+// SOURCE: amd/xdna-driver amdxdna_mailbox.c MAX_MSG_ID_ENTRIES.
+pub const MAX_COMMANDS: usize = 256;
 
 /// Where a context's heap is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,17 @@ impl HostMemory for ContextMemory {
     }
 }
 
+/// Why a context's thread does not get a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many wait for it.
+    #[error("{MAX_COMMANDS} commands wait for the context's thread")]
+    Full,
+    /// It has ended.
+    #[error("the context's thread is gone")]
+    Gone,
+}
+
 /// A context.
 pub struct Context {
     /// Its number.
@@ -108,7 +123,7 @@ pub struct Context {
     pub evicted: bool,
     /// Message ids of its commands that have no answer yet.
     pub in_flight: BTreeSet<u32>,
-    jobs: Sender<Job>,
+    jobs: SyncSender<Job>,
     memory: ContextMemory,
     call_off: Arc<AtomicBool>,
 }
@@ -121,7 +136,7 @@ impl Context {
         guest: Arc<GuestMemory>,
         worker: impl FnOnce(Worker),
     ) -> Self {
-        let (jobs, queue) = mpsc::channel();
+        let (jobs, queue) = mpsc::sync_channel(MAX_COMMANDS);
         let memory = ContextMemory::new(guest);
         let call_off = Arc::new(AtomicBool::new(false));
         worker(Worker::new(id, columns, memory.clone(), Arc::clone(&call_off), queue));
@@ -142,9 +157,15 @@ impl Context {
         }
     }
 
-    /// Gives its thread something to do. False: the thread is gone.
-    pub fn submit(&self, job: Job) -> bool {
-        self.jobs.send(job).is_ok()
+    /// Gives its thread something to do.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: the thread does not get it.
+    pub fn submit(&self, job: Job) -> Result<(), SubmitError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => SubmitError::Full,
+            TrySendError::Disconnected(_) => SubmitError::Gone,
+        })
     }
 
     /// Bit per column of the device.

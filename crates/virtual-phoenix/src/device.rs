@@ -4,11 +4,11 @@ mod commands;
 mod management;
 
 use crate::config::{ConfigSpace, Effect, VECTORS};
-use crate::context::Context;
+use crate::context::{Context, MAX_COMMANDS};
 use crate::fault::{Fault, Pending};
 use crate::guest::{GuestMemory, Rights};
 use crate::journal::{Journal, Line, Name};
-use crate::mailbox::{MANAGEMENT, Mailbox, Message, Places, Rung, SRAM_BASE};
+use crate::mailbox::{MANAGEMENT, Mailbox, Message, Places, RingError, Rung, SRAM_BASE, Sent};
 use crate::message::{Opcode, Place, Request, Status, status_answer, status_of, words};
 use crate::{psp, smu};
 use std::collections::{BTreeMap, VecDeque};
@@ -192,6 +192,7 @@ impl Device {
             "completed": c.completed,
             "failed": c.failed,
             "hung": c.hung,
+            "panics": c.panics,
             "interrupts": c.interrupts,
             "refusals": c.refusals,
             "faults_fired": c.faults_fired,
@@ -258,13 +259,18 @@ impl Device {
     pub fn write_bar4(&mut self, offset: u32, value: u32) {
         match self.mailbox.write_register(offset, value) {
             Some(Rung::Doorbell(channel)) => self.doorbell(channel),
-            Some(Rung::Room(channel)) if self.mailbox.is_waiting(channel) => {
-                if self.mailbox.flush(channel) {
-                    self.interrupt(channel);
-                }
-            }
-            Some(Rung::Room(_)) | None => {}
+            Some(Rung::Room(channel)) => match self.mailbox.flush(channel) {
+                Ok(true) => self.interrupt(channel),
+                Ok(false) => {}
+                Err(error) => self.dead(channel, error),
+            },
+            None => {}
         }
+    }
+
+    fn dead(&mut self, channel: usize, error: RingError) {
+        let line = self.line_of(channel);
+        self.journal.refused(line, format_args!("channel {channel} is dead: {error}"));
     }
 
     /// Gives a vector an eventfd, or none.
@@ -371,8 +377,7 @@ impl Device {
             }
         }
         if let Some(error) = error {
-            let line = self.line_of(channel);
-            self.journal.refused(line, format_args!("channel {channel} is dead: {error}"));
+            self.dead(channel, error);
         }
     }
 
@@ -387,7 +392,11 @@ impl Device {
         self.journal.received(line, id, code, payload.len(), &detail);
         let context = if place == Place::Context { self.context_at(channel) } else { None };
         if let Some(context) = context.and_then(|id| self.contexts.get_mut(&id)) {
-            if opcode.is_some_and(is_command) {
+            if let Some(opcode) = opcode.filter(|opcode| is_command(*opcode)) {
+                if context.in_flight.len() >= MAX_COMMANDS && !context.in_flight.contains(&id) {
+                    let why = format!("{MAX_COMMANDS} commands are in flight");
+                    return self.refuse(channel, id, opcode, Status::NOT_AVAILABLE, &why);
+                }
                 context.in_flight.insert(id);
             }
             if context.hung {
@@ -399,13 +408,18 @@ impl Device {
             self.journal.refused(line, format_args!("{} is no operation of this channel", Name(code)));
             return self.answer(channel, id, code, words(&[Status::COMMAND.0]), "");
         };
-        let status = self.faults.take(|fault| match fault {
-            Fault::Status(of, status) if *of == opcode => Some(*status),
-            _ => None,
+        let status = self.faults.take(|fault| {
+            if let Fault::Status(of, status) = fault
+                && *of == opcode
+            {
+                Some(*status)
+            } else {
+                None
+            }
         });
         if let Some(status) = status {
             self.fired(&Fault::Status(opcode, status));
-            return self.answer(channel, id, code, self.failed(opcode, status), "injected");
+            return self.answer(channel, id, code, status_answer(opcode, status), "injected");
         }
         let Some(request) = request else {
             let why = format!("{opcode} with {} bytes", payload.len());
@@ -430,19 +444,10 @@ impl Device {
         opcode != Opcode::ChainExecNpu || self.protocol == Protocol::V5_8
     }
 
-    /// An answer that reports an error; a chain fails in its first slot.
-    fn failed(&self, opcode: Opcode, status: Status) -> Vec<u8> {
-        match opcode {
-            Opcode::ChainExecBufferCf | Opcode::ChainExecDpu | Opcode::ChainExecNpu => words(&[status.0, 0, status.0]),
-            _ => status_answer(opcode, status),
-        }
-    }
-
     fn refuse(&mut self, channel: usize, id: u32, opcode: Opcode, status: Status, why: &str) {
         let line = self.line_of(channel);
         self.journal.refused(line, format_args!("{opcode}: {why}"));
-        let answer = self.failed(opcode, status);
-        self.answer(channel, id, opcode.code(), answer, "");
+        self.answer(channel, id, opcode.code(), status_answer(opcode, status), "");
     }
 
     /// Sends an answer and signals its vector.
@@ -462,13 +467,16 @@ impl Device {
             None => Some(Status::COMMAND),
         };
         self.journal.sent(line, id, code, payload.len(), status, detail);
-        let sent = self.mailbox.send(channel, &Message { id, opcode: code, payload });
-        if !sent {
-            self.journal.note(line, format_args!("the ring of channel {channel} is full; the answer waits"));
-        } else if silent {
-            self.journal.note(line, format_args!("no interrupt for it"));
-        } else {
-            self.interrupt(channel);
+        match self.mailbox.send(channel, &Message { id, opcode: code, payload }) {
+            Ok(Sent::New) if silent => self.journal.note(line, format_args!("no interrupt for it")),
+            Ok(Sent::New) => self.interrupt(channel),
+            Ok(Sent::Waits) => {
+                self.journal.note(line, format_args!("the ring of channel {channel} is full; the answer waits"));
+            }
+            Ok(Sent::Nobody) => {
+                self.journal.note(line, format_args!("channel {channel} is closed or dead; nobody sees the answer"));
+            }
+            Err(error) => self.dead(channel, error),
         }
     }
 }

@@ -6,11 +6,13 @@
 
 use crate::context::{ContextMemory, Heap, Unit};
 use crate::geometry;
-use crate::message::{ChainForm, Fields, Opcode, Request, Status, words};
+use crate::message::{ChainForm, Fields, Opcode, Request, Status, status_answer, words};
 use aie2_sim::core::{EarlyReads, PartialLocks};
 use aie2_sim::{Config, Fault, HostMemory, Machine};
 use npu_container::address::ArrayAddress;
 use npu_container::{cdo, pdi, txn};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -20,7 +22,7 @@ use std::sync::mpsc::Receiver;
 const MAX_CHAIN_BYTES: u32 = 4096;
 /// Opcode of a kernel that is a TXN stream.
 // SOURCE: amd/xdna-driver aie2_msg_priv.h AIE2_EXEC_BUFFER_KERNEL_OP_TXN.
-const KERNEL_TXN: u64 = 3;
+const KERNEL_TXN: u32 = 3;
 
 /// A command for a context's thread.
 #[derive(Debug)]
@@ -50,6 +52,10 @@ pub enum Report {
     Columns(Result<Vec<Vec<u8>>, String>),
     /// Why a command fails.
     Refused(String),
+    /// The simulator panicked in a command: an error of the model.
+    Panicked(String),
+    /// A command ends without an answer, for its context is gone.
+    CalledOff,
     /// Answer of a command.
     Answer(Vec<u8>),
     /// A command never ends.
@@ -104,7 +110,7 @@ impl Call {
         }
         let join = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
         match join(*op_low, *op_high) {
-            KERNEL_TXN => Ok(Self {
+            op if op == u64::from(KERNEL_TXN) => Ok(Self {
                 unit,
                 stream: join(*low, *high),
                 size: Size::WordsOrBytes(*count),
@@ -115,17 +121,16 @@ impl Call {
         }
     }
 
-    /// A stream with final addresses in it.
+    /// A stream with final addresses in it. Its argument words are {3}, or {3, 0} as a word of 64 bits: what a third one would mean
+    /// to a stream without addresses nobody says.
     fn of_stream(unit: u32, stream: u64, bytes: u32, properties: u32, arguments: &[u32]) -> Result<Self, Failure> {
         if properties != 0 {
             return refuse(Status::OPERATION, format!("{properties} instruction properties are not modelled"));
         }
-        match arguments.first() {
-            Some(&first) if u64::from(first) == KERNEL_TXN => {}
-            first => {
-                let why = format!("first argument word is {first:?}; only {KERNEL_TXN}, a TXN stream, is modelled");
-                return refuse(Status::OPERATION, why);
-            }
+        if !matches!(arguments, [KERNEL_TXN] | [KERNEL_TXN, 0]) {
+            let why =
+                format!("argument words {arguments:?}; only {{{KERNEL_TXN}}} and {{{KERNEL_TXN}, 0}} are modelled");
+            return refuse(Status::OPERATION, why);
         }
         Ok(Self { unit, stream, size: Size::Bytes(bytes), arguments: Vec::new(), patched: true })
     }
@@ -207,7 +212,7 @@ impl Array {
         let fail = |why: String| Failure::Status(Status::LOAD_PDI, why);
         let as_pdi = |failure| match failure {
             Failure::Status(_, why) => fail(why),
-            other => other,
+            Failure::Hang(_) | Failure::CalledOff => failure,
         };
         let head = self.heap(heap, unit.pdi, pdi::CDO_OFFSET as u64, "the PDI").map_err(as_pdi)?;
         let bytes = pdi::bytes_by_header(&head).map_err(|error| fail(error.to_string()))?;
@@ -330,7 +335,7 @@ impl Array {
                 tell(Report::Refused(format!("slot {slot}: {why}")));
                 Ok(words(&[status.0, slot, status.0]))
             }
-            other => Err(other),
+            Failure::Hang(_) | Failure::CalledOff => Err(failure),
         };
         let Chain { form, flags, address, bytes, count } = chain;
         let read = match (flags, bytes, count) {
@@ -357,9 +362,27 @@ impl Array {
             }
             Request::ExecuteBufferCf { cu, words } => Call::of_registers(*cu, words),
             Request::ExecDpu { address, bytes, properties, cu, words } => {
-                Call::of_stream(*cu, *address, *bytes, *properties, words)
+                // The message has no count: behind the argument words come zeros to its end.
+                let count = words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
+                Call::of_stream(*cu, *address, *bytes, *properties, &words[..count])
             }
-            other => refuse(Status::COMMAND, format!("{other:?} is no command")),
+            other @ (Request::CreateContext { .. }
+            | Request::DestroyContext { .. }
+            | Request::GetTelemetry { .. }
+            | Request::SyncBo { .. }
+            | Request::QueryColStatus { .. }
+            | Request::QueryAieTileInfo
+            | Request::QueryAieVersion
+            | Request::ConfigCu { .. }
+            | Request::ConfigDebugBo { .. }
+            | Request::Suspend
+            | Request::Resume
+            | Request::AssignMgmtPasid { .. }
+            | Request::MapHostBuffer { .. }
+            | Request::GetFirmwareVersion
+            | Request::SetRuntimeConfig { .. }
+            | Request::GetRuntimeConfig { .. }
+            | Request::RegisterAsyncEventMsg { .. }) => refuse(Status::COMMAND, format!("{other:?} is no command")),
         };
         match call.and_then(|call| self.call(job, &call, tell)) {
             Ok(()) => Ok(words(&[0])),
@@ -367,7 +390,7 @@ impl Array {
                 tell(Report::Refused(why));
                 Ok(words(&[status.0]))
             }
-            Err(other) => Err(other),
+            Err(failure @ (Failure::Hang(_) | Failure::CalledOff)) => Err(failure),
         }
     }
 }
@@ -425,7 +448,7 @@ fn failure(fault: Fault) -> Failure {
         | Fault::PatchRegister { .. }
         | Fault::TokenWait { .. } => Status::INVALID_INSTRUCTION,
         Fault::Pdi(_) => Status::LOAD_PDI,
-        // What the model leaves out, and faults yet to come.
+        // What the model leaves out. Faults yet to come fall here as well: the enum is not exhaustive outside of its crate.
         _ => Status::OPERATION,
     };
     Failure::Status(status, fault.to_string())
@@ -458,22 +481,94 @@ impl Worker {
 
     /// Carries out commands until the context is gone; `report` learns of everything, with the context and the command.
     pub fn run(self, report: impl Fn(u32, &Job, Report)) {
-        let Self { context, columns, memory, call_off, queue } = self;
+        let (columns, memory, call_off) = (self.columns, self.memory.clone(), Arc::clone(&self.call_off));
         let mut array = Array { columns, memory, call_off, loaded: None, spoilt: false };
-        while let Ok(job) = queue.recv() {
-            let tell = |what| report(context, &job, what);
-            match array.command(&job, &tell) {
+        self.run_by(|job, tell| array.command(job, tell), report);
+    }
+
+    /// The same with something else in the array's place.
+    fn run_by(
+        self,
+        mut command: impl FnMut(&Job, &dyn Fn(Report)) -> Result<Vec<u8>, Failure>,
+        report: impl Fn(u32, &Job, Report),
+    ) {
+        let mut panicked = false;
+        while let Ok(job) = self.queue.recv() {
+            let tell = |what| report(self.context, &job, what);
+            let outcome = if panicked {
+                refuse(Status::APPLICATION, "the simulator panicked before in a command of the context")
+            } else {
+                // After a panic nothing of the array is used again.
+                catch_unwind(AssertUnwindSafe(|| command(&job, &tell))).unwrap_or_else(|payload| {
+                    panicked = true;
+                    tell(Report::Panicked(message_of(payload.as_ref())));
+                    Ok(status_answer(job.opcode, Status::APPLICATION))
+                })
+            };
+            match outcome {
                 Ok(answer) => tell(Report::Answer(answer)),
+                Err(Failure::Status(status, why)) => {
+                    tell(Report::Refused(why));
+                    tell(Report::Answer(status_answer(job.opcode, status)));
+                }
                 Err(Failure::Hang(why)) => {
                     tell(Report::Hung(why));
                     // What comes behind it waits for it.
-                    while queue.recv().is_ok() {}
+                    while self.queue.recv().is_ok() {}
                 }
-                Err(Failure::CalledOff | Failure::Status(..)) => return,
+                Err(Failure::CalledOff) => tell(Report::CalledOff),
             }
-            if array.call_off.load(Ordering::Relaxed) {
+            if self.call_off.load(Ordering::Relaxed) {
                 return;
             }
+        }
+    }
+}
+
+/// What a panic says.
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text").to_owned()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    impl Worker {
+        /// A worker whose simulator panics in every command.
+        pub(crate) fn run_panicking(self, report: impl Fn(u32, &Job, Report)) {
+            self.run_by(|job, _| panic!("as {} asked for", job.opcode), report);
+        }
+    }
+
+    fn status_of(call: Result<Call, Failure>) -> Option<Status> {
+        match call {
+            Ok(_) => None,
+            Err(Failure::Status(status, _)) => Some(status),
+            Err(Failure::Hang(_) | Failure::CalledOff) => panic!("no refusal"),
+        }
+    }
+
+    #[test]
+    fn argument_words_of_a_stream_are_those_of_hosts() {
+        let of = |arguments: &[u32]| status_of(Call::of_stream(0, 0x0420_0000, 64, 0, arguments));
+        assert_eq!(of(&[3]), None);
+        assert_eq!(of(&[3, 0]), None);
+        for other in [&[][..], &[0], &[1, 0], &[3, 1], &[3, 0, 0], &[3, 0, 0x1000, 0], &[0, 3], &[u32::MAX]] {
+            assert_eq!(of(other), Some(Status::OPERATION), "{other:?}");
+        }
+        assert_eq!(status_of(Call::of_stream(0, 0x0420_0000, 64, 1, &[3])), Some(Status::OPERATION), "properties");
+    }
+
+    #[test]
+    fn a_panic_has_a_text() {
+        for (payload, text) in [
+            (Box::new("a") as Box<dyn Any + Send>, "a"),
+            (Box::new(String::from("b")), "b"),
+            (Box::new(1), "without a text"),
+        ] {
+            assert_eq!(message_of(payload.as_ref()), text);
         }
     }
 }

@@ -90,6 +90,17 @@ impl Area {
     fn goes_on(&self, next: &Area) -> bool {
         Arc::ptr_eq(&self.file, &next.file) && self.offset + self.bytes == next.offset && self.rights == next.rights
     }
+
+    /// Refuses an access at `at` that needs rights the area does not have.
+    fn permits(&self, at: u64, needed: Rights) -> Result<(), AccessError> {
+        if needed.read && !self.rights.read {
+            return Err(AccessError::Forbidden { at, what: "read" });
+        }
+        if needed.write && !self.rights.write {
+            return Err(AccessError::Forbidden { at, what: "write" });
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -186,33 +197,12 @@ impl GuestMemory {
         self.reader().areas.len()
     }
 
-    /// Whether every byte of the range is mapped and readable.
-    pub fn covers(&self, at: u64, bytes: u64) -> bool {
-        self.each(at, bytes, |_, area, _, _| area.rights.read.then_some(()).ok_or(AccessError::Unmapped { at })).is_ok()
-    }
-
-    /// Calls `each` with address, area, offset in the file and length of every piece of a range.
-    fn each(
-        &self,
-        at: u64,
-        bytes: u64,
-        mut each: impl FnMut(u64, &Area, u64, u64) -> Result<(), AccessError>,
-    ) -> Result<(), AccessError> {
-        let end = at.checked_add(bytes).ok_or(AccessError::Wraps { at, bytes })?;
-        let map = self.reader();
-        let mut now = at;
-        while now < end {
-            let (&start, area) = map
-                .areas
-                .range(..=now)
-                .next_back()
-                .filter(|(start, area)| now - **start < area.bytes)
-                .ok_or(AccessError::Unmapped { at: now })?;
-            let piece = (start + area.bytes).min(end) - now;
-            each(now, area, area.offset + (now - start), piece)?;
-            now += piece;
-        }
-        Ok(())
+    /// Whether every byte of the range is mapped with at least these rights.
+    ///
+    /// # Errors
+    /// [`AccessError`] of the first byte that is not.
+    pub fn covers(&self, at: u64, bytes: u64, rights: Rights) -> Result<(), AccessError> {
+        self.reader().each(at, bytes, |now, area, _, _| area.permits(now, rights))
     }
 
     /// Reads bytes.
@@ -221,10 +211,8 @@ impl GuestMemory {
     /// [`AccessError`]; `out` may then be filled in part.
     pub fn read(&self, at: u64, out: &mut [u8]) -> Result<(), AccessError> {
         let mut filled = 0;
-        self.each(at, out.len() as u64, |now, area, offset, bytes| {
-            if !area.rights.read {
-                return Err(AccessError::Forbidden { at: now, what: "read" });
-            }
+        self.reader().each(at, out.len() as u64, |now, area, offset, bytes| {
+            area.permits(now, Rights { read: true, write: false })?;
             let piece = &mut out[filled..filled + bytes as usize];
             filled += bytes as usize;
             area.file.read_exact_at(piece, offset).map_err(|error| AccessError::File { at: now, error })
@@ -237,15 +225,40 @@ impl GuestMemory {
     /// [`AccessError`]; nothing was written if a byte of the range is not mapped for writing.
     pub fn write(&self, at: u64, data: &[u8]) -> Result<(), AccessError> {
         let bytes = data.len() as u64;
-        self.each(at, bytes, |now, area, _, _| {
-            if area.rights.write { Ok(()) } else { Err(AccessError::Forbidden { at: now, what: "write" }) }
-        })?;
+        // One lock for both passes: no mapping goes in between.
+        let map = self.reader();
+        map.each(at, bytes, |now, area, _, _| area.permits(now, Rights { read: false, write: true }))?;
         let mut done = 0;
-        self.each(at, bytes, |now, area, offset, bytes| {
+        map.each(at, bytes, |now, area, offset, bytes| {
             let piece = &data[done..done + bytes as usize];
             done += bytes as usize;
             area.file.write_all_at(piece, offset).map_err(|error| AccessError::File { at: now, error })
         })
+    }
+}
+
+impl Areas {
+    /// Calls `each` with address, area, offset in the file and length of every piece of a range.
+    fn each(
+        &self,
+        at: u64,
+        bytes: u64,
+        mut each: impl FnMut(u64, &Area, u64, u64) -> Result<(), AccessError>,
+    ) -> Result<(), AccessError> {
+        let end = at.checked_add(bytes).ok_or(AccessError::Wraps { at, bytes })?;
+        let mut now = at;
+        while now < end {
+            let (&start, area) = self
+                .areas
+                .range(..=now)
+                .next_back()
+                .filter(|(start, area)| now - **start < area.bytes)
+                .ok_or(AccessError::Unmapped { at: now })?;
+            let piece = (start + area.bytes).min(end) - now;
+            each(now, area, area.offset + (now - start), piece)?;
+            now += piece;
+        }
+        Ok(())
     }
 }
 
@@ -313,8 +326,48 @@ mod tests {
         let mut first = [0];
         memory.read(PAGE - 1, &mut first).expect("reads");
         assert_eq!(first, [0], "a refused write leaves nothing behind");
+        let reads = Rights { read: true, write: false };
+        memory.covers(0, 2 * PAGE, reads).expect("both can be read");
+        assert!(matches!(memory.covers(0, 2 * PAGE, ALL), Err(AccessError::Forbidden { at: PAGE, what: "write" })));
+        assert!(matches!(memory.covers(0, 3 * PAGE, reads), Err(AccessError::Unmapped { at }) if at == 2 * PAGE));
         memory.clear();
         assert_eq!(memory.areas(), 0);
+    }
+
+    /// A mapping that comes and goes beside a writer: a refused write leaves nothing behind.
+    #[test]
+    fn no_mapping_changes_inside_a_write() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let (memory, file, done) = (GuestMemory::new(), ram(3), AtomicBool::new(false));
+        memory.map(0, PAGE, share(&file), 0, ALL).expect("maps");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    memory.map(PAGE, PAGE, share(&file), 2 * PAGE, ALL).expect("maps");
+                    memory.unmap(PAGE, PAGE);
+                }
+            });
+            let (mut last, mut refused, mut written) = (0u8, 0, 0);
+            let start = std::time::Instant::now();
+            while (refused < 5000 || written < 5000) && start.elapsed().as_secs() < 20 {
+                let next = last.wrapping_add(1);
+                match memory.write(PAGE - 1, &[next, next]) {
+                    Ok(()) => {
+                        last = next;
+                        written += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+                let mut now = [0];
+                file.read_exact_at(&mut now, PAGE - 1).expect("reads");
+                if now != [last] {
+                    done.store(true, Ordering::Relaxed);
+                }
+                assert_eq!(now, [last], "a refused write was carried out in part");
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(refused > 0 && written > 0, "{refused} refused, {written} written: nothing was tried");
+        });
     }
 
     proptest! {

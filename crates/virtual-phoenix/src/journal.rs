@@ -49,7 +49,7 @@ impl fmt::Display for Name {
 /// Events since the device was made.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Counters {
-    /// Requests received, by name.
+    /// Requests received, by name; those npu1 does not have as `unknown`.
     pub messages: BTreeMap<String, u64>,
     /// Times the firmware was started.
     pub boots: u64,
@@ -67,6 +67,8 @@ pub struct Counters {
     pub failed: u64,
     /// Instruction streams that never end.
     pub hung: u64,
+    /// Commands in which the simulator panicked: errors of the model, not of the guest.
+    pub panics: u64,
     /// Interrupts signalled.
     pub interrupts: u64,
     /// Things the model does not know, and requests that break the protocol.
@@ -103,7 +105,9 @@ impl Journal {
 
     /// A request came in.
     pub fn received(&mut self, line: Line, id: u32, opcode: u32, bytes: usize, detail: &str) {
-        *self.counters.messages.entry(Name(opcode).to_string()).or_default() += 1;
+        // One entry for all that have no name: a guest has as many numbers as it likes.
+        let name = Opcode::of(opcode).map_or("unknown", Opcode::name);
+        *self.counters.messages.entry(name.to_owned()).or_default() += 1;
         let blank = if detail.is_empty() { "" } else { " " };
         self.line(format_args!("recv {line} {} id={id:#010x} bytes={bytes}{blank}{detail}", Name(opcode)));
     }

@@ -20,6 +20,10 @@ pub const CHANNELS: usize = 16;
 /// Bytes of every ring.
 pub const RING_BYTES: u32 = 0x400;
 
+/// Answers of a channel that wait for room. Beyond it the host has more requests in flight than it has ids.
+// SOURCE: amd/xdna-driver amdxdna_mailbox.c MAX_MSG_ID_ENTRIES.
+pub const MAX_WAITING: usize = 256;
+
 const TOMBSTONE: u32 = 0xdead_face;
 const HEADER_BYTES: u32 = 16;
 const HEADER_VERSION: u32 = 1;
@@ -89,6 +93,15 @@ pub enum RingError {
         /// The tail.
         tail: u32,
     },
+    /// The head of I2X lies outside the ring or between words.
+    #[error("head {head:#x} in a ring of {RING_BYTES:#x} bytes")]
+    Head {
+        /// The head.
+        head: u32,
+    },
+    /// The host does not read its answers.
+    #[error("{MAX_WAITING} answers wait for room")]
+    Waiting,
     /// A tombstone with nothing behind it.
     #[error("tombstone at {head:#x}, tail {tail:#x}")]
     Tombstone {
@@ -133,7 +146,9 @@ struct Channel {
     x2i_head: u32,
     i2x_tail: u32,
     /// The host wrote what no driver writes; nothing is read until the channel is opened again.
-    broken: bool,
+    deaf: bool,
+    /// The same of the ring of answers: nothing is written either.
+    mute: bool,
     /// Answers that found no room.
     waiting: VecDeque<Vec<u8>>,
 }
@@ -271,13 +286,13 @@ impl Mailbox {
         if error.is_some()
             && let Some(open) = &mut self.channels[channel]
         {
-            open.broken = true;
+            open.deaf = true;
         }
         (messages, error)
     }
 
     fn take(&mut self, channel: usize) -> Result<Option<Message>, RingError> {
-        let Some(open) = self.channels[channel].as_ref().filter(|open| !open.broken) else { return Ok(None) };
+        let Some(open) = self.channels[channel].as_ref().filter(|open| !open.deaf) else { return Ok(None) };
         let mut head = open.x2i_head;
         let tail = self.get(channel, Register::X2iTail);
         if tail > RING_BYTES || !tail.is_multiple_of(4) {
@@ -325,8 +340,11 @@ impl Mailbox {
         self.set(channel, Register::X2iHead, head);
     }
 
-    /// Puts a message into I2X. Returns whether the host has something new to see; a message without room waits.
-    pub fn send(&mut self, channel: usize, message: &Message) -> bool {
+    /// Puts a message into I2X.
+    ///
+    /// # Errors
+    /// As [`Mailbox::flush`]; [`RingError::Waiting`] if [`MAX_WAITING`] messages wait already.
+    pub fn send(&mut self, channel: usize, message: &Message) -> Result<Sent, RingError> {
         let bytes = message.payload.len() as u32;
         let mut raw = Vec::with_capacity(message.payload.len() + HEADER_BYTES as usize);
         for word in [bytes, bytes & SIZE_MASK | HEADER_VERSION << 16, message.id, message.opcode] {
@@ -337,20 +355,44 @@ impl Mailbox {
     }
 
     /// Puts bytes where a message belongs.
-    pub fn send_raw(&mut self, channel: usize, raw: Vec<u8>) -> bool {
-        let Some(open) = &mut self.channels[channel] else { return false };
+    ///
+    /// # Errors
+    /// As [`Mailbox::send`].
+    pub fn send_raw(&mut self, channel: usize, raw: Vec<u8>) -> Result<Sent, RingError> {
+        let Some(open) = self.channels[channel].as_mut().filter(|open| !open.mute) else { return Ok(Sent::Nobody) };
+        if open.waiting.len() >= MAX_WAITING {
+            return Err(self.kill(channel, RingError::Waiting));
+        }
         open.waiting.push_back(raw);
-        self.flush(channel)
+        Ok(if self.flush(channel)? { Sent::New } else { Sent::Waits })
+    }
+
+    /// The channel is silent from now on in both directions, and what waits is gone.
+    fn kill(&mut self, channel: usize, error: RingError) -> RingError {
+        if let Some(open) = &mut self.channels[channel] {
+            (open.deaf, open.mute) = (true, true);
+            open.waiting.clear();
+        }
+        error
     }
 
     /// Moves waiting messages into I2X as far as there is room. Returns whether the host has something new to see.
-    pub fn flush(&mut self, channel: usize) -> bool {
+    ///
+    /// # Errors
+    /// [`RingError::Head`] once; the channel is silent from then on.
+    pub fn flush(&mut self, channel: usize) -> Result<bool, RingError> {
+        if self.channels[channel].as_ref().is_none_or(|open| open.mute) {
+            return Ok(false);
+        }
+        let head = self.get(channel, Register::I2xHead);
+        if head > RING_BYTES || !head.is_multiple_of(4) {
+            return Err(self.kill(channel, RingError::Head { head }));
+        }
         let mut moved = false;
         while let Some(open) = &mut self.channels[channel]
             && let Some(raw) = open.waiting.front()
         {
             let (bytes, tail) = (raw.len() as u32, open.i2x_tail);
-            let head = self.registers[Register::I2xHead.offset(channel) as usize / 4];
             let ring = Self::ring(channel) + I2X;
             let Some(at) = place(head, tail, bytes) else { break };
             let raw = open.waiting.pop_front().unwrap_or_default();
@@ -365,13 +407,24 @@ impl Mailbox {
         if moved {
             self.set(channel, Register::I2xStatus, 1);
         }
-        moved
+        Ok(moved)
     }
 
     /// Whether answers of a channel wait for room.
     pub fn is_waiting(&self, channel: usize) -> bool {
         self.channels[channel].as_ref().is_some_and(|open| !open.waiting.is_empty())
     }
+}
+
+/// What became of a message to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The host has something new to see.
+    New,
+    /// It waits for room.
+    Waits,
+    /// The channel is closed or dead.
+    Nobody,
 }
 
 /// What a register write rings.
@@ -486,18 +539,45 @@ mod tests {
             let (mut sent, mut got) = (Vec::new(), Vec::new());
             for (id, (words, reads)) in (0..).zip(steps) {
                 sent.push(message(id, words));
-                mailbox.send(9, &message(id, words));
+                prop_assert_ne!(mailbox.send(9, &message(id, words)), Ok(Sent::Nobody));
                 if reads {
                     got.extend(host.receive(&mut mailbox, 9));
-                    mailbox.flush(9);
+                    prop_assert!(mailbox.flush(9).is_ok());
                 }
             }
             while mailbox.is_waiting(9) {
                 got.extend(host.receive(&mut mailbox, 9));
-                mailbox.flush(9);
+                prop_assert!(mailbox.flush(9).is_ok());
             }
             got.extend(host.receive(&mut mailbox, 9));
             prop_assert_eq!(got, sent);
+        }
+
+        /// Whatever the head, answers stay inside their ring.
+        #[test]
+        fn answers_stay_inside_the_ring(heads in prop::collection::vec((any::<u32>(), 0u8..4), 1..200)) {
+            let mut mailbox = Mailbox::new();
+            mailbox.open(5);
+            let at = Mailbox::places(5);
+            let ring = (at.i2x[2] - SRAM_BASE) as usize..(at.i2x[2] - SRAM_BASE + RING_BYTES) as usize;
+            for (head, kind) in heads {
+                let head = match kind { 0 => head, 1 => head % 0x500, 2 => 0u32.wrapping_sub(4), _ => (head % 0x404) & !3 };
+                mailbox.write_register(at.i2x[0] - REGISTER_BASE, head);
+                let good = head <= RING_BYTES && head % 4 == 0;
+                match mailbox.send(5, &message(1, 19)) {
+                    Ok(Sent::New | Sent::Waits) => prop_assert!(good),
+                    Ok(Sent::Nobody) => prop_assert!(false, "a dead channel"),
+                    Err(error) => {
+                        prop_assert!(!good || error == RingError::Waiting);
+                        prop_assert_eq!(mailbox.send(5, &message(1, 19)), Ok(Sent::Nobody));
+                        prop_assert_eq!(mailbox.flush(5), Ok(false));
+                        mailbox.open(5);
+                    }
+                }
+            }
+            for (place, &byte) in mailbox.sram.iter().enumerate() {
+                prop_assert!(byte == 0 || ring.contains(&place), "{:#x} at {:#x}", byte, place);
+            }
         }
 
         /// Whatever stands in SRAM and registers, draining ends.
@@ -514,10 +594,45 @@ mod tests {
                     mailbox.write_register(at.x2i[1] - REGISTER_BASE, tail);
                     let _ = mailbox.drain(5);
                     mailbox.write_register(at.i2x[0] - REGISTER_BASE, tail);
-                    mailbox.send(5, &message(tail, 3));
+                    let _ = mailbox.send(5, &message(tail, 3));
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_head_outside_the_ring_ends_the_channel() {
+        for head in [2, RING_BYTES + 4, 0xffff_fffc] {
+            let (mut mailbox, mut host) = (Mailbox::new(), Host { tail: 0, head: 0 });
+            mailbox.open(5);
+            let i2x = Mailbox::places(5).i2x;
+            assert_eq!(mailbox.write_register(i2x[0] - REGISTER_BASE, head), Some(Rung::Room(5)));
+            assert_eq!(mailbox.flush(5), Err(RingError::Head { head }));
+            assert_eq!(mailbox.flush(5), Ok(false), "said once");
+            assert_eq!(mailbox.send(5, &message(1, 1)), Ok(Sent::Nobody));
+            host.send(&mut mailbox, 5, &message(1, 1));
+            assert_eq!(mailbox.drain(5), (vec![], None));
+            mailbox.open(5);
+            assert_eq!(mailbox.send(5, &message(2, 1)), Ok(Sent::New));
+        }
+    }
+
+    #[test]
+    fn answers_wait_up_to_a_bound() {
+        let mut mailbox = Mailbox::new();
+        mailbox.open(5);
+        let mut waits = 0;
+        let error = loop {
+            match mailbox.send(5, &message(1, 30)) {
+                Ok(Sent::New) => assert_eq!(waits, 0),
+                Ok(Sent::Waits) => waits += 1,
+                Ok(Sent::Nobody) => panic!("dead without a reason"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((error, waits), (RingError::Waiting, MAX_WAITING));
+        assert!(!mailbox.is_waiting(5), "what waited is gone");
+        assert_eq!(mailbox.send(5, &message(1, 1)), Ok(Sent::Nobody));
     }
 
     #[test]

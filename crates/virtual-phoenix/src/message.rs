@@ -494,22 +494,48 @@ impl Request {
     }
 }
 
-/// An answer of an operation that carries nothing but a status.
+impl Opcode {
+    /// Words of its answer that hold the status; the first is the answer's own.
+    const fn status_words(self) -> &'static [usize] {
+        match self {
+            // Major, minor, size, status.
+            Self::GetTelemetry => &[3],
+            // Status, slot, status of the slot.
+            Self::ChainExecBufferCf | Self::ChainExecDpu | Self::ChainExecNpu => &[0, 2],
+            Self::CreateContext
+            | Self::DestroyContext
+            | Self::SyncBo
+            | Self::ExecuteBufferCf
+            | Self::QueryColStatus
+            | Self::QueryAieTileInfo
+            | Self::QueryAieVersion
+            | Self::ExecDpu
+            | Self::ConfigCu
+            | Self::ConfigDebugBo
+            | Self::Suspend
+            | Self::Resume
+            | Self::AssignMgmtPasid
+            | Self::MapHostBuffer
+            | Self::GetFirmwareVersion
+            | Self::SetRuntimeConfig
+            | Self::GetRuntimeConfig
+            | Self::RegisterAsyncEventMsg => &[0],
+        }
+    }
+}
+
+/// An answer of an operation that carries nothing but a status; a chain fails in its first slot.
 pub fn status_answer(opcode: Opcode, status: Status) -> Vec<u8> {
     let mut answer = vec![0; opcode.answer_bytes()];
-    let at = match opcode {
-        // Major, minor, size, status.
-        Opcode::GetTelemetry => 12,
-        _ => 0,
-    };
-    answer[at..at + 4].copy_from_slice(&status.0.to_le_bytes());
+    for word in opcode.status_words() {
+        answer[4 * word..4 * word + 4].copy_from_slice(&status.0.to_le_bytes());
+    }
     answer
 }
 
 /// The status an answer carries.
 pub fn status_of(opcode: Opcode, answer: &[u8]) -> Option<Status> {
-    let at = if opcode == Opcode::GetTelemetry { 12 } else { 0 };
-    Fields::new(answer.get(at..)?).u32().map(Status)
+    Fields::new(answer.get(4 * opcode.status_words()[0]..)?).u32().map(Status)
 }
 
 /// A packed structure of words.
@@ -580,5 +606,11 @@ mod tests {
         assert_eq!(answer[12..], 0x0400_0002u32.to_le_bytes());
         assert_eq!(status_of(Opcode::GetTelemetry, &answer), Some(Status::COMMAND));
         assert_eq!(status_answer(Opcode::CreateContext, Status::COMMAND).len(), 76);
+        for &opcode in Opcode::ALL {
+            let answer = status_answer(opcode, Status::PARAMETER);
+            assert_eq!(answer.len(), opcode.answer_bytes());
+            assert_eq!(status_of(opcode, &answer), Some(Status::PARAMETER), "{opcode}");
+        }
+        assert_eq!(status_answer(Opcode::ChainExecDpu, Status::COMMAND), words(&[0x0400_0002, 0, 0x0400_0002]));
     }
 }

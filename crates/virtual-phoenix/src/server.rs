@@ -16,7 +16,7 @@ use vfio_bindings::bindings::vfio::{
 };
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion};
 
-/// Serves clients of a vfio-user socket, one after the other, with one device.
+/// Serves the one client of a vfio-user socket with a device.
 pub struct Backend(Arc<Shared>);
 
 impl Backend {

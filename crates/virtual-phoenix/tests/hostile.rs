@@ -37,6 +37,29 @@ fn wrong_sizes_and_unknown_operations_are_answered() {
 }
 
 #[test]
+fn only_settings_of_the_driver_are_taken() {
+    let mut driver = Driver::booted(Protocol::V5_8);
+    for (kind, value, high) in [(0, 1, 0), (3, 1, 0), (5, 0, 0), (13, 0, 0), (2, 0, 0), (4, 2, 0), (1, 2, 0), (1, 1, 1)]
+    {
+        assert_eq!(driver.manage(0x10a, &[kind, value, high]).words(), [0x0400_0006], "{kind}={value},{high}");
+    }
+    assert_eq!(driver.manage(0x10a, &[1, 0, 0]).words(), [0]);
+    assert_eq!(driver.manage(0x10b, &[1]).words(), [0, 0, 0], "and what was refused changed nothing");
+    assert_eq!(driver.manage(0x10b, &[13]).words()[0], 0x0400_0006);
+}
+
+#[test]
+fn a_head_outside_its_ring_ends_the_channel() {
+    let (mut driver, context) = ready(Protocol::V5_8);
+    let head = context.channel.x2i_tail_register() + 0x1004;
+    driver.write(BAR4, head, 0xffff_fffc);
+    assert!(driver.log.text().contains("is dead: head 0xfffffffc"), "{}", driver.log.text());
+    assert_eq!(driver.manage(0x108, &[0]).words().len(), 5);
+    driver.destroy(context);
+    driver.context(1, 1);
+}
+
+#[test]
 fn contexts_only_on_columns_of_applications() {
     let mut driver = Driver::booted(Protocol::V5_8);
     for (start, columns) in [(0, 1), (0, 5), (1, 0), (1, 5), (4, 2), (5, 1), (255, 255)] {

@@ -1,10 +1,11 @@
 //! Requests of a context's channel, and what becomes of its commands.
 
 use super::{Device, is_command, refuse};
-use crate::context::{Context, HEAP_BYTES, Unit};
+use crate::context::{Context, HEAP_BYTES, SubmitError, Unit};
 use crate::execute::{Job, Report};
 use crate::fault::Fault;
 use crate::journal::Line;
+use crate::mailbox::Sent;
 use crate::message::{Opcode, Request, Status, words};
 use aie2_sim::HostMemory;
 use std::sync::{Arc, Weak};
@@ -46,16 +47,26 @@ impl Device {
                 ok
             }
             // The buffer would receive a trace of the firmware, which does not exist here.
-            Request::ConfigDebugBo { register: 0 | 1, offset, bytes } => {
-                let heap = context.heap.filter(|heap| offset.checked_add(bytes).is_some_and(|end| end <= heap.bytes));
-                match heap {
-                    Some(_) => ok,
-                    None => {
-                        refuse(Status::INPUT_BUFFER, format!("{bytes:#x} bytes at {offset:#x} are not in the heap"))
-                    }
-                }
+            Request::ConfigDebugBo { .. } => refuse(Status::OPERATION, "debug buffers are not modelled"),
+            other @ (Request::CreateContext { .. }
+            | Request::DestroyContext { .. }
+            | Request::GetTelemetry { .. }
+            | Request::ExecuteBufferCf { .. }
+            | Request::QueryColStatus { .. }
+            | Request::QueryAieTileInfo
+            | Request::QueryAieVersion
+            | Request::ExecDpu { .. }
+            | Request::Chain { .. }
+            | Request::Suspend
+            | Request::Resume
+            | Request::AssignMgmtPasid { .. }
+            | Request::MapHostBuffer { .. }
+            | Request::GetFirmwareVersion
+            | Request::SetRuntimeConfig { .. }
+            | Request::GetRuntimeConfig { .. }
+            | Request::RegisterAsyncEventMsg { .. }) => {
+                refuse(Status::COMMAND, format!("{other} does not belong here"))
             }
-            other => refuse(Status::PARAMETER, format!("{other} is not modelled")),
         }
     }
 
@@ -84,10 +95,13 @@ impl Device {
             self.journal.note(line, format_args!("hung by a fault"));
             return Ok(());
         }
-        match context.submit(Job { id, opcode, request, heap, units }) {
-            true => Ok(()),
-            false => refuse(Status::APPLICATION, "the context's thread is gone"),
-        }
+        context.submit(Job { id, opcode, request, heap, units }).map_err(|error| {
+            let status = match error {
+                SubmitError::Full => Status::NOT_AVAILABLE,
+                SubmitError::Gone => Status::APPLICATION,
+            };
+            (status, error.to_string())
+        })
     }
 
     /// What a context's thread tells.
@@ -116,6 +130,12 @@ impl Device {
                 self.journal.counters.failed += 1;
                 self.journal.refused(line, format_args!("{opcode}: {why}"));
             }
+            Report::Panicked(why) => {
+                self.journal.counters.failed += 1;
+                self.journal.counters.panics += 1;
+                self.journal.refused(line, format_args!("{opcode}: the simulator panicked: {why}"));
+            }
+            Report::CalledOff => self.journal.note(line, format_args!("{opcode} is called off with its context")),
             Report::Hung(why) => {
                 self.journal.counters.hung += 1;
                 self.journal.note(line, format_args!("hangs: {why}"));
@@ -157,8 +177,10 @@ impl Device {
         if self.take_fault(|fault| *fault == Fault::Garbage).is_some() {
             // A size the ring has room for, an id and an operation nobody knows.
             let raw = words(&[8, 8 | 1 << 16, 0xbad0_bad0, 0xffff_ffff, 0x5a5a_5a5a, 0xa5a5_a5a5]);
-            if self.mailbox.send_raw(channel, raw) {
-                self.interrupt(channel);
+            match self.mailbox.send_raw(channel, raw) {
+                Ok(Sent::New) => self.interrupt(channel),
+                Ok(Sent::Waits | Sent::Nobody) => {}
+                Err(error) => self.dead(channel, error),
             }
             return;
         }
@@ -166,7 +188,8 @@ impl Device {
     }
 }
 
-/// Copies between host and device memory.
+/// Copies between host and device memory, while everything else waits: at most a heap's bytes. The driver asks for it only for
+/// debug buffers, so there is no thread for it.
 fn sync(context: &Context, source: u64, destination: u64, bytes: u32, kinds: u32) -> Result<(), (Status, String)> {
     const DEVICE: u32 = 0;
     const HOST: u32 = 2;
@@ -189,4 +212,84 @@ fn sync(context: &Context, source: u64, destination: u64, bytes: u32, kinds: u32
     let mut data = vec![0; bytes as usize];
     let copied = memory.read(from, &mut data).and_then(|()| memory.write(to, &data));
     copied.map_err(|why| (Status::INPUT_BUFFER, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Heap, MAX_COMMANDS};
+    use crate::device::Shared;
+    use crate::journal::Journal;
+    use crate::message::ChainForm;
+    use crate::{Protocol, mailbox::FIRST_CONTEXT};
+    use std::time::{Duration, Instant};
+
+    fn shared() -> Arc<Shared> {
+        Shared::new(Protocol::V5_8, Journal::new(None))
+    }
+
+    /// A context whose worker is `worker`.
+    fn put(device: &Shared, worker: impl FnOnce(crate::execute::Worker)) {
+        let mut device = device.lock();
+        let mut context = Context::new((1, FIRST_CONTEXT), (1, 1), Arc::clone(device.memory()), worker);
+        context.heap = Some(Heap { address: 0, bytes: HEAP_BYTES });
+        context.units = Arc::new(vec![Unit { pdi: 0, function: 0 }]);
+        device.contexts.insert(1, context);
+        device.mailbox.open(FIRST_CONTEXT);
+    }
+
+    fn chain() -> Request {
+        Request::Chain { form: ChainForm::Npu, flags: 0, address: 0, bytes: 4, count: 1 }
+    }
+
+    #[test]
+    fn a_panic_of_the_simulator_is_answered_and_counted() {
+        let device = shared();
+        let weak = Arc::downgrade(&device);
+        put(&device, |worker| {
+            thread::spawn(move || {
+                worker.run_panicking(|context, job, report| {
+                    if let Some(device) = weak.upgrade() {
+                        device.lock().told(context, job.id, job.opcode, report);
+                    }
+                });
+            });
+        });
+        for (id, failed) in [(7, 1), (8, 2)] {
+            let mut locked = device.lock();
+            let outcome = locked.serve(1, id, Opcode::ChainExecNpu, chain());
+            assert_eq!(outcome, Ok(None));
+            drop(locked);
+            let start = Instant::now();
+            // The answer: 16 bytes of header, status, slot, its status.
+            let at = 0x2_b000 + 28 * (u64::from(id) - 7);
+            let mut answer = [0; 28];
+            while answer[16..20] == [0; 4] {
+                assert!(start.elapsed() < Duration::from_secs(20), "no answer");
+                device.lock().read_sram(at, &mut answer);
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(answer[8..12], id.to_le_bytes());
+            assert_eq!(answer[16..], words(&[0x0300_0001, 0, 0x0300_0001]));
+            let counts = device.lock().counts();
+            assert_eq!((&counts["panics"], &counts["failed"]), (&1.into(), &failed.into()), "{counts}");
+        }
+    }
+
+    #[test]
+    fn commands_wait_up_to_a_bound() {
+        let device = shared();
+        let mut queue = None;
+        put(&device, |worker| queue = Some(worker));
+        let mut locked = device.lock();
+        for id in 0..MAX_COMMANDS as u32 {
+            assert_eq!(locked.serve(1, id, Opcode::ChainExecNpu, chain()), Ok(None));
+        }
+        let status = |outcome: Result<_, (Status, String)>| outcome.map_err(|(status, _)| status);
+        let full = locked.serve(1, 0x1_0000, Opcode::ChainExecNpu, chain());
+        assert_eq!(status(full), Err(Status::NOT_AVAILABLE));
+        drop(queue.take());
+        let gone = locked.serve(1, 0x1_0000, Opcode::ChainExecNpu, chain());
+        assert_eq!(status(gone), Err(Status::APPLICATION));
+    }
 }

@@ -5,6 +5,7 @@ use crate::context::{Context, HEAP_BYTES, Heap};
 use crate::execute::Worker;
 use crate::fault::{AieError, Fault};
 use crate::geometry;
+use crate::guest::Rights;
 use crate::journal::Line;
 use crate::mailbox::{CHANNELS, FIRST_CONTEXT, MANAGEMENT, Mailbox, Places};
 use crate::message::{Opcode, Request, Status, words};
@@ -18,6 +19,14 @@ const FIRMWARE: [u32; 4] = [1, 5, 5, 391];
 const MAX_CONTEXTS: usize = 6;
 /// Buffers for asynchronous errors; the driver registers one per column.
 const MAX_EVENTS: usize = 16;
+/// Settings the driver makes on npu1, and their values: who loads PDIs, debug buffers, clock gating. None of them changes anything here.
+// SOURCE: amd/xdna-driver npu1_regs.c npu1_default_rt_cfg; aie2_pm.c aie2_pm_set_clk_gating.
+const SETTINGS: [(u32, &[u64]); 3] = [(2, &[1]), (4, &[1]), (1, &[0, 1])];
+
+/// Values of a setting; `None`: npu1 has no such setting.
+fn values_of(kind: u32) -> Option<&'static [u64]> {
+    SETTINGS.into_iter().find_map(|(of, values)| (of == kind).then_some(values))
+}
 
 impl Device {
     /// Carries out a request of the management channel. `None`: the answer comes later.
@@ -62,20 +71,33 @@ impl Device {
                 Status::MANAGEMENT_PARAMETER,
                 format!("address space {pasid}: the device has none but the bus's"),
             ),
-            Request::SetRuntimeConfig { kind, value } => {
-                self.runtime_config.insert(kind, value);
-                ok()
-            }
-            Request::GetRuntimeConfig { kind } => match self.runtime_config.get(&kind) {
-                Some(value) => Ok([words(&[0]), value.to_le_bytes().to_vec()].concat()),
-                None => refuse(Status::PARAMETER, format!("setting {kind} was never made")),
+            Request::SetRuntimeConfig { kind, value } => match values_of(kind) {
+                Some(values) if values.contains(&value) => {
+                    self.runtime_config.insert(kind, value);
+                    ok()
+                }
+                Some(values) => refuse(
+                    Status::OPERATION,
+                    format!("value {value} of setting {kind} is not modelled, only {values:?}"),
+                ),
+                None => refuse(Status::OPERATION, format!("setting {kind} is not modelled")),
+            },
+            Request::GetRuntimeConfig { kind } => match (values_of(kind), self.runtime_config.get(&kind)) {
+                (Some(_), Some(value)) => Ok([words(&[0]), value.to_le_bytes().to_vec()].concat()),
+                (Some(_), None) => refuse(Status::PARAMETER, format!("setting {kind} was never made")),
+                (None, _) => refuse(Status::OPERATION, format!("setting {kind} is not modelled")),
             },
             Request::RegisterAsyncEventMsg { buffer, bytes } => return self.register_event(id, buffer, bytes),
             Request::GetTelemetry { kind, buffer, bytes } => self.telemetry(kind, buffer, bytes),
             Request::QueryColStatus { buffer, bytes, columns, bitmap } => {
                 self.column_status(buffer, bytes, columns, bitmap)
             }
-            other => refuse(Status::COMMAND, format!("{other} does not belong here")),
+            other @ (Request::SyncBo { .. }
+            | Request::ExecuteBufferCf { .. }
+            | Request::ExecDpu { .. }
+            | Request::ConfigCu { .. }
+            | Request::Chain { .. }
+            | Request::ConfigDebugBo { .. }) => refuse(Status::COMMAND, format!("{other} does not belong here")),
         };
         answer.map(Some)
     }
@@ -125,9 +147,9 @@ impl Device {
         if heap.bytes == 0 || heap.bytes > HEAP_BYTES {
             return refuse(Status::BUFFER_SIZE, format!("a heap of {:#x} bytes", heap.bytes));
         }
-        if !self.memory.covers(heap.address, heap.bytes) {
-            let why = format!("{:#x} bytes at {:#x} are not all mapped", heap.bytes, heap.address);
-            return refuse(Status::INPUT_BUFFER, why);
+        // PDIs and streams are read from it, SYNC_BO writes to it.
+        if let Err(error) = self.memory.covers(heap.address, heap.bytes, Rights { read: true, write: true }) {
+            return refuse(Status::INPUT_BUFFER, format!("a heap at {:#x}: {error}", heap.address));
         }
         context.heap = Some(heap);
         Ok(words(&[0]))
@@ -145,10 +167,7 @@ impl Device {
     /// Reports the errors that wait for a buffer.
     pub(super) fn raise_events(&mut self) {
         while !self.events.is_empty() {
-            let error = self.faults.take(|fault| match fault {
-                Fault::AieError(error) => Some(*error),
-                _ => None,
-            });
+            let error = self.faults.take(|fault| if let Fault::AieError(error) = fault { Some(*error) } else { None });
             let Some(error) = error else { return };
             let Some(EventBuffer { id, address, bytes }) = self.events.pop_front() else { return };
             self.fired(&Fault::AieError(error));
