@@ -63,12 +63,16 @@ fn files(host: &Host) -> Vec<(String, Option<[u32; 4]>)> {
     found
 }
 
-const ONE_ORIGIN: &str = "take driver and firmware from one origin: with the kernel's own driver the current linux-firmware \
-                          (amdnpu/1502_00, 1.5.5.391), with AMD's xdna-driver the files of that package; then power off and on";
+macro_rules! one_origin {
+    () => {
+        "take driver and firmware from one origin: with the kernel's own driver the current linux-firmware (amdnpu/1502_00, 1.5.5.391), with \
+         AMD's xdna-driver the files of that package; then power off and on"
+    };
+}
 
-const REFUSED: &str = "`sudo dmesg | grep amdxdna` has the reason; if it names the protocol, or error -95, take driver and firmware from one origin: \
-                       with the kernel's own driver the current linux-firmware (amdnpu/1502_00, 1.5.5.391), with AMD's xdna-driver the files of \
-                       that package; then power off and on";
+const ONE_ORIGIN: &str = one_origin!();
+const REFUSED: &str =
+    concat!("`sudo dmesg | grep amdxdna` has the reason; if it names the protocol, or error -95, ", one_origin!());
 
 pub(crate) fn check(subject: &Subject<'_>, npu: &Function) -> Check {
     let host = subject.host;
